@@ -1,0 +1,84 @@
+"""Every error that assay raises on purpose: one sentence that says what was given, what is possible, what to do.
+
+    >>> raise unknown(UnknownSite, "site", "resid_pots", ["resid_pre", "resid_post"])
+    UnknownSite: unknown site 'resid_pots'. Did you mean resid_post? Known: resid_pre, resid_post
+
+All derive from `AssayError`, so a caller who wants "anything wrong with what I asked for" catches one type.
+None of them is an AssertionError: in a suite an AssertionError means "the claim does not hold", nothing else does.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import TypeVar
+
+E = TypeVar("E", bound="AssayError")
+
+
+class AssayError(Exception):
+    """Something was asked for that cannot be done; the message is one clear sentence."""
+
+
+class UnknownModel(AssayError):
+    """No registered, built-in or on-disk model has this name."""
+
+
+class ModelNotCached(AssayError):
+    """A known model is not in the Hugging Face cache of this machine; the message has the download line."""
+
+
+class CheckpointError(AssayError):
+    """Files of a checkpoint are missing, damaged, or would be read wrongly by mlx-lm."""
+
+
+class UnsupportedFamily(AssayError):
+    """The checkpoint's model_type has no adapter in `assay.forward.families`."""
+
+
+class UnknownSite(AssayError):
+    """A site name that is not in the glossary of `assay.forward.sites`."""
+
+
+class PositionError(AssayError):
+    """A position outside the prompt, a text that does not occur in it, or occurs more than once."""
+
+
+class LayerError(AssayError):
+    """A layer or head that the model does not have."""
+
+
+class EditError(AssayError):
+    """An edit with the wrong shape, at a place where it cannot act, or that never fired."""
+
+
+class PromptError(AssayError):
+    """An empty prompt, or one that is not in the form that the experiment needs."""
+
+
+class NotExact(AssayError):
+    """The doctor found that the instrumented forward differs from the model's own."""
+
+
+class BudgetError(AssayError):
+    """A memory budget too small for the work asked for."""
+
+
+class SnapshotError(AssayError):
+    """A snapshot file that cannot be read."""
+
+
+class DataError(AssayError):
+    """A data file that is missing, malformed or inconsistent."""
+
+
+def near(given: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """The names in `known` that look most like `given`, best first, whatever the case."""
+    by_lower = {name.lower(): name for name in known}
+    return [by_lower[match] for match in get_close_matches(given.lower(), by_lower, n=n, cutoff=0.5)]
+
+
+def unknown(error: type[E], kind: str, given: object, known: Iterable[str]) -> E:
+    """The error to raise when `given` is not one of the `known` names of a `kind` of thing."""
+    known = list(known)
+    guesses = near(str(given), known)
+    hint = f" Did you mean {' or '.join(guesses)}?" if guesses else ""
+    return error(f"unknown {kind} {given!r}.{hint} Known: {', '.join(known)}")

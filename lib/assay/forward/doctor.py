@@ -1,0 +1,181 @@
+"""The doctor: is this checkpoint hooked exactly? Runs whenever a model is loaded, on that model's own weights.
+
+    >>> print(lm.doctor())                                                          # doctest: +SKIP
+    llama_tiny is hooked exactly (bitwise, on cpu)
+      ok  the instrumented forward equals the model's own                        bitwise
+      ...
+
+Each check is an identity that a wrong norm, mask, scale, head split or cache would break. On the CPU the ones that repeat
+the same operations are asked for bit by bit; those that take another way round to the same number (per-head products,
+a softmax cut in two), and all of them on a GPU, whose kernels choose the order of a sum by the shape of the input, must
+agree to `TOLERANCE` of the largest value.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+
+from assay.forward import edits, generate
+from assay.forward.edits import place
+from assay.forward.layers import NO_TAP, unembed
+from assay.forward.positions import Prompt
+from assay.forward.taps import Taps
+
+if TYPE_CHECKING:
+    from assay.forward.lm import LM
+
+LENGTH = 9  # tokens of the prompt that the doctor runs
+TOLERANCE = {mx.float32: 1e-3, mx.bfloat16: 5e-2, mx.float16: 1e-2}  # relative to the largest value compared
+
+
+@dataclass(frozen=True)
+class Check:
+    """One identity: what was compared, the largest difference relative to the largest value, and whether it holds."""
+
+    claim: str
+    difference: float
+    limit: float
+
+    @property
+    def ok(self) -> bool:
+        return self.difference <= self.limit  # NaN fails
+
+    def __str__(self) -> str:
+        found = "bitwise" if self.difference == 0 else f"{self.difference:.1e} (limit {self.limit:.0e})"
+        return f"  {'ok ' if self.ok else 'BAD'} {self.claim:<72} {found}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks of one model."""
+
+    name: str
+    device: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    def failures(self) -> str:
+        """The claims that do not hold, in one line."""
+        return "; ".join(f"{c.claim} (off by {c.difference:.1e})" for c in self.checks if not c.ok)
+
+    def __str__(self) -> str:
+        how = (
+            "bitwise" if all(c.difference == 0 for c in self.checks if c.limit == 0) and self.ok else "within tolerance"
+        )
+        head = (
+            f"{self.name} is hooked exactly ({how}, on {self.device})"
+            if self.ok
+            else f"{self.name} is NOT hooked exactly"
+        )
+        return "\n".join([head, *map(str, self.checks)])
+
+
+def examine(lm: "LM") -> Report:
+    """Run every check on `lm`. About ten forwards of nine tokens."""
+    device = str(mx.default_device().type).rpartition(".")[2]
+    return Report(lm.name, device, tuple(_checks(lm, exact=device == "cpu")))
+
+
+def _checks(lm: "LM", exact: bool) -> Iterator[Check]:
+    family, dtype = lm.family, lm.dtype
+    ids = [7 + 13 * i % max(1, family.vocab - 8) for i in range(LENGTH)]
+    tokens = mx.array([ids])
+    keep = [("resid_pre", 0), *[(s, i) for i in range(family.n_layers) for s in _SITES], ("embed", None)]
+    native = _logits(lm, tokens, None)
+    limit = TOLERANCE[native.dtype]
+    bits = 0.0 if exact else limit
+
+    def same(claim: str, a: mx.array, b: mx.array, limit: float) -> Check:
+        return Check(claim, _difference(a, b), limit)
+
+    yield same("the instrumented forward equals the model's own", native, lm.model(tokens), bits)
+    tap = Taps([[]], keep)
+    watched = unembed(family, generate.forward(family, tokens, None, tap, dtype), tap)
+    quiet = _logits(lm, tokens, dtype)
+    yield same("watching every site changes nothing", watched, quiet, bits)
+    yield Check("every activation is finite", 0.0 if _all_finite(tap.kept) else float("nan"), 0.0)
+
+    fine = max(limit, 1e-3) if dtype is None else 1e-3
+    worst = max((_attention_difference(lm, tap, i) for i in range(family.n_layers)), default=0.0)
+    yield Check("pattern @ v through o_proj is the attention output, in every layer", worst, fine)
+    stream = tap.kept["embed", None]
+    for i in range(family.n_layers):
+        stream = family.add(family.add(stream, tap.kept["attn_out", i]), tap.kept["mlp_out", i])
+    yield same(
+        "embed plus everything written is the last residual",
+        stream,
+        tap.kept["resid_post", family.n_layers - 1],
+        bits,
+    )
+    yield same(
+        "the lens at the last layer is the logits",
+        family.unembed(family.final_norm(tap.kept["resid_post", family.n_layers - 1])), quiet, bits,
+    )  # fmt: skip
+    for claim, edit in _idle_edits(tap, family.n_layers // 2):
+        placed = place([edit], Prompt(tuple(ids)), family, generates=False)
+        yield same(claim, _logits(lm, tokens, dtype, placed), quiet, bits)
+
+    logits, caches = generate.read(family, [ids[:-2]], [[]], dtype)
+    yield same("reading with a cache equals reading without", logits, quiet[:, -3].astype(mx.float32), bits)
+    steps = [unembed(family, generate.forward(family, tokens[:, [t]], caches, NO_TAP, dtype), NO_TAP) for t in (-2, -1)]
+    yield same(
+        "one token at a time with a cache equals all at once",
+        mx.concatenate(steps, axis=1),
+        quiet[:, -2:],
+        bits,
+    )
+    for B in sorted({2, 3, family.n_kv_heads} - {1}):
+        rows = [ids[i:] for i in range(B)]
+        alone = mx.concatenate([generate.read(family, [row], [[]], dtype)[0] for row in rows])
+        padded = lm.run([Prompt(tuple(row)) for row in rows]).logits
+        yield same(f"{B} prompts of different lengths at once equal one at a time", padded, alone, bits)
+        _, merged = generate.read(family, rows, [[]] * B, dtype)
+        step = unembed(family, generate.forward(family, mx.array([[ids[0]]] * B), merged, NO_TAP, dtype), NO_TAP)[:, 0]
+        full = lm.run([Prompt((*row, ids[0])) for row in rows]).logits
+        yield same(f"generating for {B} prompts at once equals one at a time", step.astype(mx.float32), full, bits)
+    width = family.n_heads * family.head_dim
+    given = tap.kept["z", 0].shape[2] * tap.kept["z", 0].shape[3]
+    yield Check("heads x head width is the input of o_proj", float(abs(width - given)), 0.0)
+
+
+_SITES = ("v", "pattern", "attn_raw", "attn_out", "mlp_out", "resid_post", "z", "scores", "resid_mid")
+
+
+def _idle_edits(tap: Taps, layer: int) -> Iterator[tuple[str, Any]]:
+    here: Callable[[str], mx.array] = lambda name: tap.kept[name, layer][0]  # noqa: E731
+    own = edits.replace("resid_post", here("resid_post"), layer=layer, position="prompt")
+    yield "replacing a state by itself changes nothing", own
+    nudge = mx.ones(here("resid_post").shape[-1:])
+    yield (
+        "adding a vector times 0 changes nothing",
+        edits.add("resid_post", nudge, layer=layer, position="all", scale=0.0),
+    )
+    yield "scaling a head by 1 changes nothing", edits.scale("z", 1.0, layer=layer, head=0, position="all")
+
+
+def _logits(lm: "LM", tokens: mx.array, dtype: mx.Dtype | None, placed: Any = ()) -> mx.array:
+    tap = Taps([placed]) if placed else NO_TAP
+    return unembed(lm.family, generate.forward(lm.family, tokens, None, tap, dtype), tap)
+
+
+def _attention_difference(lm: "LM", tap: Taps, i: int) -> float:
+    pattern, v = tap.kept["pattern", i], tap.kept["v", i]
+    B, H, L, _ = pattern.shape
+    every_head = mx.repeat(v, H // v.shape[1], axis=1)
+    z = (pattern @ every_head).transpose(0, 2, 1, 3).reshape(B, L, -1)
+    return _difference(lm.family.layers[i].self_attn.o_proj(z), tap.kept["attn_raw", i])
+
+
+def _all_finite(kept: dict[Any, mx.array]) -> bool:
+    return all(mx.isfinite(x).all().item() for x in kept.values())
+
+
+def _difference(a: mx.array, b: mx.array) -> float:
+    a, b = a.astype(mx.float32), b.astype(mx.float32)
+    top = mx.maximum(mx.abs(b).max(), 1e-12)
+    return (mx.abs(a - b).max() / top).item()  # type: ignore[return-value]

@@ -1,0 +1,158 @@
+"""Generation under edits, with mlx-lm's own KV caches: one prompt or many, greedy or sampled.
+
+    >>> lm.generate("The capital of France is", max_tokens=3).text              # doctest: +SKIP
+    ' Paris.'
+    >>> [g.text for g in lm.generate(prompts, edits=[ablate(direction)])]       # doctest: +SKIP
+
+Edits at prompt positions act while the prompt is read; those at "generated" (or "all") positions on every token after it.
+Prompts of one length are read together; of different lengths each by itself, and their caches are merged. So every prompt
+gives what it gives alone, in every family (mlx-lm's own batches are wrong for Gemma-2, see BUGFIX.md).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import KVCache
+from mlx_lm.sample_utils import make_sampler
+
+from assay.errors import EditError
+from assay.forward.edits import Placed
+from assay.forward.families import Llama
+from assay.forward.layers import NO_TAP, AttendSelf, Tap, layer, unembed
+from assay.forward.taps import Taps
+
+Sampler = Callable[[mx.array], mx.array]
+Stop = Callable[[int, list[int]], bool]  # row, its tokens so far -> stop this row?
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The continuation of one prompt: token ids (without the end token) and their text."""
+
+    tokens: tuple[int, ...]
+    text: str
+
+
+def sampler(temperature: float, top_p: float, top_k: int, seed: int | None) -> Sampler:
+    """mlx-lm's sampler on log-probabilities [B, V]; temperature 0 is greedy. A seed makes it repeatable."""
+    if temperature > 0 and seed is not None:
+        mx.random.seed(seed)
+    return make_sampler(temp=temperature, top_p=top_p, top_k=top_k)
+
+
+def greedy(log_probs: mx.array) -> mx.array:
+    """The likeliest token of each row."""
+    return mx.argmax(log_probs, axis=-1)
+
+
+def forward(
+    family: Llama, tokens: mx.array, caches: Sequence[Any] | None, tap: Tap, dtype: mx.Dtype | None
+) -> mx.array:
+    """[B, L] tokens -> the last resid_post [B, L, E], in activations of `dtype` (None: as the weights have it)."""
+    x = family.embed(tokens)
+    x = tap("embed", None, x if dtype is None else x.astype(dtype))
+    attend = AttendSelf(family, x, caches)
+    for i in range(family.n_layers):
+        x = layer(family, i, x, attend, tap)
+    return x
+
+
+def read(
+    family: Llama,
+    prompts: Sequence[Sequence[int]],
+    placed: Sequence[Sequence[Placed]],
+    dtype: mx.Dtype | None,
+) -> tuple[mx.array, list[Any]]:
+    """Read prompts under their edits -> last-position logits [B, V] in float32 and one cache per layer for all rows."""
+    if len({len(p) for p in prompts}) == 1:
+        caches = [KVCache() for _ in range(family.n_layers)]
+        tap: Tap = Taps(placed) if any(placed) else NO_TAP
+        x = forward(family, mx.array(list(map(list, prompts))), caches, tap, dtype)
+        logits = unembed(family, x[:, -1:], _Last(tap, len(prompts[0])))[:, 0].astype(mx.float32)
+        mx.eval(logits, [c.state for c in caches])
+        return logits, caches
+    singles = [read(family, [p], [rows], dtype) for p, rows in zip(prompts, placed, strict=True)]
+    merged = [KVCache.merge([caches[i] for _, caches in singles]) for i in range(family.n_layers)]
+    return mx.concatenate([logits for logits, _ in singles]), merged
+
+
+class _Last:
+    """The tap of a forward whose unembedding sees the last prompt position only."""
+
+    def __init__(self, tap: Tap, length: int):
+        self.tap, self.length = tap, length
+
+    def wants(self, site: str, layer: int | None) -> bool:
+        return self.tap.wants(site, layer)
+
+    def __call__(self, site: str, layer: int | None, value: mx.array) -> mx.array:
+        if not isinstance(self.tap, Taps):
+            return value
+        self.tap.start = self.length - 1
+        return self.tap(site, layer, value)
+
+
+def decode(
+    family: Llama,
+    logits: mx.array,
+    caches: list[Any],
+    placed: Sequence[Sequence[Placed]],
+    lengths: Sequence[int],
+    max_tokens: int,
+    *,
+    choose: Sampler,
+    ends: frozenset[int],
+    dtype: mx.Dtype | None,
+    stop: Stop | None = None,
+) -> list[list[int]]:
+    """Continue rows token by token from their last logits [B, V]; rows that end leave the batch.
+
+    Returns each row's tokens, the end token left out. `stop(row, tokens)` ends a row early.
+    """
+    out: list[list[int]] = [[] for _ in range(logits.shape[0])]
+    alive = list(range(logits.shape[0]))
+    later = [[p for p in row if p.where.generated] for row in placed]
+    for step in range(max_tokens):
+        chosen = choose(logits - mx.logsumexp(logits, axis=-1, keepdims=True)).tolist()
+        keep = []
+        for i, (row, token) in enumerate(zip(alive, chosen, strict=True)):  # type: ignore[arg-type]
+            if token in ends:
+                continue
+            out[row].append(token)
+            if stop is None or not stop(row, out[row]):
+                keep.append(i)
+        if not keep or step == max_tokens - 1:
+            break
+        if len(keep) < len(alive):
+            caches = [rows_of(cache, keep) for cache in caches]
+            alive, chosen = [alive[i] for i in keep], [chosen[i] for i in keep]  # type: ignore[index]
+        start = max(lengths[row] for row in alive) + step
+        tap: Tap = Taps([later[row] for row in alive], start=start) if any(later) else NO_TAP
+        x = forward(family, mx.array(chosen)[:, None], caches, tap, dtype)
+        logits = unembed(family, x, tap)[:, 0].astype(mx.float32)
+        mx.eval(logits, [c.state for c in caches])
+    return out
+
+
+def rows_of(cache: Any, rows: list[int]) -> Any:
+    """The cache of some rows of a batch."""
+    index = mx.array(rows)
+    if hasattr(cache, "filter"):
+        cache.filter(index)
+        return cache
+    kept = KVCache()
+    kept.keys, kept.values = cache.keys[index], cache.values[index]
+    kept.offset = cache.offset
+    return kept
+
+
+def check_lengths(lengths: Sequence[int], placed: Sequence[Sequence[Placed]]) -> None:
+    """Merged caches are padded on the left, so key numbers differ from row to row: refuse edits that name keys there."""
+    if len(set(lengths)) > 1 and any(
+        p.key[0] in ("scores", "pattern") and p.where.generated for row in placed for p in row
+    ):
+        raise EditError(
+            "edits of scores or pattern at generated positions need prompts of one length: generate them one at a time"
+        )

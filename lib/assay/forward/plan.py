@@ -1,0 +1,173 @@
+"""Plans: for many variants of one prompt, what must be computed again and what the clean run already knows.
+
+    >>> print(lm.plan(prompt, variants))                                               # doctest: +SKIP
+    120 variants of 64 tokens: 2,264 layer-positions instead of 122,880 (54x fewer), 1 chunk, 31 MiB
+
+A *variant* is a list of edits of the same prompt. An edit changes nothing before the first layer and the first position
+it touches, so a variant can *enter* a forward pass there, taking everything before from one clean run:
+
+    station      a place where a variant can enter a layer, with values of the clean run
+    entry        the first station at or before all edits of the variant
+    front        the first position that any of them touches; positions before it keep the clean run's keys and values
+    chunk        variants with one front that run together as rows of a batch, sized by the memory budget
+
+Stations of a layer, in order: resid_pre (before attention), z (before o_proj), resid_mid (before the MLP), mlp_raw
+(before the MLP is added), resid_post. Work is counted in *layer-positions*: one layer computed for one token.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from assay.errors import BudgetError
+from assay.forward.edits import Placed
+from assay.forward.families import Llama
+from assay.forward.sites import axes
+
+STATIONS = ("resid_pre", "z", "resid_mid", "mlp_raw", "resid_post")
+_ENTERED_AT = {
+    "resid_pre": "resid_pre", "q": "resid_pre", "k": "resid_pre", "v": "resid_pre", "q_rot": "resid_pre",
+    "k_rot": "resid_pre", "scores": "resid_pre", "pattern": "resid_pre", "z": "z", "attn_raw": "z", "attn_out": "z",
+    "resid_mid": "resid_mid", "mlp_raw": "mlp_raw", "mlp_out": "mlp_raw", "resid_post": "resid_post",
+}  # fmt: skip
+EMBED = (-1, "embed")
+
+Station = tuple[int, str]  # layer, station; EMBED comes before all, (n_layers, "resid_pre") after all
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows that run together: indices of variants in order of entry, and the station where each enters."""
+
+    front: int
+    variants: tuple[int, ...]
+    entries: tuple[Station, ...]
+
+    def entering(self, station: Station) -> int:
+        """How many rows enter at a station."""
+        return self.entries.count(station)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do, and what it costs. `bytes` is the estimated peak over what was in use before."""
+
+    n_variants: int
+    n_tokens: int
+    chunks: tuple[Chunk, ...]
+    clean_positions: float
+    variant_positions: float
+    full_positions: float
+    bytes: int
+
+    @property
+    def layer_positions(self) -> float:
+        """Layer-positions to compute, the clean run included."""
+        return self.clean_positions + self.variant_positions
+
+    def __str__(self) -> str:
+        fewer = self.full_positions / max(self.layer_positions, 1)
+        return (
+            f"{self.n_variants} variants of {self.n_tokens} tokens: {self.layer_positions:,.0f} layer-positions instead of "
+            f"{self.full_positions:,.0f} ({fewer:.3g}x fewer), {len(self.chunks)} chunk{'s' * (len(self.chunks) != 1)}, "
+            f"{self.bytes / MIB:,.0f} MiB"
+        )
+
+
+def rank(station: Station) -> tuple[int, int]:
+    """Sorts stations in order of computation."""
+    layer, name = station
+    return layer, -1 if name == "embed" else STATIONS.index(name)
+
+
+def entry(placed: Sequence[Placed], n_tokens: int, n_layers: int) -> tuple[int, Station]:
+    """(front, station) of a variant. One that touches no position of the prompt enters after the last layer."""
+    end = (n_layers, "resid_pre")
+    touching = [p for p in placed if p.where.prompt]
+    if not touching:
+        return n_tokens - 1, end
+    stations = [_station(p, end) for p in touching]
+    return min(p.where.prompt[0] for p in touching), min(stations, key=rank)
+
+
+def _station(placed: Placed, end: Station) -> Station:
+    site, layer = placed.key
+    if site == "embed":
+        return EMBED
+    return end if layer is None else (layer, _ENTERED_AT[site])
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What decides how many bytes a row takes: model shape, prompt, and what is asked of the sweep."""
+
+    family: Llama
+    n_tokens: int
+    max_tokens: int
+    kept_values: int
+
+    def clean_bytes(self) -> int:
+        """Estimated peak bytes of the clean run: what a sweep needs of it, and one layer at work."""
+        f, S = self.family, self.n_tokens
+        held = f.n_layers * (2 * f.n_kv_heads * f.head_dim + f.n_heads * f.head_dim + 3 * f.width) + f.width
+        return 4 * (S * held + self.working(S) + 2 * f.vocab)
+
+    def working(self, m: int) -> int:
+        """Numbers alive while m positions of one row are in one layer."""
+        f, S = self.family, self.n_tokens
+        H, K, D = f.n_heads, f.n_kv_heads, f.head_dim
+        attention = m * D * (3 * H + 4 * K) + 3 * H * m * S + (3 * K * S * D if m > 1 else 0)
+        return 4 * m * f.width + max(attention, 4 * m * f.mlp_width)
+
+    def row_bytes(self, front: int) -> int:
+        """Estimated peak bytes of one variant, in float32, with everything that is alive at once."""
+        f, S, m = self.family, self.n_tokens, self.n_tokens - front
+        K, D = f.n_kv_heads, f.head_dim
+        goes_on = 2 * f.n_layers * K * D * (m + S + 2 * self.max_tokens) if self.max_tokens else 0
+        return 4 * (max(self.working(m), 4 * f.vocab) + goes_on + self.kept_values)
+
+
+def values(family: Llama, name: str, n_tokens: int) -> int:
+    """How many numbers a site has at one position."""
+    f = family
+    sizes = {"E": f.width, "D": f.head_dim, "H": f.n_heads, "K": f.n_kv_heads, "S": n_tokens, "V": f.vocab}
+    return math.prod(sizes[letter] for letter in axes(name).split() if letter in sizes)
+
+
+def plan(rows: Sequence[Sequence[Placed]], sizes: Sizes, budget: int, *, has_clean: bool) -> Plan:
+    """Order variants by front and entry, and cut them into chunks that fit the budget (bytes, clean run included).
+
+    Raises BudgetError when the clean run and one variant do not fit.
+    """
+    f, S = sizes.family, sizes.n_tokens
+    entries = [entry(placed, S, f.n_layers) for placed in rows]
+    order = sorted(range(len(rows)), key=lambda i: (entries[i][0], rank(entries[i][1])))
+    clean = 0 if has_clean else sizes.clean_bytes()
+    room, chunks, most = budget - clean, [], clean
+    for front, group in groupby(order, key=lambda i: entries[i][0]):
+        variants, per_row = list(group), sizes.row_bytes(front)
+        size = room // per_row
+        if size < 1:
+            raise BudgetError(
+                f"a memory budget of {budget / MIB:.0f} MiB is too small: the clean run needs about "
+                f"{clean / MIB:.1f} MiB and one variant {per_row / MIB:.1f} MiB"
+            )
+        n_chunks = -(-len(variants) // size)
+        even = -(-len(variants) // n_chunks)
+        for start in range(0, len(variants), even):
+            part = tuple(variants[start : start + even])
+            chunks.append(Chunk(front, part, tuple(entries[i][1] for i in part)))
+            most = max(most, clean + len(part) * per_row)
+    cost = sum(_positions(f, S - front, station) for front, station in entries)
+    before = 0.0 if has_clean else float(f.n_layers * S)
+    return Plan(len(rows), S, tuple(chunks), before, cost, float(len(rows) * f.n_layers * S), most)
+
+
+def _positions(family: Llama, m: int, station: Station) -> float:
+    """Layer-positions of one variant that carries m positions from a station on; a layer entered midway counts in part."""
+    layer, name = station
+    if station == EMBED:
+        return float(family.n_layers * m)
+    return (family.n_layers - layer - family.done_before(name)) * m if layer < family.n_layers else 0.0

@@ -1,0 +1,114 @@
+"""Positions: which tokens an edit or a capture means, resolved to absolute numbers once per prompt.
+
+    >>> tokens, spans = [1, 20, 21], [(0, 0), (0, 3), (3, 10)]            # "<bos>", "The", " capital"
+    >>> prompt = Prompt(tuple(tokens), "The capital", tuple(spans))
+    >>> resolve("capital", prompt)
+    Where(prompt=(2,), generated=False)
+    >>> resolve(-1, prompt)
+    Where(prompt=(2,), generated=False)
+
+What a user may write for `position`:
+
+    5, -1            one position of the prompt; negative counts from its end
+    [2, 3], range(4) several
+    "Dallas"         the last token of that text in the prompt; it must occur exactly once
+    text("Dallas", occurrence=0, whole=True)    a chosen occurrence; all of its tokens
+    "all"            every position, generated ones too
+    "prompt"         every position of the prompt
+    "generated"      every position after the prompt
+
+Numbers count from the first token of the prompt, BOS included, and mean the same with and without a KV cache.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assay.errors import PositionError, PromptError
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A tokenised prompt: its ids, and where in `text` each of them lies (None: not known, ids were given)."""
+
+    tokens: tuple[int, ...]
+    text: str | None = None
+    spans: tuple[Span, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.tokens:
+            raise PromptError("the prompt is empty: give at least one token")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A stretch of text in the prompt: its last token, or with `whole` all of its tokens."""
+
+    text: str
+    occurrence: int | None = None
+    whole: bool = False
+
+
+def text(fragment: str, occurrence: int | None = None, whole: bool = False) -> Text:
+    """The position(s) of `fragment`; `occurrence` counts from 0 (-1: the last) when it occurs more than once."""
+    return Text(fragment, occurrence, whole)
+
+
+Position = int | str | Text | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Resolved: sorted positions inside the prompt, and whether every position after it is meant too."""
+
+    prompt: tuple[int, ...]
+    generated: bool = False
+
+
+def resolve(position: Position, prompt: Prompt) -> Where:
+    """Absolute positions. Raises PositionError when they are outside the prompt or the text is not in it once."""
+    S = len(prompt)
+    if isinstance(position, str) and position in ("all", "prompt", "generated"):
+        return Where(() if position == "generated" else tuple(range(S)), generated=position != "prompt")
+    if isinstance(position, str):
+        position = Text(position)
+    if isinstance(position, Text):
+        return Where(find(position, prompt))
+    numbers = [position] if isinstance(position, int) else list(position)
+    if not numbers:
+        raise PositionError("no position was given: an edit must touch at least one")
+    for n in numbers:
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise PositionError(f"a position is a whole number, a text, 'all', 'prompt' or 'generated', got {n!r}")
+        if not -S <= n < S:
+            raise PositionError(f"position {n} is outside the prompt, which has {S} tokens (0 to {S - 1})")
+    return Where(tuple(sorted({n % S for n in numbers})))
+
+
+def find(wanted: Text, prompt: Prompt) -> tuple[int, ...]:
+    """The tokens that overlap a stretch of the prompt's text, or the last of them."""
+    if prompt.text is None or prompt.spans is None:
+        raise PositionError(f"cannot look for {wanted.text!r}: the prompt was given as token ids; give numbers")
+    if not wanted.text:
+        raise PositionError("an empty text has no position")
+    starts = [i for i in range(len(prompt.text)) if prompt.text.startswith(wanted.text, i)]
+    if not starts:
+        raise PositionError(f"{wanted.text!r} does not occur in the prompt {prompt.text!r}")
+    if wanted.occurrence is None and len(starts) > 1:
+        raise PositionError(
+            f"{wanted.text!r} occurs {len(starts)} times in the prompt {prompt.text!r}: "
+            f"say which with text({wanted.text!r}, occurrence=0)"
+        )
+    occurrence = wanted.occurrence or 0
+    if not -len(starts) <= occurrence < len(starts):
+        raise PositionError(f"{wanted.text!r} occurs {len(starts)} times, there is no occurrence {occurrence}")
+    start = starts[occurrence]
+    end = start + len(wanted.text)
+    inside = tuple(i for i, (a, b) in enumerate(prompt.spans) if a < end and b > start)
+    if not inside:
+        raise PositionError(f"no token of the prompt lies in {wanted.text!r}")
+    return inside if wanted.whole else inside[-1:]

@@ -1,0 +1,57 @@
+"""A run: what one forward pass over one or more prompts left behind.
+
+    >>> run = lm.run("The capital of the state containing Dallas is", keep=["resid_post", "pattern.3"])  # doctest: +SKIP
+    >>> run["resid_post", 5].shape            # (B, L, E), axes as in the glossary                       # doctest: +SKIP
+    (1, 10, 128)
+    >>> run.logits.shape                      # (B, V): at the last token of each prompt                 # doctest: +SKIP
+    (1, 2048)
+
+Prompts of different lengths are padded on the right, which changes nothing before the padding; `lengths` says where each
+prompt ends, and `run.at_last(site, layer)` picks the last real token of each. Values behind a prompt's end are padding.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from assay.errors import UnknownSite, unknown
+from assay.forward.edits import canonical
+from assay.forward.positions import Prompt
+from assay.forward.sites import Key, site
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Last-position logits [B, V] (float32) and the kept activations, evaluated, of one call."""
+
+    prompts: tuple[Prompt, ...]
+    logits: mx.array
+    kept: Mapping[Key, mx.array]
+    edited: bool = False
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens in each prompt."""
+        return [len(prompt) for prompt in self.prompts]
+
+    def __getitem__(self, key: str | tuple[str, int]) -> mx.array:
+        full: Key = key if isinstance(key, tuple) else (key, None)
+        if full not in self.kept:
+            site(full[0])
+            name = full[0] if full[1] is None else f"{full[0]}.{full[1]}"
+            raise unknown(UnknownSite, "kept site", name, [k if i is None else f"{k}.{i}" for k, i in self.kept])
+        return self.kept[full]
+
+    def __contains__(self, key: Any) -> bool:
+        return (key if isinstance(key, tuple) else (key, None)) in self.kept
+
+    def at_last(self, name: str, layer: int | None = None) -> mx.array:
+        """A kept site at the last token of each prompt: [B, (H,) features]."""
+        value = canonical(name, self[name, layer] if layer is not None else self[name])
+        return value[mx.arange(len(self.prompts)), mx.array(self.lengths) - 1]
+
+    def log_probs(self) -> mx.array:
+        """Log-probabilities of the next token, [B, V], float32."""
+        return self.logits - mx.logsumexp(self.logits, axis=-1, keepdims=True)

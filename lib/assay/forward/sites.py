@@ -1,0 +1,134 @@
+"""The glossary: every place in a transformer that assay can read or change, each defined in one sentence.
+
+    >>> axes("pattern")
+    'B H L S'
+    >>> expand(["resid_post", "pattern.3", ("z", 0)], n_layers=2)      # doctest: +SKIP
+    [('resid_post', 0), ('resid_post', 1), ('pattern', 3), ('z', 0)]
+
+Axis letters, used in every docstring of the library:
+
+    B  prompts of a batch, or variants of a sweep        H  query heads
+    L  positions computed in this call                   K  key/value heads (query head h reads kv head h // (H / K))
+    S  positions attended to (keys)                      D  width of one head
+    E  width of the residual stream                      V  entries of the vocabulary
+
+Layers count from 0. A *key* is a site and a layer, `("resid_post", 5)`; sites outside the layers have the layer `None`.
+The residual stream of one layer, in order of computation:
+
+    resid_pre -> [norm -> q k v -> q_rot k_rot -> scores -> pattern -> z -> attn_raw -> post-norm?] -> attn_out
+              -> resid_mid = resid_pre + attn_out
+              -> [norm -> mlp_raw -> post-norm?] -> mlp_out -> resid_post = resid_mid + mlp_out
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from assay.errors import LayerError, UnknownSite, unknown
+
+Key = tuple[str, int | None]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place in the forward pass: its name, its axes, what it is, and whether an edit there can act."""
+
+    name: str
+    axes: str
+    meaning: str
+    per_layer: bool = True
+    editable: bool = True
+
+
+_ALL = (
+    Site("embed", "B L E", "token embeddings, after the family's scale if it has one", per_layer=False),
+    Site("resid_pre", "B L E", "the residual stream that enters a layer"),
+    Site("q", "B H L D", "queries, after bias and q-norm, before the rotary embedding"),
+    Site("k", "B K L D", "keys, after bias and k-norm, before the rotary embedding"),
+    Site("v", "B K L D", "values"),
+    Site("q_rot", "B H L D", "queries after the rotary embedding, before the attention scale"),
+    Site("k_rot", "B K L D", "keys after the rotary embedding"),
+    Site("scores", "B H L S", "attention scores after scale, softcap and mask (masked: the dtype's minimum)"),
+    Site("pattern", "B H L S", "attention weights: softmax of scores over S"),
+    Site("z", "B L H D", "per head, the pattern-weighted sum of values: the input of o_proj"),
+    Site("head_out", "B L H E", "per head, what o_proj makes of its z; sums to attn_raw", editable=False),
+    Site("attn_raw", "B L E", "the output of the attention module (o_proj)"),
+    Site(
+        "attn_out",
+        "B L E",
+        "what attention adds to the stream: attn_raw, post-normed where the family does so",
+    ),
+    Site("resid_mid", "B L E", "the stream between attention and MLP"),
+    Site("mlp_raw", "B L E", "the output of the MLP module"),
+    Site("mlp_out", "B L E", "what the MLP adds to the stream: mlp_raw, post-normed where the family does so"),
+    Site("resid_post", "B L E", "the residual stream that leaves a layer"),
+    Site(
+        "final_norm",
+        "B L E",
+        "the last resid_post after the final norm: the input of the unembedding",
+        per_layer=False,
+    ),
+    Site("logits", "B L V", "next-token logits, after the final softcap if the family has one", per_layer=False),
+)
+
+SITES: dict[str, Site] = {site.name: site for site in _ALL}
+
+
+def site(name: str) -> Site:
+    """The site called `name`. Raises UnknownSite with the nearest names."""
+    if name not in SITES:
+        raise unknown(UnknownSite, "site", name, SITES)
+    return SITES[name]
+
+
+def axes(name: str) -> str:
+    """The axes of a site, as letters with spaces: `"B L E"`."""
+    return site(name).axes
+
+
+def position_axis(name: str) -> int:
+    """Which axis of a site is L, the position of the token (for scores and pattern: of the query)."""
+    return axes(name).split().index("L")
+
+
+def head_axis(name: str) -> int | None:
+    """Which axis of a site is the head (H or K), or None."""
+    letters = axes(name).split()
+    return next((i for i, letter in enumerate(letters) if letter in "HK"), None)
+
+
+def layer_index(layer: int, n_layers: int) -> int:
+    """`layer` counted from 0; -1 is the last. Raises LayerError outside the model."""
+    if isinstance(layer, bool) or not isinstance(layer, int):
+        raise LayerError(f"a layer is a whole number, got {layer!r}")
+    if not -n_layers <= layer < n_layers:
+        raise LayerError(f"layer {layer} is out of range: this model has layers 0 to {n_layers - 1}")
+    return layer % n_layers
+
+
+def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
+    """Keys from what a user may write: `"resid_post"` (all layers), `"pattern.3"`, `("z", 3)`, `"logits"`.
+
+    Raises UnknownSite for a misspelt site and LayerError for a layer that the model does not have.
+    """
+    keys: dict[Key, None] = {}
+    for item in [keep] if isinstance(keep, str) else keep:
+        name, layer = item if isinstance(item, tuple) else _split(item)
+        if not site(name).per_layer:
+            if layer is not None:
+                raise LayerError(f"site {name!r} is outside the layers: ask for it without a layer")
+            keys[name, None] = None
+        elif layer is None:
+            keys.update({(name, i): None for i in range(n_layers)})
+        else:
+            keys[name, layer_index(layer, n_layers)] = None
+    return list(keys)
+
+
+def _split(text: str) -> Key:
+    name, dot, layer = text.partition(".")
+    if not dot:
+        return name, None
+    site(name)
+    if not layer.lstrip("-").isdigit():
+        raise LayerError(f"cannot read a layer from {text!r}: write site.layer, as in '{name}.3'")
+    return name, int(layer)

@@ -1,0 +1,63 @@
+"""Taps: the one place where a running forward pass is read and changed.
+
+    >>> tap = Taps([placed_of_row_0, placed_of_row_1], keep=[("resid_post", 3)])      # doctest: +SKIP
+    >>> x = layer(family, 3, x, attend, tap)                                         # doctest: +SKIP
+    >>> tap.kept["resid_post", 3].shape                                              # doctest: +SKIP
+    (2, 7, 128)
+
+Rows are prompts of a batch or variants of a sweep; each has its own list of placed edits. Neighbouring rows whose edits
+differ in value only run as one operation, so a grid of hundreds of patches costs a handful of them. In a sweep rows join
+layer by layer: the first n rows of the list are the n rows of the value that arrives.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+
+import mlx.core as mx
+
+from assay.forward.edits import Placed, act, canonical
+from assay.forward.sites import Key
+
+
+class Taps:
+    """Edits for each row, and the keys to keep. `start` is the absolute position of the first one computed."""
+
+    def __init__(self, rows: Sequence[Sequence[Placed]], keep: Collection[Key] = (), start: int = 0):
+        self.start = start
+        self.keep = frozenset(keep)
+        self.kept: dict[Key, mx.array] = {}
+        self.edits: dict[Key, dict[int, list[Placed]]] = {}
+        for row, placed in enumerate(rows):
+            for edit in placed:
+                self.edits.setdefault(edit.key, {}).setdefault(row, []).append(edit)
+
+    def wants(self, site: str, layer: int | None) -> bool:
+        return (site, layer) in self.keep or (site, layer) in self.edits
+
+    def __call__(self, site: str, layer: int | None, value: mx.array) -> mx.array:
+        key = (site, layer)
+        if key in self.edits:
+            value = self.edit(key, value)
+        if key in self.keep:
+            self.kept[key] = value
+        return value
+
+    def edit(self, key: Key, value: mx.array) -> mx.array:
+        """`value` with each row's edits applied."""
+        x = canonical(key[0], value)
+        parts = []
+        for start, stop, columns in self.segments(key, x.shape[0]):
+            part = x[start:stop]
+            for column in columns:
+                part = act(column, part, self.start)
+            parts.append(part)
+        return canonical(key[0], parts[0] if len(parts) == 1 else mx.concatenate(parts))
+
+    def segments(self, key: Key, n: int) -> Iterator[tuple[int, int, list[tuple[Placed, ...]]]]:
+        """Runs of neighbouring rows with the same signatures: (first row, end, for each edit its Placed per row)."""
+        by_row = self.edits[key]
+        start = 0
+        for _, rows in groupby(range(n), key=lambda r: tuple(p.signature for p in by_row.get(r, ()))):
+            placed = [by_row.get(r, []) for r in rows]
+            yield start, start + len(placed), list(zip(*placed, strict=True))
+            start += len(placed)
