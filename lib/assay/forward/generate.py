@@ -5,7 +5,7 @@
     >>> [g.text for g in lm.generate(prompts, edits=[ablate(direction)])]       # doctest: +SKIP
 
 Edits at prompt positions act while the prompt is read; those at "generated" (or "all") positions on every token after it.
-Prompts of one length are read together; of different lengths each by itself, and their caches are merged. So every prompt
+Prompts of one length are read together, then the caches of all lengths are merged. So every prompt
 gives what it gives alone, in every family (mlx-lm's own batches are wrong for Gemma-2, see BUGFIX.md).
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import KVCache
+from mlx_lm.models.cache import BatchKVCache, KVCache
 from mlx_lm.sample_utils import make_sampler
 
 from assay.errors import EditError
@@ -73,9 +73,31 @@ def read(
         logits = unembed(family, x[:, -1:], _Last(tap, len(prompts[0])))[:, 0].astype(mx.float32)
         mx.eval(logits, [c.state for c in caches])
         return logits, caches
-    singles = [read(family, [p], [rows], dtype) for p, rows in zip(prompts, placed, strict=True)]
-    merged = [KVCache.merge([caches[i] for _, caches in singles]) for i in range(family.n_layers)]
-    return mx.concatenate([logits for logits, _ in singles]), merged
+    by_length: dict[int, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        by_length.setdefault(len(prompt), []).append(row)
+    parts = [
+        (rows, *read(family, [prompts[r] for r in rows], [placed[r] for r in rows], dtype))
+        for rows in by_length.values()
+    ]
+    order = mx.argsort(mx.array([row for rows, _, _ in parts for row in rows]))
+    logits = mx.concatenate([logits for _, logits, _ in parts])[order]
+    return logits, [merge([caches[i] for _, _, caches in parts], order) for i in range(family.n_layers)]
+
+
+def merge(caches: Sequence[KVCache], order: mx.array) -> BatchKVCache:
+    """Caches of several lengths as one, padded on the left as mlx-lm's batches are, with rows in a new order."""
+    longest = max(cache.offset for cache in caches)
+    padding = [longest - cache.offset for cache in caches for _ in range(cache.keys.shape[0])]
+
+    def joined(site: str) -> mx.array:
+        parts = [getattr(cache, site)[:, :, : cache.offset] for cache in caches]
+        return mx.concatenate([mx.pad(p, [(0, 0), (0, 0), (longest - p.shape[2], 0), (0, 0)]) for p in parts])[order]
+
+    left = mx.array(padding)[order]
+    batch = BatchKVCache([0])
+    batch.state = (joined("keys"), joined("values"), longest - left, left, longest)
+    return batch
 
 
 class _Last:
@@ -144,7 +166,7 @@ def rows_of(cache: Any, rows: list[int]) -> Any:
         return cache
     kept = KVCache()
     kept.keys, kept.values = cache.keys[index], cache.values[index]
-    kept.offset = cache.offset
+    kept.offset, kept.step = cache.offset, cache.step
     return kept
 
 
