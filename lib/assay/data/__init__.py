@@ -1,0 +1,6 @@
+"""Prompt sets and facts, with their loaders: plain data that experiments ask questions about. No MLX in this room.
+
+    two_hop    600+ queries such as "The capital of the state containing Dallas is", each with both hops and shortcuts
+
+Every file is the project's own or says where it comes from; a loader checks it and raises `assay.errors.DataError`.
+"""
