@@ -1,0 +1,162 @@
+"""Back-patching: give the same prompt the state that it computes later, at an earlier layer (Biran et al. 2024, section 6).
+
+    >>> failures = [t.query for t in evaluate(lm, queries) if t.eligible and not t.composes]      # doctest: +SKIP
+    >>> table = back_patch(lm, failures, "t1", donors=queries)                                    # doctest: +SKIP
+    >>> table.rescued("back").mean(), table.rescued("donor").mean()                               # doctest: +SKIP
+    (0.97, 0.15)
+
+A *pair* (source, target) means: the state that leaves layer `source` replaces the state that leaves layer `target`, at one
+position of the same prompt. Back-patching takes source > target, so that a fact found late can be used by the layers that
+came too early for it. A query is *rescued* when some pair makes its greedy answer right. That is lenient, so every control
+gets as many tries:
+
+    back      the query's own states, source > target
+    donor     the states of another query (another bridge) at the same position of its own prompt, source > target
+    noise     Gaussian vectors with the norms of the query's own states, source > target
+    forward   the query's own states, source < target
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import mlx.core as mx
+import numpy as np
+
+from assay.data.two_hop import TwoHop, answers
+from assay.errors import PromptError
+from assay.forward.edits import replace
+from assay.forward.lm import LM
+from assay.forward.positions import Position, resolve
+from assay.forward.run import Run
+from assay.forward.sweep import SWEEPABLE
+
+KINDS = ("back", "donor", "noise", "forward")
+Kind = Literal["back", "donor", "noise", "forward"]
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class PatchTable:
+    """Which pairs made which query right: `right[kind]` is bool [queries, pairs], over `pairs[kind]`."""
+
+    n_layers: int
+    pairs: Mapping[str, Sequence[Pair]]
+    right: Mapping[str, np.ndarray]
+
+    def rescued(self, kind: Kind) -> np.ndarray:
+        """For each query, whether any pair made it right [queries]."""
+        return self.right[kind].any(axis=1)
+
+    def heatmap(self, kind: Kind) -> list[list[float | None]]:
+        """Share of queries made right, [source][target]; None where no pair was tried."""
+        return grid(self.pairs[kind], self.right[kind].mean(axis=0), self.n_layers)
+
+    def late_to_early(self) -> np.ndarray:
+        """For each query: the share of right back-patches among pairs from the upper into the lower half of the layers,
+        less the share among all other pairs [queries]."""
+        half = self.n_layers / 2
+        inside = np.array([source >= half > target for source, target in self.pairs["back"]])
+        right = self.right["back"]
+        return right[:, inside].mean(axis=1) - right[:, ~inside].mean(axis=1)
+
+    def best_pair(self, queries: np.ndarray) -> int:
+        """Index of the pair that makes most of these queries right by back-patching; the first of equals."""
+        return int(self.right["back"][queries].mean(axis=0).argmax())
+
+
+def back_patch(
+    lm: LM,
+    queries: Sequence[TwoHop],
+    where: Literal["t1", "t2"],
+    *,
+    donors: Sequence[TwoHop],
+    stride: int = 1,
+    seed: int = 0,
+    track: Callable[[Any], Any] = iter,
+) -> PatchTable:
+    """Try every pair of layers on every query at t1 (last token of the r1 phrase) or t2 (last token of the prompt).
+
+    One sweep per query covers the back-patches and all controls. `donors` are the queries that may lend states; each
+    query takes one with another bridge, drawn from `seed`. `track` wraps the loop over queries, for progress.
+    """
+    back = back_pairs(lm.n_layers, stride)
+    pairs = {"back": back, "donor": back, "noise": back, "forward": [(target, source) for source, target in back]}
+    rng = np.random.default_rng(seed)
+    right: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    for query in track(queries):
+        clean = lm.run(query.prompt, keep=SWEEPABLE)
+        own = states(clean, position(query, where))
+        other = draw_donor(query, donors, rng)
+        lent = states(lm.run(other.prompt, keep="resid_post"), position(other, where))
+        given = {"back": own, "donor": lent, "noise": noise_like(own, rng), "forward": own}
+        tries = {kind: (given[kind], pairs[kind]) for kind in KINDS}
+        judge = lambda text, q=query: answers(text, q.e3_aliases)  # noqa: E731
+        for kind, row in patch_pairs(lm, clean, position(query, where), tries, judge).items():
+            right[kind].append(row)
+    return PatchTable(lm.n_layers, pairs, {kind: np.array(rows) for kind, rows in right.items()})
+
+
+def back_pairs(n_layers: int, stride: int = 1) -> list[Pair]:
+    """(source, target) with source > target: L (L - 1) / 2 of them at stride 1."""
+    layers = range(0, n_layers, stride)
+    return [(source, target) for source in layers for target in layers if source > target]
+
+
+def position(query: TwoHop, where: Literal["t1", "t2"]) -> Position:
+    """Where a query is patched, as `replace` takes it."""
+    return query.t1_text if where == "t1" else -1
+
+
+def states(run: Run, where: Position) -> mx.array:
+    """resid_post of every layer at one position of a one-prompt run: [layers, E]."""
+    (at,) = resolve(where, run.prompts[0]).prompt
+    n_layers = sum(site == "resid_post" for site, _ in run.kept)
+    return mx.stack([run["resid_post", i][0, at] for i in range(n_layers)])
+
+
+def draw_donor(query: TwoHop, donors: Sequence[TwoHop], rng: np.random.Generator) -> TwoHop:
+    """A query with another bridge and another answer. Raises PromptError when there is none."""
+    fit = [d for d in donors if d.e2 != query.e2 and d.e3 != query.e3]
+    if not fit:
+        raise PromptError(f"no donor for {query.id}: every other query has its bridge or its answer")
+    return fit[rng.integers(len(fit))]
+
+
+def noise_like(real: mx.array, rng: np.random.Generator) -> mx.array:
+    """Gaussian vectors with, layer by layer, the norms of real states [layers, E]."""
+    noise = mx.array(rng.standard_normal(real.shape), mx.float32)
+    norms = mx.linalg.norm(real.astype(mx.float32), axis=-1, keepdims=True)
+    return noise / mx.linalg.norm(noise, axis=-1, keepdims=True) * norms
+
+
+def patch_pairs(
+    lm: LM,
+    clean: Run,
+    where: Position,
+    tries: Mapping[str, tuple[mx.array, Sequence[Pair]]],
+    is_right: Callable[[str], bool],
+    *,
+    max_tokens: int = 10,
+) -> dict[str, np.ndarray]:
+    """Patch each pair of each kind of try, continue greedily up to `max_tokens`, and judge: {kind: bool per pair}.
+
+    tries: {kind: (states [layers, E] to put in, pairs)}. All kinds share one sweep over the clean run of the prompt.
+    """
+    variants = [
+        [replace("resid_post", given[source], layer=target, position=where)]
+        for given, pairs in tries.values()
+        for source, target in pairs
+    ]
+    sweep = lm.sweep(clean, variants, max_tokens=max_tokens, stop=is_right, progress=False)
+    right = np.array([is_right(g.text) for g in sweep.continuations])
+    ends = np.cumsum([len(pairs) for _, pairs in tries.values()])[:-1]
+    return dict(zip(tries, np.split(right, ends), strict=True))
+
+
+def grid(pairs: Sequence[Pair], values: np.ndarray, n_layers: int) -> list[list[float | None]]:
+    """Values of pairs as a table [source][target]; None where no pair was tried."""
+    table: list[list[float | None]] = [[None] * n_layers for _ in range(n_layers)]
+    for (source, target), value in zip(pairs, values, strict=True):
+        table[source][target] = float(value)
+    return table

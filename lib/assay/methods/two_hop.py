@@ -1,0 +1,67 @@
+"""Five-way evaluation of two-hop queries: does the model know both hops, and does it need them? (Biran et al. 2024, 3)
+
+    >>> tried = evaluate(lm, two_hop(limit=40))                                    # doctest: +SKIP
+    >>> [t.query.prompt for t in tried if t.eligible and not t.composes]           # the failures to explain     # doctest: +SKIP
+
+A query is *eligible* when the model answers both single hops and neither shortcut (without r1, without e1): then a right
+composition is a composition, and a wrong one is a failure to compose what is known. Answers are greedy, up to ten tokens,
+and right when they contain the answer or an alias, whatever the case.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assay.data.two_hop import TwoHop, answers
+from assay.forward.lm import LM
+
+MAX_TOKENS = 10
+PROMPTS = ("prompt", "first_hop", "second_hop", "e1_shortcut", "r1_shortcut")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A query and, for each of its five prompts, whether the model's answer was right."""
+
+    query: TwoHop
+    right: dict[str, bool]
+
+    @property
+    def knows_both_hops(self) -> bool:
+        return self.right["first_hop"] and self.right["second_hop"]
+
+    @property
+    def takes_a_shortcut(self) -> bool:
+        return self.right["e1_shortcut"] or self.right["r1_shortcut"]
+
+    @property
+    def eligible(self) -> bool:
+        return self.knows_both_hops and not self.takes_a_shortcut
+
+    @property
+    def composes(self) -> bool:
+        return self.right["prompt"]
+
+
+def expected(query: TwoHop, prompt: str) -> tuple[str, ...]:
+    """What counts as right for one of the five prompts: the bridge for the first hop, else the final answer."""
+    return query.e2_aliases if prompt == "first_hop" else query.e3_aliases
+
+
+def evaluate(
+    lm: LM, queries: Sequence[TwoHop], *, batch: int = 32, track: Callable[[Any], Any] = iter
+) -> list[Evaluated]:
+    """Answer the five prompts of each query. A prompt that queries share is answered once.
+
+    `track` wraps the loop over batches, for progress. Short prompts come first, so that batches are of similar lengths.
+    """
+    texts = {getattr(query, prompt) for query in queries for prompt in PROMPTS}
+    ordered = sorted(texts, key=lambda text: (len(lm.prompt(text)), text))
+    said: dict[str, str] = {}
+    for start in track(range(0, len(ordered), batch)):
+        part = ordered[start : start + batch]
+        said.update(zip(part, (g.text for g in lm.generate(part, max_tokens=MAX_TOKENS)), strict=True))
+    return [
+        Evaluated(q, {prompt: answers(said[getattr(q, prompt)], expected(q, prompt)) for prompt in PROMPTS})
+        for q in queries
+    ]

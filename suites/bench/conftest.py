@@ -1,0 +1,50 @@
+"""Benchmarks: what they share, and the table of ratios at the end of the run.
+
+    pytest suites/bench                                       # the reference shape and the three built-in models
+    pytest suites/bench --model qwen7b --weights random       # the true 7B shape, without a download
+
+Absolute times go to pytest-benchmark; ratios are measured in turns in one process and printed below. Nothing here is a
+snapshot, and no assertion depends on a clock.
+"""
+
+import pytest
+
+ROWS = pytest.StashKey[list[tuple[str, ...]]]()
+
+
+def pytest_configure(config):
+    config.stash[ROWS] = []
+
+
+@pytest.fixture
+def row(pytestconfig):
+    """Add one line to the table of ratios: `row("what", "model", "result")`."""
+    return lambda *cells: pytestconfig.stash[ROWS].append(tuple(str(cell) for cell in cells))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash[ROWS]
+    if rows:
+        terminalreporter.section("ratios, measured in turns in this run")
+        widths = [max(len(r[i]) for r in rows if i < len(r)) for i in range(max(map(len, rows)))]
+        for r in rows:
+            terminalreporter.line("  ".join(cell.ljust(width) for cell, width in zip(r, widths, strict=False)).rstrip())
+
+
+@pytest.fixture(scope="session")
+def reference_lm():
+    """The reference shape of the sweep benchmarks: a Llama of 16 layers, width 512, 8 heads on 4, random weights."""
+    import mlx.core as mx
+    from mlx_lm.models.llama import Model, ModelArgs
+
+    from assay import LM
+    from assay.models.tokenizer import blank_tokenizer
+
+    mx.random.seed(0)
+    args = ModelArgs(
+        model_type="llama", hidden_size=512, num_hidden_layers=16, intermediate_size=1408, num_attention_heads=8,
+        num_key_value_heads=4, rms_norm_eps=1e-6, vocab_size=8192,
+    )  # fmt: skip
+    model = Model(args)
+    mx.eval(model.parameters())
+    return LM(model, blank_tokenizer(), name="llama 16x512")

@@ -1,0 +1,138 @@
+"""Back-patching (Hopping Too Late, Biran et al. 2024, section 6): are two-hop failures facts that came too late?
+
+A query that the model fails, though it knows both hops and takes no shortcut, is run again with the state of a later layer
+put in at an earlier one, at t1 (where the bridge entity is resolved) or at t2 (the last token). It is rescued when some pair
+of layers makes the greedy answer right. As many pairs are tried with the states of another query (`donor`), with random
+vectors of the same norms (`noise`) and in the other direction (`forward`).
+"""
+
+import numpy as np
+
+from assay.data.two_hop import split
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+
+PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
+PLANTED_AT_T1 = (
+    "planted: the bridge of a late entity is resolved late at t1; at t2 no layer holds what an earlier one lacks"
+)
+
+
+@experiment
+def five_way(evaluated):
+    """HTL-1: how many queries are known hop by hop, without shortcuts, and how many of those compose."""
+    n, eligible = len(evaluated), [e for e in evaluated if e.eligible]
+    counts = {
+        f"right_{name}": Metric.rate(sum(e.right[name] for e in evaluated), n, tol=0.02) for name in evaluated[0].right
+    }
+    counts["knows_both_hops"] = Metric.rate(sum(e.knows_both_hops for e in evaluated), n, tol=0.02)
+    counts["eligible"] = Metric.rate(len(eligible), n, tol=0.02)
+    if not eligible:
+        return not_eligible(f"0 of {n} queries are known hop by hop without a shortcut", **counts)
+    return {**counts, "composes": Metric.rate(sum(e.composes for e in eligible), len(eligible), tol=0.03)}
+
+
+@experiment
+def backpatch_t1(lm, evaluated, tier, progress):
+    """HTL-7: back-patching at t1 of queries that fail."""
+    return rescue(lm, failures(evaluated), "t1", evaluated, tier, progress)
+
+
+@experiment
+def backpatch_t2(lm, evaluated, tier, progress):
+    """HTL-8: back-patching at t2 of queries that fail."""
+    return rescue(lm, failures(evaluated), "t2", evaluated, tier, progress)
+
+
+@experiment
+def backpatch_right(lm, evaluated, tier, progress):
+    """HTL-9: back-patching at t1 of queries that are right already."""
+    return rescue(lm, [e.query for e in evaluated if e.eligible and e.composes], "t1", evaluated, tier, progress)
+
+
+def failures(evaluated):
+    return [e.query for e in evaluated if e.eligible and not e.composes]
+
+
+def rescue(lm, queries, where, evaluated, tier, progress):
+    """Metrics of back-patching `queries` at `where`: best of all pairs, and one pair chosen on half of the bridges."""
+    from assay.methods.backpatch import KINDS, back_patch
+
+    if not queries:
+        return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)
+    queries = queries[: tier.choose(smoke=4, quick=20, full=None)]
+    table = back_patch(
+        lm, queries, where,
+        donors=[e.query for e in evaluated],
+        stride=tier.choose(smoke=2, quick=1, full=1),
+        track=lambda items: progress(items, f"back-patching at {where}"),
+    )  # fmt: skip
+    n = len(queries)
+    chosen_on = np.array([split(query) == "select" for query in queries])
+    best, report = table.best_pair(chosen_on) if chosen_on.any() else 0, ~chosen_on
+    metrics = {"n_queries": n}
+    for kind in KINDS:
+        control = None if kind != "back" else "any_pair_donor"
+        metrics[f"any_pair_{kind}"] = Metric.rate(int(table.rescued(kind).sum()), n, tol=0.06, control=control)
+    metrics["best_pair"] = list(table.pairs["back"][best])
+    for kind in ("back", "donor", "noise"):
+        hits = int(table.right[kind][report, best].sum())
+        control = None if kind != "back" else "best_pair_donor"
+        metrics[f"best_pair_{kind}"] = Metric.rate(hits, int(report.sum()), tol=0.11, control=control)
+    if n > 1:
+        metrics["late_to_early"] = Metric.mean(table.late_to_early().tolist(), tol=0.05)
+    metrics["mean_pair_back"] = Metric(float(table.right["back"].mean()), n=n, tol=0.05)
+    metrics["heatmap_back"] = Metric(table.heatmap("back"), n=n, tol=0.11)
+    metrics["heatmap_donor"] = Metric(table.heatmap("donor"), n=n, tol=0.11)
+    return metrics
+
+
+def test_five_way_metrics(five_way, metrics):
+    assert metrics == five_way
+
+
+def test_t1_metrics(backpatch_t1, metrics):
+    assert metrics == backpatch_t1
+
+
+def test_t2_metrics(backpatch_t2, metrics):
+    assert metrics == backpatch_t2
+
+
+def test_right_metrics(backpatch_right, metrics):
+    assert metrics == backpatch_right
+
+
+@finding("queries whose hops are both known still fail", id="HTL-1", **PAPER)
+def test_known_hops_do_not_compose(five_way):
+    assert five_way.composes.high < 1
+
+
+@finding("back-patching at t1 rescues failures, controls do not", id="HTL-7", tier="quick", **PAPER)
+def test_t1_rescues(backpatch_t1):
+    rescued = backpatch_t1.any_pair_back
+    assert rescued.low > backpatch_t1.any_pair_donor.high
+    assert rescued.low > backpatch_t1.any_pair_noise.high
+    assert rescued.low > backpatch_t1.any_pair_forward.high
+
+
+@finding("one pair of layers, chosen on other bridges, rescues failures at t1", id="HTL-7", tier="quick", **PAPER)
+def test_t1_best_pair_generalises(backpatch_t1):
+    assert backpatch_t1.best_pair_back.low > backpatch_t1.best_pair_donor.high
+
+
+@finding("rescue comes from upper into lower layers", id="HTL-7", tier="quick", **PAPER)
+def test_t1_late_to_early(backpatch_t1):
+    assert backpatch_t1.late_to_early.low > 0
+
+
+@finding("back-patching at t2 rescues failures, controls do not", id="HTL-8", tier="quick", **PAPER)
+@not_replicated("tiny", reason=PLANTED_AT_T1)
+def test_t2_rescues(backpatch_t2):
+    rescued = backpatch_t2.any_pair_back
+    assert rescued.low > backpatch_t2.any_pair_donor.high
+    assert rescued.low > backpatch_t2.any_pair_noise.high
+
+
+@finding("back-patching leaves right answers right", id="HTL-9", tier="quick", **PAPER)
+def test_right_stays_right(backpatch_right):
+    assert backpatch_right.any_pair_back.low > 0.8
