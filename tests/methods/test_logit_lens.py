@@ -1,0 +1,54 @@
+"""The logit lens against ten lines of plain mlx, on every built-in model."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+import assay
+from assay.methods.logit_lens import logit_lens
+
+PROMPT = "The capital of the state containing Dallas is"
+
+
+@pytest.fixture(scope="module", params=["gemma_tiny", "llama_tiny", "qwen_tiny"])
+def lm(request):
+    return assay.load(request.param)
+
+
+def by_hand(lm, position):
+    """Residual streams of mlx-lm's own layers, through its own norm and head."""
+    core, ids = lm.model.model, mx.array([lm.prompt(PROMPT).tokens])
+    h = core.embed_tokens(ids).astype(mx.float32)
+    if lm.model.model_type == "gemma2":
+        h = h * core.args.hidden_size**0.5
+    mask = mx.where(mx.tril(mx.ones((ids.shape[1],) * 2, mx.bool_)), 0.0, -1e9)
+    out = []
+    for layer in core.layers:
+        h = layer(h, mask, None)
+        logits = core.embed_tokens.as_linear(core.norm(h))[0, position]
+        if lm.model.model_type == "gemma2":
+            logits = mx.tanh(logits / lm.model.final_logit_softcapping) * lm.model.final_logit_softcapping
+        out.append(np.array(logits - mx.logsumexp(logits)))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("position", [-1, 3])
+def test_equals_plain_mlx(lm, position):
+    np.testing.assert_allclose(logit_lens(lm, PROMPT, position).log_probs, by_hand(lm, position), atol=2e-4)
+
+
+def test_last_layer_is_the_model_bit_for_bit(lm):
+    assert (logit_lens(lm, PROMPT).log_probs[-1] == np.array(lm.run(PROMPT).log_probs()[0])).all()
+
+
+def test_readings_agree_with_each_other(lm):
+    lens = logit_lens(lm, PROMPT)
+    top = lens.log_probs[-1].argmax()
+    assert lens.ranks(int(top))[-1] == 0
+    assert lens.top(1)[-1] == [lm.decode([int(top)])]
+    assert lens.probs(int(top))[-1] == pytest.approx(np.exp(lens.log_probs[-1].max()))
+    assert lens.kl_to_final()[-1] == 0
+    assert (lens.kl_to_final()[:-1] > 0).all()
+    assert (lens.entropy() > 0).all()
+    assert lens.first_layer(int(top), rank_below=1) == int(np.flatnonzero(lens.ranks(int(top)) == 0)[0])
+    assert lens.first_layer(int(lens.log_probs.sum(axis=0).argmin()), rank_below=1) is None

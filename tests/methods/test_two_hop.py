@@ -1,0 +1,60 @@
+"""The five-way evaluation, with a model whose answers are written by hand."""
+
+from types import SimpleNamespace
+
+from assay.data.two_hop import two_hop
+from assay.methods.two_hop import evaluate
+
+DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
+MOBILE = next(q for q in two_hop("state_capital") if q.e1 == "Mobile")
+
+
+class Scripted:
+    """An LM that says what its script says, and counts what it is asked."""
+
+    def __init__(self, script):
+        self.script, self.asked = script, []
+
+    def prompt(self, text):
+        return text.split()
+
+    def generate(self, prompts, max_tokens):
+        assert max_tokens == 10
+        self.asked += prompts
+        return [SimpleNamespace(text=self.script.get(p, " unknown.")) for p in prompts]
+
+
+KNOWS = {DALLAS.first_hop: " Texas.", DALLAS.second_hop: " Austin, Texas."}
+
+
+def test_eligible_when_both_hops_are_known_and_no_shortcut_works():
+    (tried,) = evaluate(Scripted(KNOWS), [DALLAS])
+    assert tried.right == {
+        "prompt": False, "first_hop": True, "second_hop": True, "e1_shortcut": False, "r1_shortcut": False,
+    }  # fmt: skip
+    assert tried.eligible
+    assert not tried.composes
+
+
+def test_composes_when_the_composition_is_right():
+    (tried,) = evaluate(Scripted({**KNOWS, DALLAS.prompt: " the city of AUSTIN"}), [DALLAS])
+    assert tried.eligible
+    assert tried.composes
+
+
+def test_each_missing_hop_and_each_shortcut_rules_a_query_out():
+    for changed in (
+        {DALLAS.first_hop: " Kansas."},
+        {DALLAS.second_hop: " Dallas."},
+        {DALLAS.e1_shortcut: " Austin."},
+        {DALLAS.r1_shortcut: " Austin."},
+    ):
+        (tried,) = evaluate(Scripted({**KNOWS, **changed}), [DALLAS])
+        assert not tried.eligible
+
+
+def test_shared_prompts_are_asked_once():
+    lm = Scripted({})
+    assert DALLAS.r1_shortcut == MOBILE.r1_shortcut
+    evaluate(lm, [DALLAS, MOBILE], batch=3)
+    assert len(lm.asked) == len(set(lm.asked)) == 9
