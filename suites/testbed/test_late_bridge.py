@@ -1,0 +1,101 @@
+"""Calibration on models with a planted mechanism: do the lens and back-patching find the bridge where it was put?
+
+In a built-in model the first hop of *early* entities is made in the first layers, that of *late* ones by the last layers
+only (`testbed.json` says which). What an instrument misses here is a limit of the instrument. The numbers validate methods;
+they say nothing about large language models, and a model without planted truth is not eligible.
+"""
+
+import numpy as np
+
+from assay.data.two_hop import split, two_hop
+from assay.models.testbed import planted_truth
+from assay.plugin import Metric, experiment, finding, not_eligible
+
+TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
+NOTHING_PLANTED = "nothing was planted in this model"
+
+
+def queries_of(truth, kind, n):
+    """n queries whose first entity is early or late, over all families; those that choose nothing."""
+    wanted = set(truth["entities"][kind])
+    found = [q for q in two_hop() if q.e1 in wanted and split(q) == "report"]
+    return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:n]]
+
+
+@experiment
+def bridge_by_layer(lm, model_spec, tier):
+    """Rank of the bridge (and, as control, of another query's bridge) at t1, through the logit lens."""
+    from assay.methods.logit_lens import logit_lens
+
+    truth = planted_truth(model_spec)
+    if truth is None:
+        return not_eligible(NOTHING_PLANTED)
+    n = tier.choose(smoke=8, quick=40, full=200)
+    metrics = {}
+    for kind in ("early", "late"):
+        queries = queries_of(truth, kind, n)
+        others = [next(o for o in queries[i:] + queries[:i] if o.e2 != q.e2) for i, q in enumerate(queries)]
+        lenses = [logit_lens(lm, q.prompt, q.t1_text) for q in queries]
+        own = np.array([lens.ranks(" " + q.e2) for lens, q in zip(lenses, queries, strict=True)])
+        other = np.array([lens.ranks(" " + o.e2) for lens, o in zip(lenses, others, strict=True)])
+        (lens_layer,) = truth["planted"][f"{kind} bridge at t1 from layer"]
+        metrics |= {
+            f"{kind}_median_rank": Metric(np.median(own, axis=0).tolist(), n=n, tol=3),
+            f"{kind}_median_rank_other": Metric(np.median(other, axis=0).tolist(), n=n, tol=60),
+            f"{kind}_top_at_planted": Metric.rate(int((own[:, lens_layer] == 0).sum()), n, tol=0.03),
+            f"{kind}_other_at_planted": Metric.rate(int((other[:, lens_layer] == 0).sum()), n, tol=0.03),
+            f"{kind}_top_in_lower_half": Metric.rate(
+                int((own[:, : lm.n_layers // 2] == 0).any(axis=1).sum()), n, tol=0.03
+            ),
+        }
+    return metrics
+
+
+@experiment
+def planted_cells(lm, model_spec, tier, progress):
+    """Back-patching at t1 of late queries: are the hot cells (source, target) the planted ones?"""
+    from assay.methods.backpatch import back_patch
+
+    truth = planted_truth(model_spec)
+    if truth is None:
+        return not_eligible(NOTHING_PLANTED)
+    queries = queries_of(truth, "late", tier.choose(smoke=3, quick=10, full=60))
+    table = back_patch(lm, queries, "t1", donors=two_hop(), track=lambda items: progress(items, "planted cells"))
+    sources, targets = truth["planted"]["back-patching sources"], truth["planted"]["back-patching targets"]
+    inside = np.array([s in sources and t in targets for s, t in table.pairs["back"]])
+    right, n = table.right["back"], len(queries)
+    return {
+        "planted_sources": sources,
+        "planted_targets": targets,
+        "planted_rate": Metric.mean(right[:, inside].mean(axis=1).tolist(), tol=0.06),
+        "elsewhere_rate": Metric.mean(right[:, ~inside].mean(axis=1).tolist(), tol=0.06),
+        "donor_rate": Metric.mean(table.right["donor"][:, inside].mean(axis=1).tolist(), tol=0.06),
+        "heatmap": Metric(table.heatmap("back"), n=n, tol=0.11),
+    }
+
+
+def test_bridge_metrics(bridge_by_layer, metrics):
+    assert metrics == bridge_by_layer
+
+
+def test_cells_metrics(planted_cells, metrics):
+    assert metrics == planted_cells
+
+
+@finding("the lens finds early bridges at t1 in the planted layer", tier="quick", **TESTBED)
+def test_early_bridge(bridge_by_layer):
+    assert bridge_by_layer.early_top_at_planted.low > 0.8
+    assert bridge_by_layer.early_other_at_planted.high < 0.2
+
+
+@finding("the lens finds late bridges at t1 in the planted layer, and not below", tier="quick", **TESTBED)
+def test_late_bridge(bridge_by_layer):
+    assert bridge_by_layer.late_top_at_planted.low > 0.8
+    assert bridge_by_layer.late_other_at_planted.high < 0.2
+    assert bridge_by_layer.late_top_in_lower_half.high < 0.2
+
+
+@finding("back-patching at t1 works in the planted layers, and not elsewhere", tier="quick", **TESTBED)
+def test_hot_cells(planted_cells):
+    assert planted_cells.planted_rate.low > planted_cells.elsewhere_rate.high
+    assert planted_cells.planted_rate.low > planted_cells.donor_rate.high
