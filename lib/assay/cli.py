@@ -1,0 +1,94 @@
+"""The `assay` command.
+
+    assay models                  which models exist, and which are on this machine's disk
+    assay doctor qwen7b tiny      is each of these hooked exactly?
+    assay train llama_tiny        make a built-in model again
+
+Exit status: 0; 2 for anything that cannot be done, with one line on stderr; 1 is left to real failures of the program.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from assay.errors import AssayError, ModelNotCached, UnknownModel
+from assay.models.registry import GROUPS, REGISTRY, ModelSpec, locate, resolve
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    args, rest = _parser().parse_known_args(argv)
+    if rest and args.command is not _train:
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return args.command(args, rest)
+    except AssayError as error:
+        print(f"assay: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="assay", description="Interpretability for MLX language models.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    models = commands.add_parser("models", help="list the known models")
+    models.set_defaults(command=_models)
+
+    doctor = commands.add_parser("doctor", help="check that a model is hooked exactly")
+    doctor.add_argument("names", nargs="+", metavar="NAME", help="id, alias, group, pattern, folder or repository")
+    doctor.set_defaults(command=_doctor)
+
+    train = commands.add_parser("train", help="train a built-in model; further options are those of assay.train")
+    train.add_argument("name", metavar="NAME", help="id of a built-in model")
+    train.set_defaults(command=_train)
+    return parser
+
+
+def _models(args: argparse.Namespace, rest: list[str]) -> int:
+    rows = [("id", "repository", "family", "layers", "GiB", "on disk")]
+    rows += [_row(spec) for spec in REGISTRY.values()]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _row(spec: ModelSpec) -> tuple[str, ...]:
+    try:
+        locate(spec)
+        here = "yes"
+    except ModelNotCached:
+        here = "no"
+    except AssayError:  # a part of it, or a damaged file: `assay doctor` says what
+        here = "damaged"
+    repo = spec.repo or ("(built-in)" if spec.builtin else str(spec.path))
+    return (spec.id, repo, spec.family or "?", str(spec.layers or "?"), f"{spec.gib or 0:.2f}", here)
+
+
+def _doctor(args: argparse.Namespace, rest: list[str]) -> int:
+    specs = resolve(args.names)
+    import assay
+
+    status = 0
+    for spec in specs:
+        try:
+            print(assay.load(spec, doctor=False).doctor())
+        except AssayError as error:  # the other models are examined all the same
+            print(f"assay: {error}", file=sys.stderr)
+            status = 2
+    return status
+
+
+def _train(args: argparse.Namespace, rest: list[str]) -> int:
+    specs = resolve([args.name])
+    if others := [spec.id for spec in specs if not spec.builtin]:
+        raise UnknownModel(f"only built-in models can be trained ({', '.join(GROUPS['tiny'])}), not {others[0]}")
+    train = import_module("assay.train").main
+    for spec in specs:
+        train(spec.id, *rest)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Which models exist, where they lie on disk, how they load, and random ones of any shape.
+
+- A **spec** (`ModelSpec`) is a name for one set of weights: short id, Hugging Face repository or folder, family, depth.
+  Specs are cheap; `resolve` makes them from what a user types, and says what it knows when it does not understand.
+- A **checkpoint** is a folder with config.json, weights and tokenizer; `locate` finds that of a spec, offline.
+  A loaded one (`Checkpoint`) holds mlx-lm's own model, and which revision it is.
+- A **built-in** is one of three small models that come with the package (`--model tiny`). They are testbeds with
+  mechanisms planted in known places: they validate methods, and say nothing about large language models.
+
+    specs = resolve(["tiny", "qwen7b"])
+    checkpoint = load_checkpoint(specs[0])
+
+Names that need MLX are imported on first use, so that the pytest plugin starts without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from assay.models.registry import FAMILIES, REGISTRY, ModelSpec, is_cached, locate, resolve
+
+if TYPE_CHECKING:
+    from assay.models.load import Checkpoint, load_checkpoint
+    from assay.models.random import hf_cache_layout, random_model, write_random
+    from assay.models.shapes import SHAPES
+
+_HOME = {
+    "Checkpoint": "load",
+    "load_checkpoint": "load",
+    "hf_cache_layout": "random",
+    "random_model": "random",
+    "write_random": "random",
+    "SHAPES": "shapes",
+}
+
+__all__ = [
+    "FAMILIES",
+    "REGISTRY",
+    "SHAPES",
+    "Checkpoint",
+    "ModelSpec",
+    "hf_cache_layout",
+    "is_cached",
+    "load_checkpoint",
+    "locate",
+    "random_model",
+    "resolve",
+    "write_random",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

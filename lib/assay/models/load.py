@@ -1,0 +1,186 @@
+"""From a name on disk to a model in memory, by mlx-lm's own loading, after the checks that mlx-lm leaves out.
+
+    checkpoint = load_checkpoint(resolve(["llama_tiny"])[0])
+    checkpoint.model(tokens)             # the mlx-lm model, unmodified
+    checkpoint.tokenizer.encode("...")   # mlx-lm's TokenizerWrapper
+    checkpoint.revision                  # which weights: recorded beside every measured number
+
+Whatever is wrong with the files ends in one sentence of a CheckpointError or UnsupportedFamily that names the file
+and says what to do. Never downloads: the folder comes from `assay.models.registry.locate`.
+"""
+
+import hashlib
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.nn as nn
+from jinja2 import TemplateError
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.utils import _get_classes, load_model, load_tokenizer
+from tokenizers import Tokenizer
+
+from assay.errors import CheckpointError, UnsupportedFamily, unknown
+from assay.models.files import INDEX, hub_repo, read_json, tensor_names, weight_files
+from assay.models.registry import FAMILIES, ModelSpec, locate, remedy
+from assay.models.rope import check_rope
+
+log = logging.getLogger(__name__)
+
+# What mlx-lm raises when config.json has a key too few or a value of another type, or weights have another shape.
+MALFORMED = (AssertionError, AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError)
+
+PROBE = "The tower in Zürich (1492) isn't  tall:\n\t東京 Ω!"
+"""Text that shows a difference between two tokenizers: cases, digits, spaces, accents, other scripts."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model with everything that says which model it is."""
+
+    model: nn.Module
+    """mlx-lm's model, weights in memory, in evaluation mode."""
+    tokenizer: TokenizerWrapper
+    config: dict[str, Any]
+    """config.json as it was read."""
+    path: Path
+    revision: str
+    """Commit of the Hugging Face snapshot, or 12 hex digits computed from the files."""
+    bits: int | None
+    """Bits per quantised weight; None for a dense model."""
+
+
+def load_checkpoint(spec: ModelSpec) -> Checkpoint:
+    """Loads `spec` from disk.
+
+    Raises ModelNotCached, UnsupportedFamily (no adapter for this `model_type`) and CheckpointError (files
+    missing, damaged, inconsistent, or such that mlx-lm would silently read them wrongly).
+    """
+    path, cure = locate(spec), remedy(spec)
+    config = read_json(path / "config.json", cure)
+    args = check_config(spec, config, cure)
+    check_weights(path, cure)
+    model, merged = _load_model(path, cure)
+    tokenizer = _load_tokenizer(path, merged.get("eos_token_id"), cure)
+    check_tokenizer(path, tokenizer, args.vocab_size, cure)
+    return Checkpoint(model, tokenizer, config, path, revision(spec, path), _bits(merged))
+
+
+def revision(spec: ModelSpec, path: Path) -> str:
+    """Which weights these are: the snapshot's commit; else a digest of config, index and weight files.
+
+    Of the weights, the bytes for a built-in model, and names and sizes for others, which may be large.
+    """
+    if hub_repo(path):
+        return path.name
+    digest = hashlib.sha256((path / "config.json").read_bytes())
+    for file in weight_files(path):
+        digest.update(file.read_bytes() if spec.builtin else f"{file.name} {file.stat().st_size}".encode())
+    if (path / INDEX).is_file():
+        digest.update((path / INDEX).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+# --- checks before anything is loaded ---------------------------------------------------------------------
+
+
+def check_config(spec: ModelSpec, config: dict, cure: str) -> Any:
+    """The family has an adapter and is the registered one; mlx-lm understands the config, positions included.
+
+    Returns mlx-lm's ModelArgs.
+    """
+    family = config.get("model_type")
+    if not isinstance(family, str):
+        raise CheckpointError(f"config.json of {spec.source} has no model_type. {cure}")
+    if family not in FAMILIES:
+        raise unknown(UnsupportedFamily, f"family (model_type of {spec.source})", family, FAMILIES)
+    if spec.family not in (None, family):
+        raise CheckpointError(f"{spec.id} should be a {spec.family}, and its config.json says {family}. {cure}")
+    if spec.layers not in (None, config.get("num_hidden_layers")):
+        log.warning("%s has %s layers here, not %s", spec.id, config.get("num_hidden_layers"), spec.layers)
+    try:
+        args = _get_classes(config)[1].from_dict(config)
+    except MALFORMED as error:
+        raise CheckpointError(f"config.json of {spec.source} does not describe a {family}: {error}") from error
+    check_rope(config, args)
+    return args
+
+
+def check_weights(path: Path, cure: str) -> None:
+    """Every weight file is whole, and no tensor is in two of them: mlx-lm would keep the one it reads last."""
+    count = Counter(name for file in weight_files(path) for name in tensor_names(file, cure))
+    if twice := [name for name, n in count.items() if n > 1]:
+        files = ", ".join(file.name for file in weight_files(path) if twice[0] in tensor_names(file))
+        raise CheckpointError(f"{path}: {twice[0]} is in more than one file ({files}). Remove those left over")
+
+
+# --- loading ----------------------------------------------------------------------------------------------
+
+
+def _load_model(path: Path, cure: str) -> tuple[nn.Module, dict]:
+    """The model, and the config as mlx-lm completed it: quantisation, and the ids that end a generation."""
+    try:
+        model, merged = load_model(path)
+    except RuntimeError as error:  # from mlx itself: unreadable tensors
+        raise CheckpointError(f"mlx cannot read the weights in {path}: {_brief(error)}. {cure}") from error
+    except MALFORMED as error:
+        raise CheckpointError(f"the weights in {path} do not fit its config.json: {_brief(error)}. {cure}") from error
+    # mlx-lm infers the width of every tensor from its shape, whatever config.json says.
+    found = {module.bits for module in model.modules() if hasattr(module, "bits")}
+    if (stated := _bits(merged)) not in (found or {None}):
+        raise CheckpointError(
+            f"config.json in {path} says {stated or 'no'} bits and the weights have {found or 'none'}. {cure}"
+        )
+    return model, merged
+
+
+def _bits(config: dict) -> int | None:
+    return (config.get("quantization") or {}).get("bits")
+
+
+def _brief(error: Exception) -> str:
+    """First line of a message of mlx, with three of the names that follow it."""
+    head, _, rest = str(error).strip().partition("\n")
+    names = [name.strip(" .,") for name in rest.split("\n") if name.strip(" .,")]
+    return " ".join([head.strip(" .,"), ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")]).strip()
+
+
+def _load_tokenizer(path: Path, eos: int | list[int] | None, cure: str) -> TokenizerWrapper:
+    # Without these files transformers gives some families an empty tokenizer, which encodes any text to nothing.
+    read_json(path / "tokenizer_config.json", cure)
+    whole = path / "tokenizer.json"
+    if whole.is_file():
+        model = read_json(whole, cure).get("model")
+        if not isinstance(model, dict) or not {"type", "vocab"} <= model.keys():
+            raise CheckpointError(f"{whole} does not describe a tokenizer. {cure}")
+    elif not (path / "tokenizer.model").is_file() and not (path / "vocab.json").is_file():
+        raise CheckpointError(f"there is no tokenizer.json in {path}. {cure}")
+    try:
+        tokenizer = load_tokenizer(path, eos_token_ids=eos)
+    except (ImportError, OSError, *MALFORMED) as error:
+        raise CheckpointError(f"the tokenizer in {path} cannot be read: {_brief(error)}. {cure}") from error
+    if tokenizer.has_chat_template:
+        try:
+            tokenizer.apply_chat_template([{"role": "user", "content": PROBE}], add_generation_prompt=True)
+        except TemplateError as error:
+            raise CheckpointError(f"the chat template in {path} is broken: {error}. {cure}") from error
+    return tokenizer
+
+
+def check_tokenizer(path: Path, tokenizer: TokenizerWrapper, rows: int, cure: str) -> None:
+    """The tokenizer belongs to these weights, and is the one in the folder."""
+    # mlx reads beyond the end of the embedding without complaint. Tokens added later (images) may lie there.
+    if tokenizer.vocab_size > rows:
+        raise CheckpointError(
+            f"the tokenizer in {path} has {tokenizer.vocab_size} tokens, the model {rows} embeddings. {cure}"
+        )
+    ids = tokenizer.encode(PROBE, add_special_tokens=False)
+    if not ids:
+        raise CheckpointError(f"the tokenizer in {path} encodes text to nothing. {cure}")
+    # transformers rebuilds the tokenizer of some families from its vocabulary, with splitting rules of its own.
+    if (path / "tokenizer.json").is_file():
+        plain = Tokenizer.from_file(str(path / "tokenizer.json")).encode(PROBE, add_special_tokens=False).ids
+        if ids != plain:
+            log.warning("transformers splits text otherwise than tokenizer.json in %s: %s, %s", path, ids, plain)

@@ -1,0 +1,120 @@
+"""The true config.json of every registered model of the hub, for random weights of the true shape.
+
+    SHAPES["qwen7b"]["hidden_size"]            # 3584
+    random_model(SHAPES["qwen7b"])             # speed and memory of the real thing, without its weights
+
+Only the keys that decide shapes and arithmetic, with the values of the repositories at Hugging Face. One function per
+family holds what its sizes share; the table below shows only what differs between them.
+"""
+
+from typing import Any
+
+from assay.errors import LayerError
+
+Config = dict[str, Any]
+
+
+def _gemma2(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, head_dim: int, scalar: int) -> Config:
+    return {
+        "model_type": "gemma2",
+        "architectures": ["Gemma2ForCausalLM"],
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "intermediate_size": mlp,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "query_pre_attn_scalar": scalar,
+        "attn_logit_softcapping": 50.0,
+        "final_logit_softcapping": 30.0,
+        "sliding_window": 4096,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0,
+        "max_position_embeddings": 8192,
+        "attention_bias": False,
+        "tie_word_embeddings": True,
+        "vocab_size": 256000,
+        "torch_dtype": "bfloat16",
+    }
+
+
+def _llama3(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, rope_factor: float, tied: bool) -> Config:
+    return {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "intermediate_size": mlp,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": 128,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0,
+        "rope_scaling": {
+            "rope_type": "llama3",
+            "factor": rope_factor,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+        "max_position_embeddings": 131072,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": tied,
+        "vocab_size": 128256,
+        "torch_dtype": "bfloat16",
+    }
+
+
+def _qwen25(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, max_window_layers: int) -> Config:
+    return {
+        "model_type": "qwen2",
+        "architectures": ["Qwen2ForCausalLM"],
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "intermediate_size": mlp,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+        "max_position_embeddings": 32768,
+        "sliding_window": 131072,
+        "use_sliding_window": False,
+        "max_window_layers": max_window_layers,
+        "tie_word_embeddings": False,
+        "vocab_size": 152064,
+        "torch_dtype": "bfloat16",
+    }
+
+
+SHAPES: dict[str, Config] = {
+    "gemma2b": _gemma2(26, 2304, 9216, heads=8, kv_heads=4, head_dim=256, scalar=256),
+    "gemma9b": _gemma2(42, 3584, 14336, heads=16, kv_heads=8, head_dim=256, scalar=256),
+    "gemma27b": _gemma2(46, 4608, 36864, heads=32, kv_heads=16, head_dim=128, scalar=144),
+    "llama3b": _llama3(28, 3072, 8192, heads=24, kv_heads=8, rope_factor=32.0, tied=True),
+    "llama8b": _llama3(32, 4096, 14336, heads=32, kv_heads=8, rope_factor=8.0, tied=False),
+    "qwen7b": _qwen25(28, 3584, 18944, heads=28, kv_heads=4, max_window_layers=28),
+    "qwen14b": _qwen25(48, 5120, 13824, heads=40, kv_heads=8, max_window_layers=70),
+}
+"""By the id of the registry."""
+
+
+def cut(config: Config, layers: int | None) -> Config:
+    """`config` with its first `layers` blocks only; the whole config for None.
+
+    Raises LayerError when there are not so many, or when a gemma3_text would lose its only full-attention layer,
+    whose place mlx-lm looks up in the cache.
+    """
+
+    depth: int = config["num_hidden_layers"]
+    layers = depth if layers is None else layers
+    least: int = config.get("sliding_window_pattern", 6) if config["model_type"] == "gemma3_text" else 1
+    if not least <= layers <= depth:
+        raise LayerError(f"cannot cut this {config['model_type']} to {layers} layers: use {least} to {depth}")
+    result = {**config, "num_hidden_layers": layers}
+    if "layer_types" in config:
+        result["layer_types"] = config["layer_types"][:layers]
+    return result
