@@ -183,6 +183,10 @@ DAMAGE = {
         entries("tokenizer.json", added_tokens=None),
         r"the tokenizer in .* cannot be read: .*added_tokens",
     ),
+    "tokenizer of an unknown kind": (
+        entries("tokenizer.json", model={"type": "Nonsense", "vocab": {}}),
+        r"the tokenizer in .* cannot be read",
+    ),
     "tokenizer settings not JSON": (
         edit("tokenizer_config.json", lambda raw: raw[:30]),
         r"tokenizer_config\.json is not JSON",

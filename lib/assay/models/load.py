@@ -159,7 +159,9 @@ def _load_tokenizer(path: Path, eos: int | list[int] | None, cure: str) -> Token
         raise CheckpointError(f"there is no tokenizer.json in {path}. {cure}")
     try:
         tokenizer = load_tokenizer(path, eos_token_ids=eos)
-    except (ImportError, OSError, *MALFORMED) as error:
+    except Exception as error:  # the Rust tokenizers raise plain Exception, and nothing else tells them apart
+        if type(error) is not Exception and not isinstance(error, (ImportError, OSError, *MALFORMED)):
+            raise
         raise CheckpointError(f"the tokenizer in {path} cannot be read: {_brief(error)}. {cure}") from error
     if tokenizer.has_chat_template:
         try:
