@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 from assay.data import two_hop as module
-from assay.data.two_hop import answers, file_hash, load, split, two_hop
+from assay.data.two_hop import STANDARD, answers, file_hash, load, split, standard, two_hop
 from assay.errors import DataError
 
 EVERY = two_hop()
@@ -313,3 +313,7 @@ def test_a_file_that_is_json_of_another_shape(tmp_path, content):
     file.write_text(content)
     with pytest.raises(DataError, match="needs the tables"):
         load(file)
+
+
+def test_the_standard_queries_are_all_there():
+    assert sorted(query.prompt for query in standard()) == sorted(STANDARD)

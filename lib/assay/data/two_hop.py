@@ -45,6 +45,12 @@ from typing import Any, Literal
 from assay.errors import DataError, near, unknown
 
 FILE = Path(__file__).with_name("two_hop.json")
+STANDARD = (
+    "The capital of the state containing Dallas is",
+    "The spouse of the performer of Imagine is",
+    "The currency of the country where the Eiffel Tower is located is",
+    "The language spoken in the country that hosts Oktoberfest is",
+)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ def two_hop(
     rounds = [query for queries in zip_longest(*by_family) for query in queries if query is not None]
     kept = set(rounds[:limit])
     return [query for query in _queries() if query in kept]
+
+
+def standard() -> list[TwoHop]:
+    """The four prompts of the project's plan, which every selection of queries should include."""
+    return [query for query in _queries() if query.prompt in STANDARD]
 
 
 def answers(text: str, aliases: Iterable[str]) -> bool:

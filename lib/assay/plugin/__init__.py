@@ -1,0 +1,117 @@
+"""Experiments on language models as pytest tests. Load it with `-p assay.plugin`, in any repository.
+
+    # suites/test_backpatch.py
+    from assay.plugin import Metric, experiment, finding, not_replicated
+
+    @experiment
+    def backpatch(lm, tier):
+        ...
+        return {"rescue_rate": Metric.rate(hits, n, tol=0.07), "null_rate": Metric.rate(null_hits, n)}
+
+    def test_metrics(backpatch, metrics):
+        assert metrics == backpatch
+
+    @finding("back-patching rescues two-hop failures", paper="Hopping Too Late", id="HTL-7")
+    @not_replicated("llama3b", reason="both hops happen at the last position")
+    def test_rescues(backpatch):
+        assert backpatch.rescue_rate.low > backpatch.null_rate.high
+
+    $ pytest suites --model qwen7b,llama3b
+
+An *experiment* measures, once per model. Its *metrics* are recorded in `snapshots/<model>/<experiment>.json`
+on the first run and compared afterwards, each within its own tolerance. A *finding* is a test of one claim;
+its *verdict* on a model is yes, no (known, strict), NOW YES, LOST, ERROR, not eligible or not run. A *tier*
+says how much of the data is used.
+
+One file per idea. What a user sees: options.py, fixtures.py, hookspecs.py (for other repositories), tier.py.
+Models: select.py, order.py, scheduling.py (`-n`). What is measured: experiment.py, result.py, metric.py, progress.py,
+journal.py and identity.py (`--resume`). What is recorded: snapshots.py, compare.py, files.py, places.py, made_by.py,
+audit.py. What is claimed: findings.py, table.py, catalogue.py. The whole run: plan.py.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from assay.stats import bootstrap_mean, wilson
+
+from . import audit, findings, hookspecs, options, order, places, plan, scheduling, select, table
+from . import journal as journals
+from . import progress as progress_lines
+from .experiment import MeasurementError, experiment
+from .findings import finding, not_replicated
+from .fixtures import journal, lm, metrics, model_spec, progress, tier
+from .metric import Metric
+from .result import Result, not_eligible
+from .tier import Tier
+
+# With the fixtures: pytest finds them as names of this module.
+__all__ = [
+    "MeasurementError", "Metric", "Result", "Tier", "bootstrap_mean", "experiment", "finding",
+    "journal", "lm", "metrics", "model_spec", "not_eligible", "not_replicated", "progress", "tier", "wilson",
+]  # fmt: skip
+
+pytest_addoption = options.add
+pytest_generate_tests = select.parametrize
+pytest_xdist_make_scheduler = scheduling.pytest_xdist_make_scheduler
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(trylast=True)  # after others registered their plugins: order's wrapper is then the outermost
+def pytest_configure(config: pytest.Config) -> None:
+    for line in findings.MARKERS:
+        config.addinivalue_line("markers", line)
+    # Syrupy warns when crashed or differing workers keep it from deleting what seems unused. We never delete, and
+    # under `filterwarnings = error` the warning would end the run as an internal error. (":" cannot be written here.)
+    config.addinivalue_line("filterwarnings", "ignore:syrupy. .*unused snapshot detection:UserWarning")
+    options.check(config)
+    select.configure(config)
+    places.read_all(config)
+    journals.configure(config)
+    plan.configure(config)
+    progress_lines.configure(config)
+    table.configure(config)
+    audit.configure(config)
+    config.pluginmanager.register(order.KeepModelsTogether(), "assay-order")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    select.unconfigure(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_assay_load(spec: Any) -> Any:
+    import assay  # not before a model is needed: judging recorded results needs no MLX
+
+    return assay.load(spec)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -k and -m: what is wrong is wrong whatever was selected
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    select.needs_models(config, items)
+    places.check(config, items)
+    findings.prepare(config, items)
+    if options.recorded(config):
+        findings.keep_only(config, items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    return (yield from findings.call(item))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of pytest's own, which makes "xfailed" of a failure
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, pytest.TestReport]:
+    report = yield
+    findings.report(item, call, report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    journals.finish(session.config, exitstatus)

@@ -1,0 +1,122 @@
+"""Every command line option and ini setting, and the plain questions that other files ask about them.
+
+    pytest suites --model qwen7b,gemma2b --tier smoke --snapshots none
+    pytest suites --recorded --findings findings.md
+
+Other files ask the functions below, or read `config.option` where they alone use an option.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .tier import DEFAULT, TIERS
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--model": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME",
+        "help": "run on NAME: an id, alias, repo id, folder, glob, or 'all'; repeat or comma-separate for several",
+    },
+    "--tier": {
+        "choices": TIERS,
+        "default": DEFAULT,
+        "help": "how many prompts and layers the experiments take (default: quick)",
+    },
+    "--snapshots": {
+        "choices": ("auto", "new", "none", "audit"),
+        "default": "auto",
+        "help": "missing metrics: 'auto' records them except under CI, 'new' always, 'none' never; "
+        "'audit' runs nothing and lists recorded metrics that no test or model owns",
+    },
+    "--recorded": {
+        "action": "store_true",
+        "help": "only judge the findings, from the recorded metrics and without loading any model",
+    },
+    "--resume": {
+        "action": "store_true",
+        "help": "take over the prompts that an interrupted run of the same code and model has finished",
+    },
+    "--progress-every": {
+        "type": float,
+        "default": 30.0,
+        "metavar": "SECONDS",
+        "help": "time between progress lines when the output is not a terminal (default: 30)",
+    },
+    "--memory-budget": {
+        "type": float,
+        "metavar": "GIB",
+        "help": "with -n: memory for models that are loaded at the same time (default: 75%% of this machine)",
+    },
+    "--findings": {
+        "metavar": "FILE",
+        "help": "write the table of findings to FILE, a .json or .md",
+    },
+    "--catalogue": {
+        "metavar": "FILE.md",
+        "help": "write a page of every experiment id with its tests and verdicts, or 'not attempted'",
+    },
+}
+
+INI: dict[str, dict[str, Any]] = {
+    "models": {"type": "args", "default": [], "help": "models to run on when --model is not given"},
+    "metrics_dir": {"default": "snapshots", "help": "where metrics are recorded, relative to rootdir"},
+}
+
+
+def add(parser: pytest.Parser) -> None:
+    """Registers all of them."""
+    group = parser.getgroup("assay", "experiments on language models")
+    for flag, settings in OPTIONS.items():
+        group.addoption(flag, **settings)
+    for name, settings in INI.items():
+        parser.addini(name, **settings)
+
+
+def check(config: pytest.Config) -> None:
+    """Refuses, before anything runs, what no run can do. Raises UsageError."""
+    option = config.option
+    if option.recorded and option.update_snapshots:
+        raise pytest.UsageError("--recorded measures nothing, so there is nothing to update: drop --snapshot-update")
+    if option.snapshots in ("none", "audit") and option.update_snapshots:
+        raise pytest.UsageError(f"--snapshots {option.snapshots} never writes: drop it or --snapshot-update")
+    if option.memory_budget is not None and not option.memory_budget > 0:
+        raise pytest.UsageError(f"--memory-budget is in GiB and above 0, not {option.memory_budget:g}")
+    for flag, suffixes in (("findings", (".json", ".md")), ("catalogue", (".md",))):
+        if (file := getattr(option, flag)) is None:
+            continue
+        if Path(file).suffix not in suffixes:
+            raise pytest.UsageError(f"--{flag} writes {' or '.join(suffixes)}, not {file!r}")
+        if not Path(config.invocation_params.dir, file).parent.is_dir():
+            raise pytest.UsageError(f"--{flag}: there is no folder {Path(file).parent}")
+
+
+def recorded(config: pytest.Config) -> bool:
+    """Are findings judged from snapshots in this run?"""
+    return config.option.recorded
+
+
+def tier(config: pytest.Config) -> str:
+    """The tier of this run."""
+    return config.option.tier
+
+
+def records_missing(config: pytest.Config) -> bool:
+    """May a metric that has no snapshot be recorded? Under CI not: nobody would commit it."""
+    # Empty counts as unset, which is pytest's own rule. Computed here in every process, since xdist workers
+    # parse the original command line again and never see an option that the controller changed.
+    ci = os.environ.get("CI") or os.environ.get("BUILD_NUMBER")
+    return config.option.snapshots == "new" or (config.option.snapshots == "auto" and not ci)
+
+
+def snapshots_folder(config: pytest.Config) -> Path:
+    """`snapshots/` of the repository whose suites run."""
+    return config.rootpath / config.getini("metrics_dir")
+
+
+def scratch_folder(config: pytest.Config) -> Path:
+    """Where locks and journals lie."""
+    return config.rootpath / ".assay"

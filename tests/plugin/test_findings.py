@@ -1,0 +1,279 @@
+"""Verdicts: what a claim's test, its `not_replicated` and its experiment say together, and how the table shows it."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from conftest import RESCUE
+
+GATED = """
+    from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+
+    @experiment
+    def gated(lm):
+        if lm.id == "toy_a":
+            return not_eligible("0 of 40 prompts passed the gate", gate=Metric.rate(0, 40))
+        return {"gate": Metric.rate(30, 40), "rate": Metric.rate(20, 30)}
+
+    def test_metrics(gated, metrics):
+        assert metrics == gated
+
+    @finding("gated claim")
+    def test_claim(gated):
+        assert gated.rate.low > 0.2
+
+    @finding("gated claim that is known to fail")
+    @not_replicated("toy_a", "toy_b", reason="why not")
+    def test_no(gated):
+        assert gated.rate.low > 0.9
+
+    def test_no_finding(gated):
+        assert gated.rate > 0.2
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "args", "outcomes", "row"),
+    [
+        ({}, (), {"passed": 5, "xfailed": 1}, "*HTL-7 *patching rescues * yes * yes * no *"),
+        ({"HITS_toy_c": "24"}, (), {"passed": 5, "failed": 1}, "*patching rescues * yes * yes * NOW YES *"),
+        ({"HITS_toy_b": "2"}, (), {"passed": 4, "failed": 1, "xfailed": 1}, "*patching rescues * yes * LOST * no *"),
+        ({"OOM": "toy_b"}, (), {"passed": 3, "errors": 2, "xfailed": 1}, "*patching rescues * yes * ERROR * no *"),
+        ({"OOM": "toy_c"}, (), {"passed": 4, "errors": 2}, "*patching rescues * yes * yes * ERROR *"),
+        ({"OOM": "toy_a"}, ("-x",), {"errors": 1}, "*patching rescues * not run * not run * not run *"),
+    ],
+    ids=["as recorded", "now replicates", "lost", "broken", "broken where it is known to fail", "stopped"],
+)
+def test_verdicts(repo, monkeypatch, env, args, outcomes, row):
+    repo.suite(test_rescue=RESCUE)
+    for variable, value in ({"HITS_toy_c": "2"} | env).items():
+        monkeypatch.setenv(variable, value)
+    result = repo.run("--model", "toy_?", *args)
+    result.assert_outcomes(**outcomes)
+    result.stdout.fnmatch_lines(["*findings (tier quick)*", row])
+
+
+def test_the_table_shows_value_interval_and_control(repo, run, monkeypatch):
+    repo.suite(test_rescue=RESCUE)
+    monkeypatch.setenv("HITS_toy_c", "2")
+    result = run("--model", "toy_?")
+    result.stdout.fnmatch_lines(
+        [
+            "Hopping Too Late, arXiv:2406.12775 *toy_a *toy_b *toy_c",
+            "  HTL-7  patching rescues *yes *yes *no *",
+            "           rate * 0.8 [[]0.63, 0.9[]] n 30 * 0.8 [[]0.63, 0.9[]] n 30 * 0.0667 [[]0.018, 0.21[]] n 30",
+            "           null (control) *0.0667 [[]0.018, 0.21[]] n 30 *",
+            "  HTL-7 on toy_c: too small",
+        ]
+    )
+
+
+def test_a_worker_that_dies_is_an_error_and_the_rest_is_known(repo):
+    repo.suite(test_rescue=RESCUE.replace("assert rescue.rate", "os._exit(9)\n        assert rescue.rate"))
+    result = repo.run("-n", "2")
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(
+        ["*patching rescues * ERROR * ERROR *", "*HTL-7 on toy_a, toy_b: the worker process died"]
+    )
+
+
+def test_a_worker_that_is_not_replaced_leaves_not_run(repo):
+    text = RESCUE.replace("return {", "lm.id == 'toy_b' and os._exit(9)\n        return {")
+    repo.suite(test_rescue=text)
+    result = repo.run("-n", "2", "--max-worker-restart", "0")
+    result.stdout.fnmatch_lines(["*patching rescues * not run *"])
+    assert result.ret != 0
+
+
+def test_nothing_eligible_is_neither_pass_nor_fail(repo, run):
+    repo.suite(test_gated=GATED)
+    result = run("-rs")
+    result.assert_outcomes(passed=4, skipped=3, xfailed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*gated claim  *not eligible * yes *",
+            "*gated claim that is known to fail *not eligible * no *",
+            "*gated claim on toy_a: 0 of 40 prompts passed the gate",
+        ]
+    )
+    assert repo.rows(name="gated") == {
+        "not_eligible": {"value": "0 of 40 prompts passed the gate"},
+        "gate": {"value": 0.0, "n": 40, "ci": [0.0, 0.0876216]},
+    }
+    result = run("--recorded")
+    result.assert_outcomes(passed=1, skipped=2, xfailed=1)
+    result.stdout.fnmatch_lines(["*gated claim  *not eligible * yes *"])
+
+
+def test_a_finding_can_need_a_larger_tier(repo):
+    repo.suite(
+        test_tier="""
+        from assay.plugin import experiment, finding
+        @experiment
+        def wide(lm, tier): return {"n": tier.choose(smoke=4, quick=40, full=400)}
+        @finding("intervals are narrow", tier="quick")
+        def test_narrow(wide): assert wide.n >= 40
+    """
+    )
+    result = repo.run("--model", "toy_a", "--tier", "smoke")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*intervals are narrow *not eligible*", "*needs --tier quick"])
+    repo.run("--model", "toy_a", "--tier", "full").assert_outcomes(passed=1)
+
+
+def test_not_replicated_at_one_tier_only(repo):
+    repo.suite(
+        test_tier="""
+        from assay.plugin import experiment, finding, not_replicated
+        @experiment
+        def wide(lm, tier): return {"n": tier.choose(smoke=4, quick=40, full=400)}
+        @finding("intervals are narrow")
+        @not_replicated("toy_?", reason="too few", tier="smoke")
+        def test_narrow(wide): assert wide.n >= 40
+    """
+    )
+    repo.run("--tier", "smoke").assert_outcomes(xfailed=2)
+    repo.run("--tier", "quick").assert_outcomes(passed=2)
+
+
+def test_an_assertion_in_a_fixture_or_experiment_is_an_error_and_no_verdict(repo, run):
+    repo.suite(
+        test_broken="""
+        import pytest
+        from assay.plugin import experiment, finding, not_replicated
+
+        @pytest.fixture
+        def helper(model_spec): assert 1 == 2
+
+        @experiment
+        def measured(lm): assert 3 == 4
+
+        @finding("rests on a fixture")
+        @not_replicated("toy_a", reason="known")
+        def test_fixture(helper): pass
+
+        @finding("rests on an experiment")
+        @not_replicated("toy_a", reason="known")
+        def test_experiment(measured): pass
+        """
+    )
+    result = run("--model", "toy_a")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*MeasurementError: experiment measured on toy_a failed an assertion*"])
+    result.stdout.fnmatch_lines(["*rests on a fixture *ERROR*", "*rests on an experiment *ERROR*"])
+
+
+def test_drift_of_metrics_is_not_hidden_by_a_known_failure(repo, monkeypatch):
+    repo.suite(test_rescue=RESCUE)
+    monkeypatch.setenv("HITS", "2")
+    repo.run("--model", "toy_c").assert_outcomes(passed=1, xfailed=1)
+    monkeypatch.setenv("LAYER", "18")
+    repo.run("--model", "toy_c").assert_outcomes(failed=1, xfailed=1)
+
+
+@pytest.mark.parametrize(
+    ("marks", "message"),
+    [
+        ('@not_replicated("toy_x", reason="r")', "*test_it*: not_replicated: unknown model 'toy_x'. Did you mean*"),
+        ('@not_replicated("toy_a", reason="")', "*test_it*: not_replicated needs a reason*"),
+        ('@pytest.mark.not_replicated("toy_a")', "*test_it*: not_replicated needs a reason*"),
+        ('@not_replicated(reason="r")', "*test_it*: not_replicated names no model"),
+        ('@not_replicated("toy_a", reason="r", tier="huge")', "*test_it*: not_replicated has no tier 'huge'"),
+        ('@finding("c", id="HTL-77")', "*test_it*: no experiment has the id 'HTL-77'. Did you mean HTL-7*"),
+        ('@finding("c", tier="huge")', "*test_it*: finding has no tier 'huge'*"),
+        ('@finding("")', "*test_it*: finding needs its claim, one sentence"),
+        ('@pytest.mark.parametrize("x", ["toy_b"])', "*test_it*: the parameter id 'toy_b' is also a model*"),
+    ],
+)
+def test_wrong_marks_are_usage_errors(repo, marks, message):
+    repo.suite(test_marks=marked(marks))
+    result = repo.run("--model", "toy_a")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert repo.log() == []
+
+
+def test_wrong_marks_are_usage_errors_under_xdist(repo):
+    repo.suite(test_marks=marked('@not_replicated("toy_x", reason="r")'))
+    result = repo.run("-n", "2", "--model", "toy_a")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *test_it*: not_replicated: unknown model 'toy_x'. Did you mean*"])
+    assert repo.log() == []
+
+
+def marked(marks):
+    arguments = "lm, x" if "parametrize" in marks else "lm"
+    imports = "import pytest\nfrom assay.plugin import finding, not_replicated"
+    return f"{imports}\n{marks}\ndef test_it({arguments}): pass"
+
+
+def test_ids_of_other_papers_are_free(repo):
+    repo.suite(test_own="from assay.plugin import finding\n@finding('ours', id='OURS-1')\ndef test_it(lm): pass")
+    result = repo.run("--model", "toy_a")
+    result.stdout.fnmatch_lines(["  OURS-1  ours *yes*"])
+
+
+def test_measure_and_control_can_be_named(repo):
+    text = RESCUE.replace('id="HTL-7")', 'id="HTL-7", measure="layer", control="null")')
+    repo.suite(test_rescue=text)
+    result = repo.run("--model", "toy_a")
+    result.stdout.fnmatch_lines(["*patching rescues *yes*", "*layer *17", "*null (control) *0.0667*"])
+    result.stdout.no_fnmatch_line("*rate *0.8*")
+    repo.suite(test_rescue=text.replace('measure="layer"', 'measure="nothing"'))
+    result = repo.run("--model", "toy_a")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*LookupError: finding: no metric is called 'nothing'*"])
+
+
+def test_junit_carries_the_findings(repo, run, monkeypatch):
+    repo.suite(test_rescue=RESCUE)
+    monkeypatch.setenv("HITS_toy_b", "2")
+    run("--junit-xml", "out.xml")
+    cases = ElementTree.parse(repo.path / "out.xml").getroot().iter("testcase")
+    found = {}
+    for case in cases:
+        properties = {item.get("name"): item.get("value") for item in case.iter("property")}
+        if properties:
+            found[properties["model"]] = properties
+    assert {model: said["verdict"] for model, said in found.items()} == {"toy_a": "yes", "toy_b": "LOST"}
+    assert found["toy_a"]["claim"] == "patching rescues"
+    assert found["toy_a"]["ids"] == "HTL-7"
+    assert json.loads(found["toy_a"]["measured"])["rate"]["ci"] == [0.626943, 0.904949]
+
+
+def test_findings_as_json(repo, run):
+    repo.suite(test_rescue=RESCUE)
+    run("--findings", "out.json", "-k", "test_rescues")
+    written = json.loads((repo.path / "out.json").read_text())
+    (claim,) = written.pop("findings")
+    assert written == {"tier": "quick", "recorded": False}
+    assert claim["ids"] == ["HTL-7"]
+    assert claim["test"] == "suites/test_rescue.py::test_rescues"
+    assert {model: cell["verdict"] for model, cell in claim["models"].items()} == {"toy_a": "yes", "toy_b": "yes"}
+    assert claim["models"]["toy_a"]["measured"]["null"]["value"] == 0.0666667
+
+
+def test_findings_as_markdown_and_also_when_the_run_fails(repo, run, monkeypatch):
+    repo.suite(test_rescue=RESCUE)
+    monkeypatch.setenv("HITS_toy_b", "2")
+    run("--findings", "out.md", "-x")
+    text = (repo.path / "out.md").read_text()
+    assert "## Hopping Too Late, arXiv:2406.12775" in text
+    assert "| HTL-7 | patching rescues | **yes**<br>rate 0.8 [0.63, 0.9] n 30<br>null (control) 0.0667" in text
+    assert "**LOST**" in text
+
+
+def test_the_catalogue_lists_what_is_not_attempted(repo, run):
+    repo.suite(
+        test_rescue=RESCUE,
+        test_own="from assay.plugin import finding\n@finding('ours', id='OURS-1')\ndef test_it(lm): pass",
+    )
+    run("--catalogue", "page.md")
+    lines = (repo.path / "page.md").read_text().splitlines()
+    assert (
+        "| HTL-7 | Back-patching from t1 | patching rescues (`suites/test_rescue.py::test_rescues`) | yes | yes |"
+        in lines
+    )
+    assert "| HTL-11 | Attention knockout on single-hop queries | *not attempted* |  |  |" in lines
+    assert "| OURS-1 |  | ours (`suites/test_own.py::test_it`) | yes | yes |" in lines
+    assert sum("*not attempted*" in line for line in lines) == 103
