@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         zero,
     )  # fmt: skip
     from assay.forward.lm import LM
-    from assay.forward.load import load
+    from assay.forward.load import load, random_lm
     from assay.forward.positions import Prompt, text
     from assay.forward.run import Run
     from assay.forward.sites import SITES
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "assay.forward.edits": "Edit ablate add apply knockout mean_ablate project_out replace resample scale set_pattern zero",
     "assay.forward.lm": "LM",
-    "assay.forward.load": "load",
+    "assay.forward.load": "load random_lm",
     "assay.forward.positions": "Prompt text",
     "assay.forward.run": "Run",
     "assay.forward.sites": "SITES",
@@ -53,7 +53,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "LM", "SITES", "SWEEPABLE", "AssayError", "Edit", "Prompt", "Run", "Sweep", "ablate", "add", "apply", "errors",
-    "knockout", "load", "mean_ablate", "project_out", "replace", "resample", "scale", "set_pattern", "text", "zero",
+    "knockout", "load", "mean_ablate", "project_out", "random_lm", "replace", "resample", "scale", "set_pattern", "text", "zero",
 ]  # fmt: skip
 
 

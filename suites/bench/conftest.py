@@ -31,20 +31,20 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.line("  ".join(cell.ljust(width) for cell, width in zip(r, widths, strict=False)).rstrip())
 
 
+REFERENCE = {
+    "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 16, "intermediate_size": 1408,
+    "num_attention_heads": 8, "num_key_value_heads": 4, "rms_norm_eps": 1e-6, "vocab_size": 8192,
+}  # fmt: skip
+
+
 @pytest.fixture(scope="session")
-def reference_lm():
-    """The reference shape of the sweep benchmarks: a Llama of 16 layers, width 512, 8 heads on 4, random weights."""
-    import mlx.core as mx
-    from mlx_lm.models.llama import Model, ModelArgs
+def reference_lm(tmp_path_factory):
+    """The reference shape of the sweep benchmarks: a dense Llama of 16 layers and width 512, 8 heads on 4, random weights."""
+    import json
 
-    from assay import LM
-    from assay.models.tokenizer import blank_tokenizer
+    from assay import random_lm
+    from assay.models.registry import ModelSpec
 
-    mx.random.seed(0)
-    args = ModelArgs(
-        model_type="llama", hidden_size=512, num_hidden_layers=16, intermediate_size=1408, num_attention_heads=8,
-        num_key_value_heads=4, rms_norm_eps=1e-6, vocab_size=8192,
-    )  # fmt: skip
-    model = Model(args)
-    mx.eval(model.parameters())
-    return LM(model, blank_tokenizer(), name="llama 16x512")
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "config.json").write_text(json.dumps(REFERENCE))
+    return random_lm(ModelSpec("llama_16x512_random", "", "llama", 16, None, path=folder), bits=None)

@@ -1,6 +1,5 @@
 """Speed of one forward pass: plain mlx-lm, and through assay with nothing, all residuals, all patterns or all sites kept."""
 
-import mlx.core as mx
 import pytest
 
 from assay.timing import paired_ratio
@@ -9,12 +8,16 @@ LENGTH = 64
 
 
 def tokens_of(lm, length):
+    import mlx.core as mx
+
     return mx.random.randint(0, lm.family.vocab, (1, length), key=mx.random.key(length))
 
 
 @pytest.mark.parametrize("length", [32, 128])
 def test_forward(lm, benchmark, length):
     """Absolute speed of the instrumented forward, logits at the last token."""
+    import mlx.core as mx
+
     tokens = tokens_of(lm, length)[0]
     mx.reset_peak_memory()
     benchmark.pedantic(lm.run, args=(tokens,), rounds=5, warmup_rounds=1)
@@ -26,6 +29,8 @@ KEPT = {"nothing": (), "all resid_post": ("resid_post",), "all patterns": ("patt
 
 def hooked_ratios(lm, row):
     """Time of the instrumented forward over plain mlx-lm: all positions unembedded in both, evaluated in both."""
+    import mlx.core as mx
+
     from assay import SITES
     from assay.forward.generate import forward
     from assay.forward.layers import NO_TAP, unembed

@@ -4,7 +4,6 @@ The naive side is timed on three forwards, in turns with the sweep, and multipli
 (layer-positions that must be computed, clean run included) x (time per layer-position of a plain forward of 128 tokens).
 """
 
-import mlx.core as mx
 import pytest
 
 from assay.timing import medians
@@ -38,6 +37,8 @@ GRIDS = {"back-patching": back_patches, "heads": every_head, "knockout windows":
 
 def measure(lm, grid, length, row):
     """One line of the table; the sweep is also shown to be right on one variant."""
+    import mlx.core as mx
+
     from assay import SWEEPABLE
 
     tokens = mx.random.randint(0, lm.family.vocab, (length,), key=mx.random.key(length))

@@ -5,11 +5,34 @@
 >>> lm = assay.load("mlx-community/Qwen3-4B-4bit", activations="native")                  # doctest: +SKIP
 """
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
+
+from mlx_lm.utils import load_tokenizer
 
 from assay.errors import UnknownModel
 from assay.forward.lm import LM
 from assay.models.registry import ModelSpec, resolve
+
+
+def random_lm(spec: ModelSpec, bits: int | None = 4) -> LM:
+    """The true shape of a model with random weights (4 bits, or None: dense), in memory; for speed, not for results.
+
+    spec: from `assay.models.registry.random_twin`, or a folder with a config.json. Raises CheckpointError without one.
+    """
+    from assay.models.files import read_json
+    from assay.models.random import random_model
+    from assay.models.registry import RANDOM
+    from assay.models.shapes import SHAPES
+    from assay.models.tokenizer import write_tokenizer
+
+    config = read_json(spec.path / "config.json") if spec.path else SHAPES[spec.id.removesuffix(RANDOM)]
+    with TemporaryDirectory() as folder:
+        ids = write_tokenizer(Path(folder), config["model_type"])
+        tokenizer = load_tokenizer(Path(folder), eos_token_ids=ids["eos_token_id"])
+    model = random_model(config, bits=bits)
+    return LM(model, tokenizer, name=spec.id, provenance={"revision": "random", "bits": bits})
 
 
 def load(name: str | ModelSpec, *, activations: Literal["float32", "native"] = "float32", doctor: bool = True) -> LM:

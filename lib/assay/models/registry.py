@@ -13,7 +13,7 @@ imports neither mlx, mlx-lm nor transformers: the pytest plugin does so at every
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -261,3 +261,27 @@ def remedy(spec: ModelSpec) -> str:
     if spec.path is not None:
         return "Copy or convert the checkpoint again."
     return f"Get it again with: hf download {spec.repo} --force-download"
+
+
+RANDOM = "_random"
+
+
+def random_twin(spec: ModelSpec) -> ModelSpec:
+    """The spec of a model with the same shape and random weights; another id, since its numbers are another model's.
+
+    Raises CheckpointError for a model whose shape is not known without its files.
+    """
+    if spec.builtin or (spec.id not in REGISTRY and spec.path is None):
+        raise CheckpointError(
+            f"the shape of {spec.id} is not known without its files: random weights are for {_shaped()}"
+        )
+    return replace(spec, id=f"{spec.id}{RANDOM}", aliases=())
+
+
+def is_random(spec: ModelSpec) -> bool:
+    """Whether a spec stands for random weights."""
+    return spec.id.endswith(RANDOM)
+
+
+def _shaped() -> str:
+    return ", ".join(id for id, spec in REGISTRY.items() if not spec.builtin) + ", and folders"

@@ -34,6 +34,7 @@ from typing import Any
 
 import pytest
 
+from assay.models.registry import is_random
 from assay.stats import bootstrap_mean, wilson
 
 from . import audit, findings, hookspecs, options, order, places, plan, scheduling, select, table
@@ -87,7 +88,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_assay_load(spec: Any) -> Any:
     import assay  # not before a model is needed: judging recorded results needs no MLX
 
-    return assay.load(spec)
+    return assay.random_lm(spec) if is_random(spec) else assay.load(spec)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m: what is wrong is wrong whatever was selected

@@ -21,6 +21,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "NAME",
         "help": "run on NAME: an id, alias, repo id, folder, glob, or 'all'; repeat or comma-separate for several",
     },
+    "--weights": {
+        "choices": ("real", "random"),
+        "default": "real",
+        "help": "'random': the true shape with random 4-bit weights, to measure speed without the checkpoint",
+    },
     "--tier": {
         "choices": TIERS,
         "default": DEFAULT,
@@ -81,6 +86,8 @@ def check(config: pytest.Config) -> None:
     option = config.option
     if option.recorded and option.update_snapshots:
         raise pytest.UsageError("--recorded measures nothing, so there is nothing to update: drop --snapshot-update")
+    if option.weights == "random" and (option.recorded or option.update_snapshots):
+        raise pytest.UsageError("--weights random measures speed: there is nothing to judge or to update")
     if option.snapshots in ("none", "audit") and option.update_snapshots:
         raise pytest.UsageError(f"--snapshots {option.snapshots} never writes: drop it or --snapshot-update")
     if option.memory_budget is not None and not option.memory_budget > 0:
@@ -97,6 +104,11 @@ def check(config: pytest.Config) -> None:
 def recorded(config: pytest.Config) -> bool:
     """Are findings judged from snapshots in this run?"""
     return config.option.recorded
+
+
+def random_weights(config: pytest.Config) -> bool:
+    """Do models of this run have their true shapes and random weights?"""
+    return config.option.weights == "random"
 
 
 def tier(config: pytest.Config) -> str:

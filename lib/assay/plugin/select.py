@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 
 from assay.errors import AssayError, ModelNotCached
-from assay.models.registry import GROUPS, REGISTRY, ModelSpec, locate, resolve
+from assay.models.registry import GROUPS, REGISTRY, ModelSpec, locate, random_twin, resolve
 
 from . import options
 
@@ -38,7 +38,12 @@ def configure(config: pytest.Config) -> None:
     _add_models(config, config.hook.pytest_assay_models(config=config))
     try:
         config.stash[SELECTED], by_name = _select(config)
-        needed = not (options.recorded(config) or config.option.collectonly or config.option.snapshots == "audit")
+        needed = not (
+            options.recorded(config)
+            or options.random_weights(config)
+            or config.option.collectonly
+            or config.option.snapshots == "audit"
+        )
         config.stash[ABSENT] = _absent(config.stash[SELECTED], by_name) if needed else {}
     except AssayError as error:
         raise pytest.UsageError(f"--model: {error}" if config.option.model else str(error)) from error
@@ -109,6 +114,8 @@ def _select(config: pytest.Config) -> tuple[list[ModelSpec], set[str]]:
     tokens = asked or config.getini("models")
     specs = resolve(tokens) if tokens else []
     names = [name.strip() for token in asked for name in token.split(",") if name.strip()]
+    if options.random_weights(config):
+        return [random_twin(spec) for spec in specs], set()
     single = [name for name in names if name.lower() not in GROUPS and not set(name) & set("*?[")]
     return specs, ids_of(single)
 
