@@ -34,23 +34,33 @@ def five_way(evaluated):
 @experiment
 def backpatch_t1(lm, evaluated, tier, progress):
     """HTL-7: back-patching at t1 of queries that fail."""
-    return rescue(lm, failures(evaluated), "t1", evaluated, tier, progress)
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=16, full=None))
+    return rescue(lm, queries, "t1", evaluated, tier, progress)
 
 
 @experiment
 def backpatch_t2(lm, evaluated, tier, progress):
     """HTL-8: back-patching at t2 of queries that fail."""
-    return rescue(lm, failures(evaluated), "t2", evaluated, tier, progress)
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=10, full=None))
+    return rescue(lm, queries, "t2", evaluated, tier, progress)
 
 
 @experiment
 def backpatch_right(lm, evaluated, tier, progress):
     """HTL-9: back-patching at t1 of queries that are right already."""
-    return rescue(lm, [e.query for e in evaluated if e.eligible and e.composes], "t1", evaluated, tier, progress)
+    right = [e.query for e in evaluated if e.eligible and e.composes]
+    return rescue(lm, spread(right, tier.choose(smoke=4, quick=16, full=None)), "t1", evaluated, tier, progress)
 
 
 def failures(evaluated):
     return [e.query for e in evaluated if e.eligible and not e.composes]
+
+
+def spread(queries, n):
+    """n of the queries, evenly over the order of the file and so over families; all for n=None."""
+    if n is None or len(queries) <= n:
+        return queries
+    return [queries[i * len(queries) // n] for i in range(n)]
 
 
 def rescue(lm, queries, where, evaluated, tier, progress):
@@ -59,7 +69,6 @@ def rescue(lm, queries, where, evaluated, tier, progress):
 
     if not queries:
         return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)
-    queries = queries[: tier.choose(smoke=4, quick=20, full=None)]
     table = back_patch(
         lm, queries, where,
         donors=[e.query for e in evaluated],

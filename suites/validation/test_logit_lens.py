@@ -22,10 +22,12 @@ def lens(lm, tier):
     lenses = [logit_lens(lm, prompt) for prompt in chosen]
     known = [i for i, one in enumerate(lenses) if one.ranks(" " + capitals[chosen[i]])[-1] == 0]
     gate = {"n_prompts": len(chosen), "known": Metric.rate(len(known), len(chosen), tol=0.05)}
-    if len(known) < 2:
+    if len({capitals[chosen[i]] for i in known}) < 2:
         return not_eligible(f"{len(known)} of {len(chosen)} capitals are known", **gate)
     right = np.array([lenses[i].ranks(" " + capitals[chosen[i]]) for i in known])  # [prompts, layers]
-    wrong = np.array([lenses[i].ranks(" " + capitals[chosen[known[k - 1]]]) for k, i in enumerate(known)])
+    tokens = [lm.token(" " + capitals[chosen[i]]) for i in known]
+    others = [next(t for t in tokens[k:] + tokens[:k] if t != own) for k, own in enumerate(tokens)]
+    wrong = np.array([lenses[i].ranks(other) for i, other in zip(known, others, strict=True)])
     kl = np.array([lenses[i].kl_to_final() for i in known])
     third = max(1, lm.n_layers // 3)
     france = lenses[0]
@@ -54,10 +56,10 @@ def test_final_layer_predicts(lens):
     assert lens.paris_rank[-1] == 0
 
 
-@finding("capitals are known, and no other capital is as likely", id="PLAN-0.2", **PLAN)
+@finding("capitals are known, and likelier than another country's", id="PLAN-0.2", **PLAN)
 def test_known(lens):
     assert lens.known.low > 0.5
-    assert lens.final_beats_other == 1
+    assert lens.final_beats_other.low > 0.5
 
 
 @finding("early layers predict something else", id="PLAN-0.2", **PLAN)
