@@ -32,24 +32,24 @@ def five_way(evaluated):
 
 
 @experiment
-def backpatch_t1(lm, evaluated, tier, progress):
+def backpatch_t1(lm, evaluated, tier, journal):
     """HTL-7: back-patching at t1 of queries that fail."""
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=16, full=None))
-    return rescue(lm, queries, "t1", evaluated, tier, progress)
+    return rescue(lm, queries, "t1", evaluated, tier, journal)
 
 
 @experiment
-def backpatch_t2(lm, evaluated, tier, progress):
+def backpatch_t2(lm, evaluated, tier, journal):
     """HTL-8: back-patching at t2 of queries that fail."""
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=10, full=None))
-    return rescue(lm, queries, "t2", evaluated, tier, progress)
+    return rescue(lm, queries, "t2", evaluated, tier, journal)
 
 
 @experiment
-def backpatch_right(lm, evaluated, tier, progress):
+def backpatch_right(lm, evaluated, tier, journal):
     """HTL-9: back-patching at t1 of queries that are right already."""
     right = [e.query for e in evaluated if e.eligible and e.composes]
-    return rescue(lm, spread(right, tier.choose(smoke=4, quick=16, full=None)), "t1", evaluated, tier, progress)
+    return rescue(lm, spread(right, tier.choose(smoke=4, quick=16, full=None)), "t1", evaluated, tier, journal)
 
 
 def failures(evaluated):
@@ -63,18 +63,17 @@ def spread(queries, n):
     return [queries[i * len(queries) // n] for i in range(n)]
 
 
-def rescue(lm, queries, where, evaluated, tier, progress):
+def rescue(lm, queries, where, evaluated, tier, journal):
     """Metrics of back-patching `queries` at `where`: best of all pairs, and one pair chosen on half of the bridges."""
-    from assay.methods.backpatch import KINDS, back_patch
+    from assay.methods.backpatch import KINDS, back_patch, patch_table
 
     if not queries:
         return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)
-    table = back_patch(
-        lm, queries, where,
-        donors=[e.query for e in evaluated],
-        stride=tier.choose(smoke=2, quick=1, full=1),
-        track=lambda items: progress(items, f"back-patching at {where}"),
-    )  # fmt: skip
+    donors, stride = [e.query for e in evaluated], tier.choose(smoke=2, quick=1, full=1)
+    rows = journal(
+        lambda query: back_patch(lm, query, where, donors=donors, stride=stride), queries, f"back-patching at {where}"
+    )
+    table = patch_table(lm.n_layers, rows, stride)
     n = len(queries)
     chosen_on = np.array([split(query) == "select" for query in queries])
     best, report = table.best_pair(chosen_on) if chosen_on.any() else 0, ~chosen_on

@@ -52,15 +52,17 @@ def bridge_by_layer(lm, model_spec, tier):
 
 
 @experiment
-def planted_cells(lm, model_spec, tier, progress):
+def planted_cells(lm, model_spec, tier, journal):
     """Back-patching at t1 of late queries: are the hot cells (source, target) the planted ones?"""
-    from assay.methods.backpatch import back_patch
+    from assay.methods.backpatch import back_patch, patch_table
 
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
     queries = queries_of(truth, "late", tier.choose(smoke=3, quick=10, full=60))
-    table = back_patch(lm, queries, "t1", donors=two_hop(), track=lambda items: progress(items, "planted cells"))
+    donors = two_hop()
+    rows = journal(lambda query: back_patch(lm, query, "t1", donors=donors), queries, "planted cells")
+    table = patch_table(lm.n_layers, rows)
     sources, targets = truth["planted"]["back-patching sources"], truth["planted"]["back-patching targets"]
     inside = np.array([s in sources and t in targets for s, t in table.pairs["back"]])
     right, n = table.right["back"], len(queries)

@@ -8,7 +8,7 @@ import assay
 from assay.data.two_hop import answers, two_hop
 from assay.errors import PromptError
 from assay.methods import backpatch
-from assay.methods.backpatch import PatchTable, back_pairs, back_patch, draw_donor, noise_like, states
+from assay.methods.backpatch import PatchTable, back_pairs, back_patch, draw_donor, noise_like, patch_table, states
 
 QUERIES = [q for q in two_hop("state_capital") if q.e1 in ("Dallas", "Houston", "Buffalo")]
 
@@ -41,7 +41,7 @@ def test_equals_a_loop_of_full_forwards(lm, where):
     query = QUERIES[0]
     prompt = lm.prompt(query.prompt)
     at = len(prompt) - (2 if where == "t1" else 1)  # "... Dallas is"
-    table = back_patch(lm, [query], where, donors=QUERIES, seed=3)
+    table = patch_table(lm.n_layers, [back_patch(lm, query, where, donors=QUERIES, seed=3)])
     own = states(lm.run(prompt, keep="resid_post"), at)
     for column, (source, target) in enumerate(table.pairs["back"]):
         text = patched_by_hand(lm, prompt.tokens, at, own[source], target, 10)

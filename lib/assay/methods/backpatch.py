@@ -1,7 +1,7 @@
 """Back-patching: give the same prompt the state that it computes later, at an earlier layer (Biran et al. 2024, section 6).
 
     >>> failures = [t.query for t in evaluate(lm, queries) if t.eligible and not t.composes]      # doctest: +SKIP
-    >>> table = back_patch(lm, failures, "t1", donors=queries)                                    # doctest: +SKIP
+    >>> table = patch_table(lm.n_layers, [back_patch(lm, q, "t1", donors=queries) for q in failures])  # doctest: +SKIP
     >>> table.rescued("back").mean(), table.rescued("donor").mean()                               # doctest: +SKIP
     (0.97, 0.15)
 
@@ -16,9 +16,10 @@ gets as many tries:
     forward   the query's own states, source < target
 """
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import mlx.core as mx
 import numpy as np
@@ -46,7 +47,7 @@ class PatchTable:
 
     def rescued(self, kind: Kind) -> np.ndarray:
         """For each query, whether any pair made it right [queries]."""
-        return self.right[kind].any(axis=1)
+        return np.asarray(self.right[kind].any(axis=1))
 
     def heatmap(self, kind: Kind) -> list[list[float | None]]:
         """Share of queries made right, [source][target]; None where no pair was tried."""
@@ -67,34 +68,41 @@ class PatchTable:
 
 def back_patch(
     lm: LM,
-    queries: Sequence[TwoHop],
+    query: TwoHop,
     where: Literal["t1", "t2"],
     *,
     donors: Sequence[TwoHop],
     stride: int = 1,
     seed: int = 0,
-    track: Callable[[Any], Any] = iter,
-) -> PatchTable:
-    """Try every pair of layers on every query at t1 (last token of the r1 phrase) or t2 (last token of the prompt).
+) -> dict[str, list[bool]]:
+    """Try every pair of layers on one query, at t1 (last token of the r1 phrase) or t2 (last token of the prompt).
 
-    One sweep per query covers the back-patches and all controls. `donors` are the queries that may lend states; each
-    query takes one with another bridge, drawn from `seed`. `track` wraps the loop over queries, for progress.
+    One sweep covers the back-patches and all controls -> {kind: for each of its pairs, whether the answer was right}, in
+    the order of `pairs_of(lm.n_layers, stride)`. `donors` are the queries that may lend states; one with another bridge is
+    drawn from `seed` and the query, so that a query gives the same whatever else is measured.
     """
-    back = back_pairs(lm.n_layers, stride)
-    pairs = {"back": back, "donor": back, "noise": back, "forward": [(target, source) for source, target in back]}
-    rng = np.random.default_rng(seed)
-    right: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    for query in track(queries):
-        clean = lm.run(query.prompt, keep=SWEEPABLE)
-        own = states(clean, position(query, where))
-        other = draw_donor(query, donors, rng)
-        lent = states(lm.run(other.prompt, keep="resid_post"), position(other, where))
-        given = {"back": own, "donor": lent, "noise": noise_like(own, rng), "forward": own}
-        tries = {kind: (given[kind], pairs[kind]) for kind in KINDS}
-        judge = lambda text, q=query: answers(text, q.e3_aliases)  # noqa: E731
-        for kind, row in patch_pairs(lm, clean, position(query, where), tries, judge).items():
-            right[kind].append(row)
-    return PatchTable(lm.n_layers, pairs, {kind: np.array(rows) for kind, rows in right.items()})
+    pairs = pairs_of(lm.n_layers, stride)
+    rng = np.random.default_rng([seed, zlib.crc32(query.id.encode())])
+    clean = lm.run(query.prompt, keep=SWEEPABLE)
+    own = states(clean, position(query, where))
+    other = draw_donor(query, donors, rng)
+    lent = states(lm.run(other.prompt, keep="resid_post"), position(other, where))
+    given = {"back": own, "donor": lent, "noise": noise_like(own, rng), "forward": own}
+    tries = {kind: (given[kind], pairs[kind]) for kind in KINDS}
+    right = patch_pairs(lm, clean, position(query, where), tries, lambda text: answers(text, query.e3_aliases))
+    return {kind: row.tolist() for kind, row in right.items()}
+
+
+def patch_table(n_layers: int, rows: Sequence[Mapping[str, Sequence[bool]]], stride: int = 1) -> PatchTable:
+    """What `back_patch` returned for several queries, as one table."""
+    right = {kind: np.array([row[kind] for row in rows], bool) for kind in KINDS}
+    return PatchTable(n_layers, pairs_of(n_layers, stride), right)
+
+
+def pairs_of(n_layers: int, stride: int = 1) -> dict[str, list[Pair]]:
+    """The pairs that each kind of try takes: as many for every kind."""
+    back = back_pairs(n_layers, stride)
+    return {"back": back, "donor": back, "noise": back, "forward": [(target, source) for source, target in back]}
 
 
 def back_pairs(n_layers: int, stride: int = 1) -> list[Pair]:
