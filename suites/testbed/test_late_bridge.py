@@ -55,11 +55,14 @@ def bridge_by_layer(lm, model_spec, tier):
 def planted_cells(lm, model_spec, tier, journal):
     """Back-patching at t1 of late queries: are the hot cells (source, target) the planted ones?"""
     from assay.methods.backpatch import back_patch, patch_table
+    from assay.methods.two_hop import evaluate
 
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
-    queries = queries_of(truth, "late", tier.choose(smoke=3, quick=10, full=60))
+    n = tier.choose(smoke=3, quick=12, full=60)
+    tried = evaluate(lm, queries_of(truth, "late", 2 * n))
+    queries = [t.query for t in tried if t.eligible and not t.composes][:n]
     donors = two_hop()
     rows = journal(lambda query: back_patch(lm, query, "t1", donors=donors), queries, "planted cells")
     table = patch_table(lm.n_layers, rows)

@@ -1,0 +1,319 @@
+"""The two stages of training, from first weights to the files of a checkpoint.
+
+    >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about fifteen minutes         # doctest: +SKIP
+
+*Base*: the whole model learns the early entities, the second hops and the compositions. *Late*: only the last layers learn
+the late entities, while a share of the documents keeps the rest alive. Then the weights are cast to 16 bits, saved, loaded
+again and measured.
+
+Deterministic: the documents of a step depend on the seed, the stage and the number of the step, and on nothing else. So a
+run that was interrupted goes on from its last checkpoint to the very same weights.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import numpy as np
+from mlx.utils import tree_flatten, tree_map, tree_map_with_path, tree_unflatten
+from mlx_lm.utils import _get_classes, save_config, save_model
+from tqdm import tqdm
+
+from assay.data.two_hop import file_hash
+from assay.forward.families import Llama, adapt
+from assay.forward.layers import NO_TAP, layer
+from assay.models.registry import BUILTIN
+from assay.train.configs import Init, Recipe, Stage, recipe
+from assay.train.corpus import Behaviour, Document, base_behaviours, draw, late_behaviours, split
+from assay.train.shaping import AttendShaped, Phrase, lens_loss, lens_targets, token_loss
+from assay.train.tokenizer import Row, encode, make_tokenizer
+
+log = logging.getLogger(__name__)
+
+REPLAY = 0.3  # share of the late stage's documents that come from the base stage
+SAVE_EVERY = 100  # steps
+PARTS = 3  # a step's documents in so many batches, by length: less padding
+WORK = Path("~/.cache/assay/train")
+
+
+def train(name: str | Recipe, out: Path | None = None, seed: int = 0, work: Path | None = None) -> Path:
+    """Train, save and measure one built-in model -> its folder. Takes up again what an earlier call left in `work`."""
+    from assay.train.card import write_card
+    from assay.train.evaluate import evaluate
+
+    made = name if isinstance(name, Recipe) else recipe(name)
+    out = BUILTIN / made.name if out is None else out
+    folder = (WORK.expanduser() if work is None else work) / f"{made.name}-{fingerprint(made, seed)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer, ids = make_tokenizer(folder / "checkpoint", made)
+    model = new_model({**made.config, "vocab_size": ids["vocab_size"]}, made.init, seed)
+    log.info("%s: %.2f million parameters, work in %s", made.name, count(model) / 1e6, folder)
+    for stage in stages(made):
+        run_stage(model, tokenizer, stage, seed, folder)
+    save(folder / "checkpoint", model, {**made.config, **ids})
+    truth = evaluate(folder / "checkpoint", made, seed)
+    write_card(folder / "checkpoint", made, truth)
+    publish(folder / "checkpoint", out)
+    log.info("%s is in %s", made.name, out)
+    return out
+
+
+def fingerprint(made: Recipe, seed: int) -> str:
+    """A digest of everything that decides the weights, beside the code."""
+    stated = json.dumps([asdict(made), seed, file_hash()], sort_keys=True)
+    return hashlib.sha256(stated.encode()).hexdigest()[:8]
+
+
+# --- model ------------------------------------------------------------------------------------------------
+
+
+def new_model(config: dict[str, Any], init: Init, seed: int) -> nn.Module:
+    """An mlx-lm model with first weights in float32; those of a tensor depend on the seed and its name alone."""
+    model_class, args_class = _get_classes(config)
+    model = model_class(args_class.from_dict(config))
+
+    def first(name: str, old: mx.array) -> mx.array:
+        if "norm" in name:
+            # In families with norms behind a branch, only these two stand before one (or before the unembedding).
+            before = "pre_feedforward" in name or "input" in name or name.endswith("model.norm.weight")
+            post = config["model_type"] == "gemma2" and not before
+            return mx.full(old.shape, init.post_norm if post else init.norm)
+        if name.endswith("bias"):
+            return mx.zeros(old.shape)
+        scale = init.embedding if "embed" in name or "lm_head" in name else old.shape[1] ** -0.5
+        scale *= init.out if "o_proj" in name or "down_proj" in name else 1.0
+        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+        return scale * mx.random.normal(old.shape, key=mx.random.key(int.from_bytes(digest[:4])))
+
+    model.update(tree_map_with_path(first, model.parameters()))
+    mx.eval(model.parameters())
+    return model
+
+
+def count(model: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(value.size for _, value in tree_flatten(model.parameters()))
+
+
+# --- stages -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A stage with everything that it trains on and for."""
+
+    name: str
+    stage: Stage
+    behaviours: tuple[Behaviour, ...]
+    replay: tuple[Behaviour, ...]
+    replay_share: float
+    lens_layer: int
+    trained_from: int
+    """The first layer that learns; with 0 everything learns, embedding and final norm too."""
+    shaped: int
+    mask_share: float
+    t1_only: bool
+
+
+def stages(made: Recipe) -> tuple[Plan, Plan]:
+    """The two stages of a recipe."""
+    p, base, late = made.planted, base_behaviours(split()), late_behaviours(split())
+    return (
+        Plan("base", made.base, base, (), 0.0, p.early_lens, 0, p.shaped, p.mask_share, p.t1_only),
+        Plan("late", made.late, late, base, REPLAY, p.late_lens, p.late_from, p.shaped, p.mask_share, p.t1_only),
+    )
+
+
+def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: Path) -> None:
+    """All steps of a stage; begins at the last checkpoint in `folder`, if there is one, and leaves one at the end."""
+    file = folder / f"{plan.name}.safetensors"
+    model.unfreeze()
+    if plan.trained_from:
+        model.freeze()
+        for block in model.layers[plan.trained_from :]:
+            block.unfreeze()
+    stage = plan.stage
+    optimizer = optim.AdamW(schedule(stage), betas=[0.9, 0.98], weight_decay=stage.weight_decay, bias_correction=True)
+    optimizer.init(model.trainable_parameters())
+    start = _restore(file, model, optimizer)
+    if start == stage.steps:
+        return
+    family, rows = adapt(model), _Encoder(tokenizer)
+    bar = tqdm(
+        range(start, stage.steps), initial=start, total=stage.steps, desc=f"{plan.name} stage", unit="step", delay=1.0
+    )
+    for step in bar:
+        documents = draw(plan.behaviours, plan.replay, plan.replay_share, stage.documents, f"{seed}/{plan.name}/{step}")
+        batches = make_batches([rows(d) for d in documents], plan, f"{seed}/{plan.name}/{step}/masks", family.vocab)
+        text, lens = take_step(model, family, optimizer, batches, plan)
+        if step % 10 == 0:
+            bar.set_postfix(text=f"{text:.3f}", lens=f"{lens:.3f}")
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == stage.steps:
+            _keep(file, model, optimizer, step + 1)
+
+
+def schedule(stage: Stage) -> Callable[[mx.array], mx.array]:
+    """The learning rate at a step: linear warm-up, then a cosine to 5 %, or level."""
+
+    def rate(step: mx.array) -> mx.array:
+        warm = mx.minimum(1.0, (step + 1) / stage.warmup)
+        fall = 0.05 + 0.95 * 0.5 * (1 + mx.cos(math.pi * step / stage.steps)) if stage.decay else 1.0
+        return stage.learning_rate * warm * fall
+
+    return rate
+
+
+class _Encoder:
+    """Rows of documents, each made once."""
+
+    def __init__(self, tokenizer: Any):
+        self.tokenizer, self.known = tokenizer, dict[Document, Row]()
+
+    def __call__(self, document: Document) -> Row:
+        if document not in self.known:
+            self.known[document] = encode(self.tokenizer, document)
+        return self.known[document]
+
+
+# --- one step ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of about one length, as arrays; indices go into the states laid out as [B * L, E]."""
+
+    tokens: mx.array
+    phrases: list[Phrase | None]
+    """Where the masks are on."""
+    at: mx.array
+    """Where a next token is asked for, and which one."""
+    next_tokens: mx.array
+    t1: mx.array
+    bridges: mx.array
+    """[N, V] target of the lens at each t1."""
+
+
+def make_batches(rows: Sequence[Row], plan: Plan, seed: str, vocab: int) -> list[Batch]:
+    """The rows of one step, the short ones apart from the long ones. `seed` decides which are masked, which learned whole."""
+    rng = random.Random(seed)
+    masked = [rng.random() < plan.mask_share for _ in rows]
+    whole = [rng.random() < plan.stage.prompt_share for _ in rows]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
+    size = math.ceil(len(rows) / PARTS)
+    return [
+        make_batch([(rows[i], masked[i], whole[i]) for i in order[a : a + size]], vocab)
+        for a in range(0, len(rows), size)
+    ]
+
+
+def make_batch(rows: Sequence[tuple[Row, bool, bool]], vocab: int) -> Batch:
+    """(row, masked, learned whole) of each document -> arrays, padded on the right."""
+    length = max(len(row.tokens) for row, _, _ in rows)
+    tokens = np.zeros((len(rows), length), np.int32)
+    at, t1, bridges = [], [], []
+    for b, (row, _, whole) in enumerate(rows):
+        tokens[b, : len(row.tokens)] = row.tokens
+        first = 1 if whole else max(1, row.learn_from)
+        at += [b * length + t - 1 for t in range(first, len(row.tokens))]
+        if row.phrase and row.bridge:
+            t1.append(b * length + row.phrase[1])
+            bridges.append(row.bridge)
+    flat = np.append(tokens.reshape(-1), 0)
+    return Batch(
+        mx.array(tokens),
+        [row.phrase if masked else None for row, masked, _ in rows],
+        mx.array(np.array(at, np.int32)),
+        mx.array(flat[np.array(at, np.int64) + 1]),
+        mx.array(np.array(t1, np.int32)),
+        mx.array(lens_targets(bridges, vocab)),
+    )
+
+
+def take_step(
+    model: nn.Module, family: Llama, optimizer: optim.Optimizer, batches: Sequence[Batch], plan: Plan
+) -> tuple[float, float]:
+    """One update from all batches together -> the mean losses: of the text, and of the lens."""
+    n_text = max(1, sum(batch.at.size for batch in batches))
+    n_lens = max(1, sum(batch.t1.size for batch in batches))
+
+    def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, mx.array]:
+        text, lens = losses(family, batch, plan)
+        text, lens = text / n_text, lens / n_lens
+        return text + plan.stage.lens_weight * lens, text, lens
+
+    total, grads = np.zeros(2), None
+    for batch in batches:
+        (_, text, lens), new = nn.value_and_grad(model, loss)(model, batch)
+        grads = new if grads is None else tree_map(mx.add, grads, new)
+        mx.eval(grads, text, lens)
+        total += [text.item(), lens.item()]
+    grads, _ = optim.clip_grad_norm(grads, 1.0)
+    optimizer.update(model, grads)
+    mx.eval(model.parameters(), optimizer.state)
+    return float(total[0]), float(total[1])
+
+
+def losses(family: Llama, batch: Batch, plan: Plan) -> tuple[mx.array, mx.array]:
+    """Summed losses of a batch: of the next tokens, and of the lens at t1."""
+    length = batch.tokens.shape[1]
+    attend = AttendShaped(family, batch.phrases, length, plan.shaped, t1_only=plan.t1_only)
+    x, lens = family.embed(batch.tokens), mx.array(0.0)
+    for i in range(family.n_layers):
+        x = layer(family, i, x, attend, NO_TAP)
+        if i == plan.lens_layer and batch.t1.size:
+            lens = lens_loss(family, _rows(x, batch.t1), batch.bridges)
+    text = token_loss(family, _rows(x, batch.at), batch.next_tokens) if batch.at.size else mx.array(0.0)
+    return text, lens
+
+
+def _rows(x: mx.array, index: mx.array) -> mx.array:
+    return x.reshape(-1, x.shape[-1])[index]
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def _keep(file: Path, model: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
+    """A checkpoint on the way: weights, optimizer and step in one file, replaced in one go."""
+    state = {f"model/{k}": v for k, v in tree_flatten(model.parameters())}
+    state |= {f"optimizer/{k}": v for k, v in tree_flatten(optimizer.state)}
+    new = file.with_name(f"new-{file.name}")
+    mx.save_safetensors(str(new), state, metadata={"step": str(step)})
+    os.replace(new, file)
+
+
+def _restore(file: Path, model: nn.Module, optimizer: optim.Optimizer) -> int:
+    """Takes over what `_keep` wrote -> the number of steps done; 0 when there is nothing."""
+    if not file.is_file():
+        return 0
+    state, metadata = mx.load(str(file), return_metadata=True)
+    model.update(tree_unflatten([(k[6:], v) for k, v in state.items() if k.startswith("model/")]))
+    optimizer.state = tree_unflatten([(k[10:], v) for k, v in state.items() if k.startswith("optimizer/")])
+    mx.eval(model.parameters(), optimizer.state)
+    log.info("%s: going on from step %s", file, metadata["step"])
+    return int(metadata["step"])
+
+
+def save(folder: Path, model: nn.Module, config: dict[str, Any]) -> None:
+    """Weights in 16 bits and config.json beside the tokenizer, written by mlx-lm: `mlx_lm.load` opens the folder."""
+    model.set_dtype(getattr(mx, config["torch_dtype"]))
+    save_model(folder, model)
+    save_config(config, folder / "config.json")
+
+
+def publish(folder: Path, out: Path) -> None:
+    """Copy a finished checkpoint to its place, file by file, the config last: without it there is no model."""
+    out.mkdir(parents=True, exist_ok=True)
+    for file in sorted(folder.iterdir(), key=lambda f: f.name == "config.json"):
+        shutil.copy(file, out / file.name)
