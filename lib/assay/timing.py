@@ -24,7 +24,8 @@ def paired_ratio(
 ) -> tuple[float, tuple[float, float]]:
     """Median of time(other) / time(base) over rounds that alternate which goes first, and its quartiles."""
     for _ in range(warmup):
-        base(), other()
+        base()
+        other()
     ratios = []
     for i in range(rounds):
         if i % 2:

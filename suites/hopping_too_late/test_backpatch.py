@@ -123,7 +123,7 @@ def test_t1_rescues(backpatch_t1):
     assert rescued.low > backpatch_t1.any_pair_forward.high
 
 
-@finding("one pair of layers, chosen on other bridges, rescues failures at t1", id="HTL-7", tier="quick", **PAPER)
+@finding("one pair of layers, chosen on other bridges, rescues failures at t1", id="HTL-7", tier="full", **PAPER)
 def test_t1_best_pair_generalises(backpatch_t1):
     assert backpatch_t1.best_pair_back.low > backpatch_t1.best_pair_donor.high
 

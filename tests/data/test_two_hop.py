@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 
 import pytest
+
 from assay.data import two_hop as module
 from assay.data.two_hop import STANDARD, answers, file_hash, load, split, standard, two_hop
 from assay.errors import DataError

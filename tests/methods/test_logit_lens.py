@@ -10,7 +10,7 @@ from assay.methods.logit_lens import logit_lens
 PROMPT = "The capital of the state containing Dallas is"
 
 
-@pytest.fixture(scope="module", params=["gemma_tiny", "llama_tiny", "qwen_tiny"])
+@pytest.fixture(scope="module", params=["gemma_tiny", "llama_tiny", "qwen_tiny"], ids=["gemma2", "llama", "qwen2"])
 def lm(request):
     return assay.load(request.param)
 

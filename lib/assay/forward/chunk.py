@@ -17,6 +17,7 @@ from mlx_lm.models.cache import KVCache
 from assay.forward.edits import Placed, canonical
 from assay.forward.families import Llama
 from assay.forward.layers import heads, mlp, unembed, write_attention, write_mlp
+from assay.forward.memory import first_unembedded
 from assay.forward.plan import EMBED, Chunk, Station
 from assay.forward.resume import AttendResumed
 from assay.forward.run import Run
@@ -40,14 +41,15 @@ def run_chunk(
 ) -> tuple[mx.array, dict[str, Any], list[Any]]:
     """One chunk through the layers -> last-position logits [n, V], reduced results, and KV caches if it goes on."""
     p, S = chunk.front, len(clean.prompts[0])
-    tap = Taps([rows[i] for i in chunk.variants], wanted.keep, start=p)
+    tap = Taps([rows[i] for i in chunk.variants], wanted.keep, start=p, at=wanted.at)
     attend = AttendResumed(family, clean.kept, p, keep_own=max_tokens > 0)
     x = _through_layers(family, clean, chunk, attend, tap)
-    tap.start = S - 1
-    logits = unembed(family, x[:, -1:], tap)[:, 0].astype(mx.float32)
+    tap.start = max(p, first_unembedded(wanted.keep, wanted.at, S))
+    logits = unembed(family, x[:, tap.start - p :], tap)[:, -1].astype(mx.float32)
     found: dict[str, Any] = reduce_logits(logits, wanted)
     for key in wanted.keep:
-        found[f"kept {key}"] = _kept(key, clean, tap, p, len(chunk.variants), wanted.at)
+        front = tap.start if key[0] in ("final_norm", "logits") else p
+        found[f"kept {key}"] = _kept(key, clean, tap.kept.pop(key, None), front, len(chunk.variants), wanted.at)
     mx.eval(logits, found)
     caches = _caches(family, clean, attend, len(chunk.variants), max_tokens) if max_tokens else []
     return logits, found, caches
@@ -89,7 +91,8 @@ def _through_layers(family: Llama, clean: Run, chunk: Chunk, attend: AttendResum
         x = join(x, (i, "resid_post"), clean["resid_post", i])
         if x is not None:
             x = tap("resid_post", i, x)
-            mx.eval(x, attend.own.get(i, ()))  # one layer's graph at a time
+            kept = [value for (_, layer), value in tap.kept.items() if layer == i]
+            mx.eval(x, attend.own.get(i, ()), kept)  # one layer's graph at a time
     return join(x, (family.n_layers, "resid_pre"), stream(family.n_layers))  # type: ignore[return-value]  # a chunk has at least one row
 
 
@@ -112,19 +115,14 @@ def reduce_logits(logits: mx.array, wanted: Wanted) -> dict[str, mx.array]:
     return found
 
 
-def _kept(key: Key, clean: Run, tap: Taps, front: int, n: int, at: Sequence[int]) -> mx.array:
-    """[n, P, features] at positions `at`: the row's own value where it computed one, else the clean run's."""
-    before = canonical(key[0], clean.kept[key])[:, mx.array(list(at))]
+def _kept(key: Key, clean: Run, own: mx.array | None, front: int, n: int, at: Sequence[int]) -> mx.array:
+    """[n, P, features] at positions `at`, float32: the row's own value where it computed one, else the clean run's."""
+    before = canonical(key[0], clean.kept[key])[:, mx.array(list(at))].astype(mx.float32)
     before = mx.broadcast_to(before, (n, *before.shape[1:]))
-    if key not in tap.kept:
+    if own is None:
         return before
-    own = canonical(key[0], tap.kept[key])
-    shift = (
-        front if key[1] is not None or key[0] == "embed" else len(clean.prompts[0]) - 1
-    )  # final_norm, logits: last only
-    own = own[:, mx.array([max(0, position - shift) for position in at])]
-    own = mx.concatenate([own, before[len(own) :]])
-    mine = mx.array([position >= shift for position in at]).reshape([1, -1] + [1] * (own.ndim - 2))
+    own = mx.concatenate([own.astype(mx.float32), before[own.shape[0] :]])
+    mine = mx.array([position >= front for position in at]).reshape([1, -1] + [1] * (own.ndim - 2))
     return mx.where(mine, own, before)
 
 

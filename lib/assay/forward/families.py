@@ -190,14 +190,15 @@ def in_features(linear: Any) -> int:
 
 
 def dense_weight(linear: Any) -> mx.array:
-    """The weight of a dense or quantised linear (or embedding) layer as one matrix [out, in]."""
-    if isinstance(linear, nn.QuantizedLinear | nn.QuantizedEmbedding):
-        return mx.dequantize(
-            linear.weight,
-            linear.scales,
-            linear.get("biases"),
-            linear.group_size,
-            linear.bits,
-            mode=linear.mode,
-        )
-    return linear.weight
+    """The weight of a dense or quantised linear (or embedding) layer as one matrix [out, in]; float32 if quantised.
+
+    Scales are widened first: dequantised in bfloat16, weights are rounded as mlx's quantised product never rounds them.
+    """
+    if not isinstance(linear, nn.QuantizedLinear | nn.QuantizedEmbedding):
+        return linear.weight
+    scales, biases = linear.scales, linear.get("biases")
+    if biases is not None:  # affine; the other modes have scales of 8 bits
+        scales, biases = scales.astype(mx.float32), biases.astype(mx.float32)
+    return mx.dequantize(
+        linear.weight, scales, biases, linear.group_size, linear.bits, mode=linear.mode, dtype=mx.float32
+    )

@@ -37,6 +37,10 @@ class Generation:
 
 def sampler(temperature: float, top_p: float, top_k: int, seed: int | None) -> Sampler:
     """mlx-lm's sampler on log-probabilities [B, V]; temperature 0 is greedy. A seed makes it repeatable."""
+    if not temperature >= 0:
+        raise EditError(f"temperature must be at least 0, got {temperature}")
+    if temperature == 0 and (top_p or top_k):
+        raise EditError("top_p and top_k choose among samples: they need a temperature above 0")
     if temperature > 0 and seed is not None:
         mx.random.seed(seed)
     return make_sampler(temp=temperature, top_p=top_p, top_k=top_k)
@@ -47,12 +51,17 @@ def greedy(log_probs: mx.array) -> mx.array:
     return mx.argmax(log_probs, axis=-1)
 
 
+def embed(family: Llama, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
+    """[B, L] tokens -> [B, L, E] in `dtype` (None: as the weights have it): everything after it has that type too."""
+    x = family.embed(tokens)
+    return x if dtype is None else x.astype(dtype)
+
+
 def forward(
     family: Llama, tokens: mx.array, caches: Sequence[Any] | None, tap: Tap, dtype: mx.Dtype | None
 ) -> mx.array:
     """[B, L] tokens -> the last resid_post [B, L, E], in activations of `dtype` (None: as the weights have it)."""
-    x = family.embed(tokens)
-    x = tap("embed", None, x if dtype is None else x.astype(dtype))
+    x = tap("embed", None, embed(family, tokens, dtype))
     attend = AttendSelf(family, x, caches)
     for i in range(family.n_layers):
         x = layer(family, i, x, attend, tap)
@@ -88,7 +97,7 @@ def read(
 def merge(caches: Sequence[KVCache], order: mx.array) -> BatchKVCache:
     """Caches of several lengths as one, padded on the left as mlx-lm's batches are, with rows in a new order."""
     longest = max(cache.offset for cache in caches)
-    padding = [longest - cache.offset for cache in caches for _ in range(cache.keys.shape[0])]
+    padding = [longest - cache.offset for cache in caches for _ in range(cache.keys.shape[0])]  # type: ignore[union-attr]
 
     def joined(site: str) -> mx.array:
         parts = [getattr(cache, site)[:, :, : cache.offset] for cache in caches]
@@ -127,11 +136,13 @@ def decode(
     choose: Sampler,
     ends: frozenset[int],
     dtype: mx.Dtype | None,
+    check: Callable[[mx.array], None],
     stop: Stop | None = None,
 ) -> list[list[int]]:
     """Continue rows token by token from their last logits [B, V]; rows that end leave the batch.
 
-    Returns each row's tokens, the end token left out. `stop(row, tokens)` ends a row early.
+    Returns each row's tokens, the end token left out. `stop(row, tokens)` ends a row early. `check` sees all logits
+    but the first, and raises if they cannot be used (NaN would win every argmax).
     """
     out: list[list[int]] = [[] for _ in range(logits.shape[0])]
     alive = list(range(logits.shape[0]))
@@ -148,13 +159,14 @@ def decode(
         if not keep or step == max_tokens - 1:
             break
         if len(keep) < len(alive):
-            caches = [rows_of(cache, keep) for cache in caches]
+            caches[:] = [rows_of(cache, keep) for cache in caches]  # in place: nobody holds the old ones
             alive, chosen = [alive[i] for i in keep], [chosen[i] for i in keep]  # type: ignore[index]
         start = max(lengths[row] for row in alive) + step
         tap: Tap = Taps([later[row] for row in alive], start=start) if any(later) else NO_TAP
         x = forward(family, mx.array(chosen)[:, None], caches, tap, dtype)
         logits = unembed(family, x, tap)[:, 0].astype(mx.float32)
         mx.eval(logits, [c.state for c in caches])
+        check(logits)
     return out
 
 

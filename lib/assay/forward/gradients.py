@@ -1,11 +1,12 @@
 """Gradients of a number at the model's output with respect to activations, all from one backward pass.
 
-    >>> grads = lm.gradients(prompt, target=" Austin", sites=["resid_post", "z"])     # doctest: +SKIP
-    >>> grads["z", 3].shape                                                           # doctest: +SKIP
+    >>> run, grads = lm.gradients(prompt, target=" Austin", sites=["resid_post", "z"])     # doctest: +SKIP
+    >>> grads["z", 3].shape                                                                # doctest: +SKIP
     (1, 10, 8, 16)
 
 A zero is added at every site asked for, and the gradient with respect to that zero is taken; the forward stays as it is.
-Works through quantised weights. `attribution` is the first-order estimate of a patch (attribution patching).
+Works through quantised weights. `grads[key] * (other - run[key])`, summed, is the first-order estimate of a patch
+(attribution patching).
 """
 
 from collections.abc import Callable, Sequence
@@ -47,23 +48,26 @@ def gradients(
     metric: Metric,
     dtype: mx.Dtype | None,
 ) -> tuple[mx.array, dict[Key, mx.array], dict[Key, mx.array]]:
-    """(metric value, activations, gradients), the last two by key and in the axes of their sites.
+    """(last-position logits [B, V], activations, gradients), the last two by key and in the axes of their sites.
 
     `metric` takes last-position logits [B, V] (float32) and returns a scalar. head_out has no gradient of its own.
     """
     if unusable := [site for site, _ in keys if site == "head_out"]:
         raise EditError(f"{unusable[0]} is derived on the side and has no gradient; ask for 'z'")
+    if not keys:
+        raise EditError("no site was named: gradients are taken with respect to sites")
     plain = Taps(rows, keep=keys)
     unembed(family, forward(family, tokens, None, plain, dtype), plain)
 
-    def value_of(probes: dict[str, mx.array]) -> mx.array:
+    def value_of(probes: dict[str, mx.array]) -> tuple[mx.array, mx.array]:
         tap = _Probes(rows, {key: probes[str(key)] for key in keys})
         logits = unembed(family, forward(family, tokens, None, tap, dtype), tap)
-        return metric(logits[mx.arange(logits.shape[0]), last].astype(mx.float32))
+        logits = logits[mx.arange(logits.shape[0]), last].astype(mx.float32)
+        return metric(logits), logits
 
     zeros = {str(key): mx.zeros(plain.kept[key].shape, mx.float32) for key in keys}
-    value, grads = mx.value_and_grad(value_of)(zeros)
+    (_, logits), grads = mx.value_and_grad(value_of)(zeros)
     kept = {key: mx.contiguous(plain.kept[key]) for key in keys}
     by_key = {key: grads[str(key)] for key in keys}
-    mx.eval(value, kept, by_key)
-    return value, kept, by_key
+    mx.eval(logits, kept, by_key)
+    return logits, kept, by_key

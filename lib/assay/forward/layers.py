@@ -100,7 +100,8 @@ def head_outputs(o_proj: Any, z: mx.array) -> mx.array:
     """z [B, L, H, D] -> what o_proj makes of each head alone, [B, L, H, E]. Summed over H (plus any bias): attn_raw."""
     B, L, H, D = z.shape
     per_head = dense_weight(o_proj).reshape(-1, H, D).transpose(1, 2, 0)  # [H, D, E]
-    return (z.transpose(2, 0, 1, 3).reshape(H, B * L, D) @ per_head).reshape(H, B, L, -1).transpose(1, 2, 0, 3)
+    out = z.transpose(2, 0, 1, 3).reshape(H, B * L, D) @ per_head
+    return out.astype(z.dtype).reshape(H, B, L, -1).transpose(1, 2, 0, 3)
 
 
 class AttendSelf:

@@ -17,14 +17,14 @@ import numpy as np
 
 from assay.errors import AssayError, EditError, NotExact, PromptError
 from assay.forward import generate as gen
-from assay.forward.edits import Edit, Placed, place
+from assay.forward.edits import Edit, Placed, place, require_finite
 from assay.forward.families import Llama, adapt
 from assay.forward.gradients import gradients
 from assay.forward.layers import NO_TAP, Tap, unembed
 from assay.forward.plan import Plan
-from assay.forward.positions import Prompt
+from assay.forward.positions import Prompt, is_batch
 from assay.forward.run import Run
-from assay.forward.sites import Key, expand
+from assay.forward.sites import Key, expand, is_whole, listed
 from assay.forward.sweep import dry_run, sweep
 from assay.forward.taps import Taps
 
@@ -79,19 +79,26 @@ class LM:
     def prompt(self, text: PromptLike) -> Prompt:
         """Tokens of a text, with the family's BOS (once) and the place of each token in the text.
 
-        Ids are taken as they are. Raises PromptError when there is nothing to run.
+        Ids are taken as they are. Raises PromptError when there is nothing to run, or an id that the model does not have.
         """
-        if isinstance(text, Prompt):
-            return text
         if isinstance(text, str):
             if not text:
                 raise PromptError("the prompt is empty: give some text")
             bos = self.tokenizer.bos_token
-            return self._encode(text, special=not (bos and text.startswith(bos)))
-        ids = tuple(int(t) for t in (text.tolist() if isinstance(text, mx.array) else text))  # type: ignore[union-attr]
-        if bad := [t for t in ids if not 0 <= t < self.family.vocab]:
-            raise PromptError(f"token id {bad[0]} is outside the vocabulary of {self.family.vocab}")
-        return Prompt(ids)
+            text = self._encode(text, special=not (bos and text.startswith(bos)))
+        if isinstance(text, Prompt):
+            return Prompt(tuple(map(self._id, text.tokens)), text.text, text.spans)
+        if is_whole(text):
+            raise PromptError(f"a prompt is a text or a list of token ids, got the number {text}")
+        return Prompt(tuple(map(self._id, listed(text))))
+
+    def _id(self, token: Any) -> int:
+        """A token id, checked: mlx reads beyond the end of the embedding without complaint."""
+        if not is_whole(token):
+            raise PromptError(f"a prompt is a text or a list of token ids, got {token!r}")
+        if not 0 <= token < self.family.vocab:
+            raise PromptError(f"token id {token} is outside the vocabulary of {self.family.vocab}")
+        return int(token)
 
     def chat(self, user: str, system: str | None = None, answer: str = "") -> Prompt:
         """One user turn in the model's own chat template, ready for the assistant (who may have begun to `answer`)."""
@@ -111,8 +118,10 @@ class LM:
         """The Hugging Face tokenizer inside mlx-lm's wrapper."""
         return getattr(self.tokenizer, "_tokenizer", self.tokenizer)
 
-    def token(self, text: str) -> int:
-        """The first token of a text as it follows others (" Austin")."""
+    def token(self, text: str | int) -> int:
+        """The first token of a text as it follows others (" Austin"); an id is checked and given back."""
+        if not isinstance(text, str):
+            return self._id(text)
         ids = self._hf.encode(text, add_special_tokens=False)
         if not ids:
             raise PromptError(f"{text!r} has no tokens")
@@ -147,7 +156,7 @@ class LM:
         else:
             logits = unembed(self.family, x[mx.arange(len(batch)), last][:, None], NO_TAP)[:, 0]
         logits = logits.astype(mx.float32)
-        kept = {key: mx.contiguous(value) for key, value in tap.kept.items()} if isinstance(tap, Taps) else {}
+        kept = {key: mx.contiguous(tap.kept.pop(key)) for key in list(tap.kept)} if isinstance(tap, Taps) else {}
         mx.eval(logits, kept)
         self.check_finite(logits)
         return Run(tuple(batch), logits, kept, edited=any(placed))
@@ -167,10 +176,12 @@ class LM:
         """Continue one prompt, or each of a list of prompts as if it were alone; greedy unless `temperature` > 0.
 
         `stop(text)` ends a continuation early. The end-of-turn tokens of the tokenizer always do, and are left out.
+        Sampled prompts of a list draw from one stream of random numbers: `seed` repeats the list, not a prompt of it.
+        Raises what `run` raises, and NotExact when logits are not finite on the way.
         """
         batch = self.batch(prompts)
-        if max_tokens < 1:
-            raise EditError(f"max_tokens must be at least 1, got {max_tokens}")
+        if not is_whole(max_tokens) or max_tokens < 1:
+            raise EditError(f"max_tokens must be a whole number, at least 1, got {max_tokens}")
         placed = self.place(edits, batch, generates=True)
         lengths = [len(p) for p in batch]
         gen.check_lengths(lengths, placed)
@@ -180,10 +191,10 @@ class LM:
         stopper = (lambda _, tokens: stop(self.decode(tokens))) if stop else None
         tokens = gen.decode(
             self.family, logits, caches, placed, lengths, max_tokens,
-            choose=choose, ends=self.end_tokens, dtype=self.dtype, stop=stopper,
+            choose=choose, ends=self.end_tokens, dtype=self.dtype, check=self.check_finite, stop=stopper,
         )  # fmt: skip
         out = [gen.Generation(tuple(t), self.decode(t)) for t in tokens]
-        return out if _is_batch(prompts) else out[0]
+        return out if is_batch(prompts) else out[0]
 
     def sweep(self, prompt: Any, variants: Sequence[Any], **options: Any) -> Any:
         """Run many variants (lists of edits) of one prompt for the price of a few forwards: `assay.forward.sweep.sweep`."""
@@ -213,12 +224,13 @@ class LM:
         if callable(target):
             metric = target
         else:
-            token = self.token(target) if isinstance(target, str) else target
+            token = self.token(target)
             metric = lambda logits: (logits[:, token] - mx.logsumexp(logits, axis=-1)).sum()  # noqa: E731
         last = mx.array([len(p) - 1 for p in batch])
         tokens = pad([p.tokens for p in batch])
-        value, kept, grads = gradients(self.family, tokens, last, placed, keys, metric, self.dtype)
-        return Run(tuple(batch), value, kept, edited=any(placed)), grads
+        logits, kept, grads = gradients(self.family, tokens, last, placed, keys, metric, self.dtype)
+        self.check_finite(logits)
+        return Run(tuple(batch), logits, kept, edited=any(placed)), grads
 
     def doctor(self) -> Any:
         """Check that the instrumented forward is the model's own, on this checkpoint. Raises NotExact if it is not."""
@@ -233,14 +245,15 @@ class LM:
 
     def batch(self, prompts: Any) -> list[Prompt]:
         """One prompt or a list of them, tokenised."""
-        batch = [self.prompt(p) for p in prompts] if _is_batch(prompts) else [self.prompt(prompts)]
+        batch = [self.prompt(p) for p in prompts] if is_batch(prompts) else [self.prompt(prompts)]
         if not batch:
             raise PromptError("no prompts were given")
         return batch
 
     def place(self, edits: Iterable[Edit], batch: list[Prompt], *, generates: bool) -> list[list[Placed]]:
         """The edits, checked and resolved for each prompt."""
-        edits = [edits] if isinstance(edits, Edit) else list(edits)
+        edits = list(edits) if isinstance(edits, Iterable) else [edits]
+        require_finite(edits)
         return [place(edits, prompt, self.family, generates=generates) for prompt in batch]
 
     def check_finite(self, logits: mx.array) -> None:
@@ -258,7 +271,3 @@ def pad(rows: Sequence[Sequence[int]]) -> mx.array:
     for i, row in enumerate(rows):
         out[i, : len(row)] = row
     return mx.array(out)
-
-
-def _is_batch(prompts: Any) -> bool:
-    return isinstance(prompts, list | tuple) and bool(prompts) and isinstance(prompts[0], str | Prompt | list | tuple)

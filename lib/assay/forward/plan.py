@@ -15,7 +15,6 @@ Stations of a layer, in order: resid_pre (before attention), z (before o_proj), 
 (before the MLP is added), resid_post. Work is counted in *layer-positions*: one layer computed for one token.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,7 +22,7 @@ from itertools import groupby
 from assay.errors import BudgetError
 from assay.forward.edits import Placed
 from assay.forward.families import Llama
-from assay.forward.sites import axes
+from assay.forward.memory import Sizes
 
 STATIONS = ("resid_pre", "z", "resid_mid", "mlp_raw", "resid_post")
 _ENTERED_AT = {
@@ -89,7 +88,7 @@ def entry(placed: Sequence[Placed], n_tokens: int, n_layers: int) -> tuple[int, 
     if not touching:
         return n_tokens - 1, end
     stations = [_station(p, end) for p in touching]
-    return min(p.where.prompt[0] for p in touching), min(stations, key=rank)
+    return min(min(p.where.prompt) for p in touching), min(stations, key=rank)
 
 
 def _station(placed: Placed, end: Station) -> Station:
@@ -97,43 +96,6 @@ def _station(placed: Placed, end: Station) -> Station:
     if site == "embed":
         return EMBED
     return end if layer is None else (layer, _ENTERED_AT[site])
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What decides how many bytes a row takes: model shape, prompt, and what is asked of the sweep."""
-
-    family: Llama
-    n_tokens: int
-    max_tokens: int
-    kept_values: int
-
-    def clean_bytes(self) -> int:
-        """Estimated peak bytes of the clean run: what a sweep needs of it, and one layer at work."""
-        f, S = self.family, self.n_tokens
-        held = f.n_layers * (2 * f.n_kv_heads * f.head_dim + f.n_heads * f.head_dim + 3 * f.width) + f.width
-        return 4 * (S * held + self.working(S) + 2 * f.vocab)
-
-    def working(self, m: int) -> int:
-        """Numbers alive while m positions of one row are in one layer."""
-        f, S = self.family, self.n_tokens
-        H, K, D = f.n_heads, f.n_kv_heads, f.head_dim
-        attention = m * D * (3 * H + 4 * K) + 3 * H * m * S + (3 * K * S * D if m > 1 else 0)
-        return 4 * m * f.width + max(attention, 4 * m * f.mlp_width)
-
-    def row_bytes(self, front: int) -> int:
-        """Estimated peak bytes of one variant, in float32, with everything that is alive at once."""
-        f, S, m = self.family, self.n_tokens, self.n_tokens - front
-        K, D = f.n_kv_heads, f.head_dim
-        goes_on = 2 * f.n_layers * K * D * (m + S + 2 * self.max_tokens) if self.max_tokens else 0
-        return 4 * (max(self.working(m), 4 * f.vocab) + goes_on + self.kept_values)
-
-
-def values(family: Llama, name: str, n_tokens: int) -> int:
-    """How many numbers a site has at one position."""
-    f = family
-    sizes = {"E": f.width, "D": f.head_dim, "H": f.n_heads, "K": f.n_kv_heads, "S": n_tokens, "V": f.vocab}
-    return math.prod(sizes[letter] for letter in axes(name).split() if letter in sizes)
 
 
 def plan(rows: Sequence[Sequence[Placed]], sizes: Sizes, budget: int, *, has_clean: bool) -> Plan:
@@ -144,15 +106,15 @@ def plan(rows: Sequence[Sequence[Placed]], sizes: Sizes, budget: int, *, has_cle
     f, S = sizes.family, sizes.n_tokens
     entries = [entry(placed, S, f.n_layers) for placed in rows]
     order = sorted(range(len(rows)), key=lambda i: (entries[i][0], rank(entries[i][1])))
-    clean = 0 if has_clean else sizes.clean_bytes()
+    clean = sizes.shared_bytes() + (0 if has_clean else sizes.clean_bytes())
     room, chunks, most = budget - clean, [], clean
     for front, group in groupby(order, key=lambda i: entries[i][0]):
         variants, per_row = list(group), sizes.row_bytes(front)
         size = room // per_row
         if size < 1:
             raise BudgetError(
-                f"a memory budget of {budget / MIB:.0f} MiB is too small: the clean run needs about "
-                f"{clean / MIB:.1f} MiB and one variant {per_row / MIB:.1f} MiB"
+                f"a memory budget of {budget / MIB:.4g} MiB is too small: about {clean / MIB:.1f} MiB are needed "
+                f"{'once' if has_clean else 'for the clean run'}, and {per_row / MIB:.1f} MiB for one variant"
             )
         n_chunks = -(-len(variants) // size)
         even = -(-len(variants) // n_chunks)

@@ -22,8 +22,10 @@ Numbers count from the first token of the prompt, BOS included, and mean the sam
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from assay.errors import PositionError, PromptError
+from assay.forward.sites import is_whole, listed
 
 Span = tuple[int, int]
 
@@ -63,7 +65,7 @@ Position = int | str | Text | Sequence[int]
 
 @dataclass(frozen=True)
 class Where:
-    """Resolved: sorted positions inside the prompt, and whether every position after it is meant too."""
+    """Resolved: positions inside the prompt in the order given, and whether every position after it is meant too."""
 
     prompt: tuple[int, ...]
     generated: bool = False
@@ -78,15 +80,23 @@ def resolve(position: Position, prompt: Prompt) -> Where:
         position = Text(position)
     if isinstance(position, Text):
         return Where(find(position, prompt))
-    numbers = [position] if isinstance(position, int) else list(position)
+    numbers = listed(position)
     if not numbers:
         raise PositionError("no position was given: an edit must touch at least one")
     for n in numbers:
-        if isinstance(n, bool) or not isinstance(n, int):
+        if not is_whole(n):
             raise PositionError(f"a position is a whole number, a text, 'all', 'prompt' or 'generated', got {n!r}")
         if not -S <= n < S:
             raise PositionError(f"position {n} is outside the prompt, which has {S} tokens (0 to {S - 1})")
-    return Where(tuple(sorted({n % S for n in numbers})))
+    absolute = tuple(int(n) % S for n in numbers)
+    if len(set(absolute)) < len(absolute):
+        raise PositionError(f"a position is given twice: {numbers} in a prompt of {S} tokens")
+    return Where(absolute)
+
+
+def is_batch(prompts: Any) -> bool:
+    """Whether this is a list of prompts, and not one prompt as token ids."""
+    return isinstance(prompts, list | tuple) and bool(prompts) and not is_whole(prompts[0])
 
 
 def find(wanted: Text, prompt: Prompt) -> tuple[int, ...]:

@@ -5,8 +5,8 @@
 
 Variants differ from position `front` on; before it, keys and values are the clean run's, [1, K, front, D], read once for
 all rows. With one carried position (m = 1: most patches at the last token) every variant is one more query against the
-shared prefix, a single matrix product. With more, the prefix is laid beside each row's own keys, so that sums over keys
-run in the same order as in a full forward and the result is the same bit for bit.
+shared prefix, a single matrix product. With more, or in half precision, where a sum cut in two is rounded twice, the prefix
+is laid beside each row's own keys: sums over keys then run as in a full forward, and the result is the same bit for bit.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class AttendResumed:
             self.own[i] = (k, v)
         N, m = q.shape[0], q.shape[2]
         old_k, old_v = self.clean["k_rot", i][:, :, :p], self.clean["v", i][:, :, :p]
-        if m == 1 and p > 0:
+        if m == 1 and p > 0 and q.dtype == mx.float32:
             return self.one_query(i, q, k, v, old_k, old_v, tap)
         if p > 0:
             k = mx.concatenate([mx.broadcast_to(old_k, (N, *old_k.shape[1:])), k], axis=2)

@@ -37,12 +37,7 @@ class Run:
         return [len(prompt) for prompt in self.prompts]
 
     def __getitem__(self, key: str | tuple[str, int]) -> mx.array:
-        full: Key = key if isinstance(key, tuple) else (key, None)
-        if full not in self.kept:
-            site(full[0])
-            name = full[0] if full[1] is None else f"{full[0]}.{full[1]}"
-            raise unknown(UnknownSite, "kept site", name, [k if i is None else f"{k}.{i}" for k, i in self.kept])
-        return self.kept[full]
+        return look_up(self.kept, key)
 
     def __contains__(self, key: Any) -> bool:
         return (key if isinstance(key, tuple) else (key, None)) in self.kept
@@ -55,3 +50,13 @@ class Run:
     def log_probs(self) -> mx.array:
         """Log-probabilities of the next token, [B, V], float32."""
         return self.logits - mx.logsumexp(self.logits, axis=-1, keepdims=True)
+
+
+def look_up(kept: Mapping[Key, Any], key: str | tuple[str, int]) -> Any:
+    """What was kept at a key. Raises UnknownSite for a site that does not exist or was not kept."""
+    full: Key = key if isinstance(key, tuple) else (key, None)
+    if full not in kept:
+        site(full[0])
+        name = full[0] if full[1] is None else f"{full[0]}.{full[1]}"
+        raise unknown(UnknownSite, "kept site", name, [k if i is None else f"{k}.{i}" for k, i in kept])
+    return kept[full]

@@ -22,6 +22,8 @@ The residual stream of one layer, in order of computation:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from assay.errors import LayerError, UnknownSite, unknown
 
@@ -98,11 +100,22 @@ def head_axis(name: str) -> int | None:
 
 def layer_index(layer: int, n_layers: int) -> int:
     """`layer` counted from 0; -1 is the last. Raises LayerError outside the model."""
-    if isinstance(layer, bool) or not isinstance(layer, int):
+    if not is_whole(layer):
         raise LayerError(f"a layer is a whole number, got {layer!r}")
     if not -n_layers <= layer < n_layers:
         raise LayerError(f"layer {layer} is out of range: this model has layers 0 to {n_layers - 1}")
-    return layer % n_layers
+    return int(layer) % n_layers
+
+
+def is_whole(n: Any) -> bool:
+    """Whether `n` is an integer, of Python or numpy; True and False are not."""
+    return isinstance(n, Integral) and not isinstance(n, bool)
+
+
+def listed(numbers: Any) -> list[Any]:
+    """One number, or several in any container or array, as a list; what is in it is not checked."""
+    numbers = numbers.tolist() if hasattr(numbers, "tolist") else numbers
+    return list(numbers) if isinstance(numbers, Iterable) else [numbers]
 
 
 def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
@@ -111,8 +124,8 @@ def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
     Raises UnknownSite for a misspelt site and LayerError for a layer that the model does not have.
     """
     keys: dict[Key, None] = {}
-    for item in [keep] if isinstance(keep, str) else keep:
-        name, layer = item if isinstance(item, tuple) else _split(item)
+    for item in [keep] if isinstance(keep, str) or not isinstance(keep, Iterable) else keep:
+        name, layer = item if isinstance(item, tuple) and len(item) == 2 else _split(item)
         if not site(name).per_layer:
             if layer is not None:
                 raise LayerError(f"site {name!r} is outside the layers: ask for it without a layer")
@@ -125,6 +138,8 @@ def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
 
 
 def _split(text: str) -> Key:
+    if not isinstance(text, str):
+        raise UnknownSite(f"a site is written 'z', 'z.3' or ('z', 3), got {text!r}")
     name, dot, layer = text.partition(".")
     if not dot:
         return name, None

@@ -21,15 +21,16 @@ import mlx.core as mx
 import numpy as np
 from tqdm import tqdm
 
-from assay.errors import EditError
+from assay.errors import EditError, PositionError
 from assay.forward.chunk import Wanted, run_chunk
-from assay.forward.edits import Edit, Placed, place
-from assay.forward.generate import Generation, decode, greedy
-from assay.forward.plan import Chunk, Plan, Sizes, values
+from assay.forward.edits import Placed, place, require_finite
+from assay.forward.generate import Generation, decode, embed, greedy
+from assay.forward.memory import Sizes
+from assay.forward.plan import Chunk, Plan
 from assay.forward.plan import plan as make_plan
-from assay.forward.positions import Position, Prompt, resolve
-from assay.forward.run import Run
-from assay.forward.sites import Key, expand
+from assay.forward.positions import Position, Prompt, is_batch, resolve
+from assay.forward.run import Run, look_up
+from assay.forward.sites import Key, expand, is_whole
 
 if TYPE_CHECKING:
     from assay.forward.lm import LM
@@ -45,6 +46,7 @@ class Sweep:
     target_log_probs, target_ranks [N, T]: log-probability, and how many tokens are likelier (0: the top one).
     top_tokens [N, k] int and top_log_probs [N, k].    continuations: a Generation for each variant.
     kept: for each key [N, P, features], at the P positions asked for.
+    clean: the clean run; the one given, or else its logits only, so that many sweeps can be held.
     """
 
     clean: Run
@@ -59,7 +61,7 @@ class Sweep:
     continuations: list[Generation] | None = None
 
     def __getitem__(self, key: str | tuple[str, int]) -> np.ndarray:
-        return self.kept[key if isinstance(key, tuple) else (key, None)]
+        return look_up(self.kept, key)
 
     def __len__(self) -> int:
         return len(self.greedy)
@@ -92,7 +94,7 @@ def sweep(
         "targets": targets, "top_k": top_k, "logits": logits, "keep": keep, "at": at, "max_tokens": max_tokens,
         "memory_budget": memory_budget,
     }  # fmt: skip
-    if not isinstance(prompt, list):
+    if not is_batch(prompt):
         job = make_job(lm, prompt, variants, **options)
         with _bar(lm, len(job.rows), progress) as bar:
             return run_job(lm, job, max_tokens, stop, bar)
@@ -134,20 +136,27 @@ def make_job(
 ) -> Job:
     """Check and plan a sweep; nothing is computed."""
     if isinstance(prompt, Run):
-        check_sweepable(prompt, lm.n_layers)
-        clean, one = prompt, prompt.prompts[0]
-    else:
-        clean, one = None, lm.prompt(prompt)
-    if not variants:
+        check_sweepable(lm, prompt)
+    clean, one = (prompt, prompt.prompts[0]) if isinstance(prompt, Run) else (None, lm.prompt(prompt))
+    lists = [list(v) if isinstance(v, Iterable) else [v] for v in variants]
+    if not lists:
         raise EditError("a sweep needs at least one variant")
-    lists = [[v] if isinstance(v, Edit) else v for v in variants]
+    for name, count in (("max_tokens", max_tokens), ("top_k", top_k)):
+        if not is_whole(count) or count < 0:
+            raise EditError(f"{name} must be a whole number, at least 0, got {count}")
+    require_finite([edit for v in lists for edit in v])
     rows = [place(v, one, lm.family, generates=max_tokens > 0) for v in lists]
-    ids = tuple(lm.token(t) if isinstance(t, str) else t for t in targets)
-    wanted = Wanted(ids, top_k, logits, tuple(expand(keep, lm.n_layers)), resolve(at, one).prompt)
+    wanted = Wanted(
+        tuple(lm.token(t) for t in targets), top_k, logits, tuple(expand(keep, lm.n_layers)), resolve(at, one).prompt
+    )
+    if wanted.keep and not wanted.at:
+        raise PositionError(f"nothing can be kept at {at!r}: choose positions of the prompt")
     if clean is not None and (missing := [k for k in wanted.keep if k not in clean.kept]):
         raise EditError(f"the clean run must itself keep {missing[0]} for the sweep to keep it")
-    per_position = sum(values(lm.family, name, len(one)) for name, _ in wanted.keep)
-    sizes = Sizes(lm.family, len(one), max_tokens, per_position * len(wanted.at) + lm.family.vocab * logits)
+    sizes = Sizes(
+        lm.family, len(one), max_tokens, len(wanted.targets), logits, wanted.keep, wanted.at,
+        float32=lm.dtype is not None,
+    )  # fmt: skip
     budget = default_budget() if memory_budget is None else memory_budget
     return Job(one, clean, rows, wanted, make_plan(rows, sizes, budget, has_clean=clean is not None))
 
@@ -155,35 +164,52 @@ def make_job(
 def run_job(lm: "LM", job: Job, max_tokens: int, stop: Callable[[str], bool] | None, bar: Any) -> Sweep:
     """Run a planned sweep, chunk by chunk."""
     clean = job.clean or lm.run(job.prompt, keep=[*SWEEPABLE, *job.wanted.keep])
-    stop_row = (lambda _, tokens: stop(lm.decode(tokens))) if stop else None
     texts: dict[int, Generation] = {}
     parts = []
     for chunk in job.plan.chunks:
-        last, found, caches = run_chunk(lm.family, clean, chunk, job.rows, job.wanted, max_tokens)
-        lm.check_finite(last)
+        found, continued = _run_part(lm, job, clean, chunk, max_tokens, stop)
         parts.append((chunk, found))
-        if max_tokens:
-            placed, lengths = [job.rows[i] for i in chunk.variants], [len(job.prompt)] * len(chunk.variants)
-            tokens = decode(
-                lm.family, last, caches, placed, lengths, max_tokens,
-                choose=greedy, ends=lm.end_tokens, dtype=lm.dtype, stop=stop_row,
-            )  # fmt: skip
-            texts.update((i, Generation(tuple(t), lm.decode(t))) for i, t in zip(chunk.variants, tokens, strict=True))
+        texts.update(zip(chunk.variants, continued, strict=False))
         bar.update(len(chunk.variants))
     found = gather(parts, len(job.rows))
     kept = {key: found.pop(f"kept {key}") for key in job.wanted.keep}
     continuations = [texts[i] for i in range(len(job.rows))] if max_tokens else None
+    if job.clean is None:
+        clean = Run(clean.prompts, clean.logits, {})
     return Sweep(clean, job.plan, kept=kept, continuations=continuations, **found)
 
 
-def check_sweepable(run: Run, n_layers: int) -> None:
-    """Raise EditError unless a run can stand for the clean run of a sweep."""
+def _run_part(
+    lm: "LM", job: Job, clean: Run, chunk: Chunk, max_tokens: int, stop: Callable[[str], bool] | None
+) -> tuple[dict[str, np.ndarray], list[Generation]]:
+    """One chunk's results, and its continuations if there are any. A function, so that its arrays are freed before the next."""
+    last, found, caches = run_chunk(lm.family, clean, chunk, job.rows, job.wanted, max_tokens)
+    lm.check_finite(last)
+    arrays = {name: np.array(value) for name, value in found.items()}
+    if not max_tokens:
+        return arrays, []
+    del found
+    placed, lengths = [job.rows[i] for i in chunk.variants], [len(job.prompt)] * len(chunk.variants)
+    tokens = decode(
+        lm.family, last, caches, placed, lengths, max_tokens,
+        choose=greedy, ends=lm.end_tokens, dtype=lm.dtype, check=lm.check_finite,
+        stop=(lambda _, tokens: stop(lm.decode(tokens))) if stop else None,
+    )  # fmt: skip
+    return arrays, [Generation(tuple(t), lm.decode(t)) for t in tokens]
+
+
+def check_sweepable(lm: "LM", run: Run) -> None:
+    """Raise EditError unless a run can stand for the clean run of a sweep of this model."""
     if len(run.prompts) != 1:
         raise EditError(f"a sweep starts from a run of one prompt, this one has {len(run.prompts)}")
     if run.edited:
         raise EditError("a sweep starts from a clean run, this one was edited")
-    if missing := [k for k in expand(SWEEPABLE, n_layers) if k not in run.kept]:
+    if missing := [k for k in expand(SWEEPABLE, lm.n_layers) if k not in run.kept]:
         raise EditError(f"a run to sweep from must keep {missing[0][0]!r}: make it with keep=assay.SWEEPABLE")
+    lm.prompt(run.prompts[0])
+    embedded = embed(lm.family, mx.array([run.prompts[0].tokens]), lm.dtype)
+    if run["embed"].dtype != embedded.dtype or not mx.array_equal(run["embed"], embedded):
+        raise EditError(f"a sweep of {lm.name} starts from a run of {lm.name} with the same activations")
 
 
 def default_budget() -> int:
@@ -196,12 +222,11 @@ def _bar(lm: "LM", total: int, progress: bool | None) -> Any:
     return tqdm(total=total, desc=f"sweep {lm.name}", unit="variant", delay=1.0, leave=False, disable=disable)
 
 
-def gather(parts: Sequence[tuple[Chunk, dict[str, mx.array]]], n: int) -> dict[str, np.ndarray]:
+def gather(parts: Sequence[tuple[Chunk, dict[str, np.ndarray]]], n: int) -> dict[str, np.ndarray]:
     """Results of all chunks as arrays over variants in their own order."""
     out: dict[str, np.ndarray] = {}
     for chunk, found in parts:
-        for name, value in found.items():
-            array = np.array(value)
+        for name, array in found.items():
             if name not in out:
                 out[name] = np.zeros((n, *array.shape[1:]), array.dtype)
             out[name][list(chunk.variants)] = array

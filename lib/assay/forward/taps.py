@@ -20,10 +20,19 @@ from assay.forward.sites import Key
 
 
 class Taps:
-    """Edits for each row, and the keys to keep. `start` is the absolute position of the first one computed."""
+    """Edits for each row, and the keys to keep. `start` is the absolute position of the first one computed.
 
-    def __init__(self, rows: Sequence[Sequence[Placed]], keep: Collection[Key] = (), start: int = 0):
-        self.start = start
+    With `at`, only those positions are kept, in canonical axes; one before `start` holds a value that means nothing.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Sequence[Placed]],
+        keep: Collection[Key] = (),
+        start: int = 0,
+        at: Sequence[int] | None = None,
+    ):
+        self.start, self.at = start, at
         self.keep = frozenset(keep)
         self.kept: dict[Key, mx.array] = {}
         self.edits: dict[Key, dict[int, list[Placed]]] = {}
@@ -39,8 +48,12 @@ class Taps:
         if key in self.edits:
             value = self.edit(key, value)
         if key in self.keep:
-            self.kept[key] = value
+            self.kept[key] = value if self.at is None else self.cut(site, value, self.at)
         return value
+
+    def cut(self, site: str, value: mx.array, at: Sequence[int]) -> mx.array:
+        """[n, P, features] at some positions: a copy, so that the whole need not be held."""
+        return canonical(site, value)[:, mx.array([max(0, position - self.start) for position in at])]
 
     def edit(self, key: Key, value: mx.array) -> mx.array:
         """`value` with each row's edits applied."""

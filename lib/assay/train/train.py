@@ -103,7 +103,7 @@ def new_model(config: dict[str, Any], init: Init, seed: int) -> nn.Module:
 
 def count(model: nn.Module) -> int:
     """Number of parameters."""
-    return sum(value.size for _, value in tree_flatten(model.parameters()))
+    return sum(value.size for _, value in tree_flatten(model.parameters()))  # type: ignore[union-attr]
 
 
 # --- stages -----------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: P
     model.unfreeze()
     if plan.trained_from:
         model.freeze()
-        for block in model.layers[plan.trained_from :]:
+        for block in model.layers[plan.trained_from :]:  # type: ignore[index]
             block.unfreeze()
     stage = plan.stage
     optimizer = optim.AdamW(schedule(stage), betas=[0.9, 0.98], weight_decay=stage.weight_decay, bias_correction=True)
@@ -289,7 +289,7 @@ def _keep(file: Path, model: nn.Module, optimizer: optim.Optimizer, step: int) -
     state = {f"model/{k}": v for k, v in tree_flatten(model.parameters())}
     state |= {f"optimizer/{k}": v for k, v in tree_flatten(optimizer.state)}
     new = file.with_name(f"new-{file.name}")
-    mx.save_safetensors(str(new), state, metadata={"step": str(step)})
+    mx.save_safetensors(str(new), state, metadata={"step": str(step)})  # type: ignore[arg-type]
     os.replace(new, file)
 
 
@@ -297,6 +297,8 @@ def _restore(file: Path, model: nn.Module, optimizer: optim.Optimizer) -> int:
     """Takes over what `_keep` wrote -> the number of steps done; 0 when there is nothing."""
     if not file.is_file():
         return 0
+    state: Any
+    metadata: Any
     state, metadata = mx.load(str(file), return_metadata=True)
     model.update(tree_unflatten([(k[6:], v) for k, v in state.items() if k.startswith("model/")]))
     optimizer.state = tree_unflatten([(k[10:], v) for k, v in state.items() if k.startswith("optimizer/")])

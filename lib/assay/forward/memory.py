@@ -1,0 +1,98 @@
+"""Memory: how many bytes a sweep will take, told from shapes before anything runs.
+
+    >>> sizes = Sizes(lm.family, n_tokens=64, n_targets=2)                             # doctest: +SKIP
+    >>> sizes.clean_bytes() + sizes.shared_bytes() + 30 * sizes.row_bytes(front=63)    # doctest: +SKIP
+
+Counted are the arrays that are alive at the same time. That is more than a look at the formulas suggests, for MLX
+prepares about ten operations ahead of the one at work, and their results exist already. The counts below are rounded up
+from measurements; `tests/forward/test_memory.py` compares them with measured peaks.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from assay.forward.families import Llama
+from assay.forward.sites import Key, axes
+
+AHEAD = 10  # operations that MLX prepares ahead
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What decides how many bytes a sweep takes. All counts are of float32 numbers, 4 bytes each."""
+
+    family: Llama
+    n_tokens: int
+    """S, tokens of the prompt."""
+    max_tokens: int = 0
+    """Tokens that each variant is continued for."""
+    n_targets: int = 0
+    """Tokens whose log-probabilities and ranks are wanted."""
+    logits: bool = False
+    """Whether all logits of the last position are wanted."""
+    keep: tuple[Key, ...] = ()
+    """Sites kept of every variant..."""
+    at: tuple[int, ...] = ()
+    """...and the positions where."""
+    float32: bool = True
+    """Whether activations are float32, whatever the weights are."""
+
+    def clean_bytes(self) -> int:
+        """The clean run: what a sweep needs of it, what is kept of it, and one layer at work."""
+        f, S = self.family, self.n_tokens
+        held = f.n_layers * (2 * f.n_kv_heads * f.head_dim + f.n_heads * f.head_dim + 3 * f.width) + f.width
+        return 4 * (S * (held + self.kept_values()) + self.working(S) + self.head(0))
+
+    def row_bytes(self, front: int) -> int:
+        """One variant whose first touched position is `front`."""
+        f, S, m = self.family, self.n_tokens, self.n_tokens - front
+        caches = 2 * (f.n_layers + 2) * f.n_kv_heads * f.head_dim * (S + self.max_tokens) if self.max_tokens else 0
+        kept = 3 * self.kept_values() * len(self.at)  # its own, the clean run's beside it, and the choice between them
+        return 4 * (max(self.working(m), self.head(front)) + caches + kept + f.vocab * self.logits)
+
+    def shared_bytes(self) -> int:
+        """What a chunk takes however many rows it has: one layer's old keys and values, and copies of weights."""
+        f = self.family
+        per_head = 6 * f.n_heads * f.head_dim * f.width if any(name == "head_out" for name, _ in self.keep) else 0
+        widened = widened_weights(f) if self.float32 else 0
+        return 4 * (4 * f.n_kv_heads * self.n_tokens * f.head_dim + per_head + widened)
+
+    def kept_values(self) -> int:
+        """Numbers kept at one position."""
+        return sum(values(self.family, name, self.n_tokens) for name, _ in self.keep)
+
+    def working(self, m: int) -> int:
+        """Numbers alive while m positions of one row are in one layer."""
+        f, S = self.family, self.n_tokens
+        H, K, D = f.n_heads, f.n_kv_heads, f.head_dim
+        prefix = 3 * K * S * D if m > 1 or not self.float32 else 0  # beside each row's own keys and values
+        attention = m * D * (8 * H + 6 * K) + 5 * H * m * S + prefix
+        return 8 * m * f.width + max(attention, 6 * m * f.mlp_width)
+
+    def head(self, front: int) -> int:
+        """Numbers alive while one row becomes logits, and those become what is wanted."""
+        positions = self.n_tokens - max(front, first_unembedded(self.keep, self.at, self.n_tokens))
+        return self.family.vocab * (2 * positions + 3 + min(self.n_targets, AHEAD))
+
+
+def first_unembedded(keep: tuple[Key, ...], at: tuple[int, ...], n_tokens: int) -> int:
+    """The first position whose logits are needed: the last one, unless sites behind the layers are kept elsewhere."""
+    return min(at) if any(name in ("final_norm", "logits") for name, _ in keep) else n_tokens - 1
+
+
+def values(family: Llama, name: str, n_tokens: int) -> int:
+    """How many numbers a site has at one position."""
+    f = family
+    sizes = {"E": f.width, "D": f.head_dim, "H": f.n_heads, "K": f.n_kv_heads, "S": n_tokens, "V": f.vocab}
+    return math.prod(sizes[letter] for letter in axes(name).split() if letter in sizes)
+
+
+def widened_weights(family: Llama) -> int:
+    """How many weights in half precision have a float32 copy at one time: those of a layer, and the unembedding."""
+    head = family.core.embed_tokens if family.tied else family.model.lm_head
+    parameters: list[Any] = [*tree_flatten(family.layers[0].parameters()), *tree_flatten(head.parameters())]
+    return sum(p.size for _, p in parameters if p.dtype in (mx.bfloat16, mx.float16))
