@@ -18,14 +18,16 @@ def lm(request):
 def by_hand(lm, position):
     """Residual streams of mlx-lm's own layers, through its own norm and head."""
     core, ids = lm.model.model, mx.array([lm.prompt(PROMPT).tokens])
-    h = core.embed_tokens(ids).astype(mx.float32)
+    h = core.embed_tokens(ids)
     if lm.model.model_type == "gemma2":
         h = h * core.args.hidden_size**0.5
+    h = h.astype(mx.float32)
+    head = lm.model.lm_head if "lm_head" in lm.model else core.embed_tokens.as_linear
     mask = mx.where(mx.tril(mx.ones((ids.shape[1],) * 2, mx.bool_)), 0.0, -1e9)
     out = []
     for layer in core.layers:
         h = layer(h, mask, None)
-        logits = core.embed_tokens.as_linear(core.norm(h))[0, position]
+        logits = head(core.norm(h))[0, position]
         if lm.model.model_type == "gemma2":
             logits = mx.tanh(logits / lm.model.final_logit_softcapping) * lm.model.final_logit_softcapping
         out.append(np.array(logits - mx.logsumexp(logits)))
