@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("pytester",)
-
 QUIET = [arg for name in ("hypothesispytest", "anyio", "benchmark") for arg in ("-p", f"no:{name}")]
 """Plugins that these tests do not need, and that take a second to start."""
 
