@@ -147,3 +147,13 @@ def test_the_default_loader_is_assay_load(repo, monkeypatch):
     monkeypatch.setattr(assay, "load", lambda spec: f"loaded {spec.id}", raising=False)
     repo.suite(test_default="def test_default(lm): assert lm == 'loaded toy_a'")
     repo.run("--model", "toy_a").assert_outcomes(passed=1)
+
+
+def test_random_weights_are_another_model_and_record_nothing_under_its_name(repo):
+    """`--weights random`: the ids say so, no checkpoint is asked for, and there is nothing to judge or to update."""
+    repo.suite(test_shape="def test_name(model_spec):\n    assert model_spec.id == 'qwen7b_random'\n")
+    result = repo.run("--model", "qwen7b", "--weights", "random")
+    result.assert_outcomes(passed=1)
+    refused = repo.run("--model", "qwen7b", "--weights", "random", "--recorded")
+    assert refused.ret == 4
+    refused.stderr.fnmatch_lines(["*nothing to judge*"])
