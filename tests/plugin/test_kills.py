@@ -68,7 +68,13 @@ def changed(repo, monkeypatch):
 
 def start(repo, *args, **options):
     command = [sys.executable, "-m", "pytest", "-p", "assay.plugin", *QUIET, "--snapshot-update", *args]
-    return subprocess.Popen(command, cwd=repo.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "preexec_fn": hear_sigint, **options}
+    return subprocess.Popen(command, cwd=repo.path, **options)
+
+
+def hear_sigint() -> None:
+    """Ctrl-C reaches the run even where these tests were started in the background, with SIGINT ignored (nohup, CI)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(repo, asked, process):
