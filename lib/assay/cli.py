@@ -8,6 +8,7 @@ Exit status: 0; 2 for anything that cannot be done, with one line on stderr; 1 i
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -26,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AssayError as error:
         print(f"assay: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `assay models | head`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
