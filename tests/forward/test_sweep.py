@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 import assay
 from assay.errors import BudgetError, UnknownSite
+from assay.forward.chunk import run_chunk
 from assay.forward.edits import Edit, add, apply, canonical, knockout, project_out, replace, scale, set_pattern, zero
+from assay.forward.generate import read
 from assay.forward.positions import Prompt
 from assay.forward.sites import SITES, axes, head_axis
 from assay.forward.sweep import SWEEPABLE, make_job
@@ -165,6 +167,27 @@ def test_continuations_are_generations(name, length, variants):
     assert lm.sweep(prompt, variants, max_tokens=3).continuations == expected
     budget = tight_budget(lm, prompt, variants, max_tokens=3)
     assert lm.sweep(prompt, variants, max_tokens=3, memory_budget=budget).continuations == expected
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_caches_are_those_of_a_full_reading(name):
+    """Keys and values of every layer and row, to the bit: greedy tokens alone would forgive a small mistake."""
+    lm = tiny.lm(name)
+    clean = lm.run(tiny.ids(), keep=SWEEPABLE)
+    last, middle = lm.n_layers - 1, lm.n_layers // 2
+    variants = [
+        scale(s, -1.5, layer=i, position=6) for s in ("resid_pre", "v", "z", "mlp_out") for i in {0, middle, last}
+    ]
+    variants.append(zero("resid_post", layer=last, position=-1))
+    job = make_job(lm, clean, variants, max_tokens=2)
+    for chunk in job.plan.chunks:
+        _, _, caches = run_chunk(lm.family, clean, chunk, job.rows, job.wanted, max_tokens=2)
+        for row, i in enumerate(chunk.variants):
+            _, full = read(lm.family, [tiny.ids()], [job.rows[i]], lm.dtype)
+            for cache, own in zip(caches, full, strict=True):
+                assert tiny.same(cache.keys[row, :, :13], own.keys[0, :, :13])
+                assert tiny.same(cache.values[row, :, :13], own.values[0, :, :13])
+                assert cache.offset == 13
 
 
 # ------------------------------------------------------------------------------------------------------ grids of a paper

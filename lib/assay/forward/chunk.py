@@ -48,8 +48,7 @@ def run_chunk(
     logits = unembed(family, x[:, tap.start - p :], tap)[:, -1].astype(mx.float32)
     found: dict[str, Any] = reduce_logits(logits, wanted)
     for key in wanted.keep:
-        front = tap.start if key[0] in ("final_norm", "logits") else p
-        found[f"kept {key}"] = _kept(key, clean, tap.kept.pop(key, None), front, len(chunk.variants), wanted.at)
+        found[f"kept {key}"] = _kept(key, clean, tap.kept.pop(key, None), p, len(chunk.variants), wanted.at)
     mx.eval(logits, found)
     caches = _caches(family, clean, attend, len(chunk.variants), max_tokens) if max_tokens else []
     return logits, found, caches
