@@ -16,13 +16,14 @@ layer, which knows little more than the word, names the bridge as well as any ot
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import mlx.core as mx
 import numpy as np
 
-from assay.data.two_hop import TwoHop
+from assay.data.two_hop import TwoHop, split
 from assay.forward.lm import LM
-from assay.methods.backpatch import noise_like, query_rng, states
+from assay.methods.backpatch import draw_donor, noise_like, query_rng, states
 from assay.methods.names import names
 from assay.methods.parts import parts, second_hop_parts
 from assay.methods.patchscopes import Scope, Texts, patchscope
@@ -45,9 +46,9 @@ def describe(
     query: TwoHop,
     scope: Scope,
     targets: Sequence[int],
+    seeds: Sequence[int] = (),
     *,
     max_tokens: int = 10,
-    seeds: Sequence[int] = (),
     temperature: float = 1.0,
 ) -> dict[str, Texts]:
     """Descriptions of the states of a query, from all source layers -> {"t1", "t2", "noise": texts [source][target][sample]}.
@@ -59,9 +60,7 @@ def describe(
     at = parts(query)
     sources = {"t1": states(run, at["e1"]), "t2": states(run, at["last"])}
     sources["noise"] = noise_like(sources["t1"], query_rng(query))
-    return _described(
-        lm, scope, query, sources, targets, max_tokens=max_tokens, seeds=seeds, temperature=temperature
-    )
+    return _described(lm, scope, query, sources, targets, max_tokens=max_tokens, seeds=seeds, temperature=temperature)
 
 
 def describe_named(lm: LM, query: TwoHop, scope: Scope, layers: Sequence[int], *, max_tokens: int = 10) -> Texts:
@@ -103,3 +102,42 @@ def reading_targets(held: Sequence[np.ndarray]) -> list[int]:
     best = share.max(axis=0)
     chosen = np.flatnonzero((best > 0) & (share[0] <= COMPUTES * best))
     return chosen.tolist() or list(range(share.shape[1]))
+
+
+def targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.ndarray]) -> list[list[int]]:
+    """For each query the reading targets as the queries of the other half of the bridges show them (`split`).
+
+    held: for each query, where t1 is described as the bridge. All targets for a query whose other half is empty.
+    """
+    chosen = {}
+    for half in ("select", "report"):
+        others = [grid for query, grid in zip(queries, held, strict=True) if split(query) != half]
+        chosen[half] = reading_targets(others) if others else list(range(held[0].shape[1]))
+    return [chosen[split(query)] for query in queries]
+
+
+@dataclass(frozen=True)
+class ScopeChoice:
+    """The scope that a model can follow, and what decided it, by scope and half of the bridges ("select", "report").
+
+    named: for each query whether its bridge was named. chance: the same texts judged by the names of another query.
+    """
+
+    name: str
+    named: Mapping[str, Mapping[str, Sequence[bool]]]
+    chance: Mapping[str, Mapping[str, Sequence[bool]]]
+
+
+def choose_scope(lm: LM, queries: Sequence[TwoHop], scopes: Mapping[str, Scope], layers: Sequence[int]) -> ScopeChoice:
+    """The scope that names most bridges which a prompt says, on the "select" half; the first of equals.
+
+    A bridge is named when the state of one of `layers`, patched into one of them, is described as it (`describe_named`).
+    """
+    named, chance = ({name: {"select": [], "report": []} for name in scopes} for _ in range(2))
+    for name, scope in scopes.items():
+        for query in queries:
+            texts = describe_named(lm, query, scope, layers)
+            donor = draw_donor(query, queries, query_rng(query))
+            named[name][split(query)].append(bool(decoded(texts, query, "e2").any()))
+            chance[name][split(query)].append(bool(decoded(texts, query, "e2", whose=donor).any()))
+    return ScopeChoice(max(scopes, key=lambda name: sum(named[name]["select"])), named, chance)

@@ -15,13 +15,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.data.two_hop import answers
+import numpy as np
+
+from assay.data.two_hop import TwoHop, answers
 from assay.forward.edits import knockout
 from assay.forward.lm import LM, PromptLike
 from assay.forward.positions import Position
 from assay.forward.sweep import SWEEPABLE
+from assay.methods.parts import PROMPTS
 
 Pair = tuple[Position, Position]
+ARROW = " <- "
+MAIN = "last <- e1"
+NOTHING = "last <- of"  # the control: "of" carries nothing that the answer needs
+PAIRS = {  # the parts of each prompt of a query that are kept from looking at others (see `assay.methods.parts`)
+    "prompt": (MAIN, "last <- r1", "last <- r2", "e1 <- r1", "e1 <- r2", "r1 <- r2", NOTHING),
+    "first_hop": (MAIN, "last <- r1", NOTHING),
+    "second_hop": ("last <- e2", "last <- r2", NOTHING),
+}
 SIDE, OF_LAYERS = 3, 32  # the paper's window, in the paper's smallest model
 
 
@@ -62,7 +73,7 @@ def knock_out(
     Raises EditError for a pair that cannot act: queries that come before all of their keys.
     """
     clean = lm.run(prompt, keep=SWEEPABLE)
-    predicted = int(clean.logits[0].argmax().item())
+    predicted = int(np.array(clean.logits[0]).argmax())
     centres = range(lm.n_layers)
     variants = [[]] + [
         [knockout(queries=queries, keys=keys, layer=window(centre, half, lm.n_layers), head=head)]
@@ -79,6 +90,22 @@ def knock_out(
         texts={name: texts[start : start + lm.n_layers] for name, start in ends.items()},
         log_probs={name: log_probs[start : start + lm.n_layers] for name, start in ends.items()},
     )
+
+
+def knock_out_query(
+    lm: LM, query: TwoHop, prompt: str = "prompt", pairs: Sequence[str] | None = None, half: int | None = None
+) -> KnockedOut:
+    """Pairs (by default all of `PAIRS`) of one of the query's prompts: "prompt" (the composition), "first_hop", "second_hop"."""
+    at = PROMPTS[prompt](query)
+    ends = {pair: pair.split(ARROW) for pair in pairs or PAIRS[prompt]}
+    blocked = {pair: (at[queries], at[keys]) for pair, (queries, keys) in ends.items()}
+    return knock_out(lm, getattr(query, prompt), blocked, half_width(lm.n_layers) if half is None else half)
+
+
+def matters(found: KnockedOut, pair: str, aliases: Iterable[str]) -> list[bool]:
+    """For each centre, whether the knockout of a pair changed anything that matters (`unchanged`)."""
+    aliases = tuple(aliases)
+    return [not unchanged(text, found.vanilla, aliases) for text in found.texts[pair]]
 
 
 def unchanged(text: str, vanilla: str, aliases: Iterable[str]) -> bool:

@@ -33,7 +33,7 @@ def _projected(lm: LM, prompt: PromptLike, position: Position) -> tuple[dict[str
     for site in SUBLAYERS:
         written = mx.stack([run[site, i][0, at] for i in range(lm.n_layers)])
         found[site] = np.array(lm.family.unembed(lm.family.final_norm(written)).astype(mx.float32))
-    return found, int(run.logits[0].argmax().item())
+    return found, int(np.array(run.logits[0]).argmax())
 
 
 def project_query(lm: LM, query: TwoHop, other: TwoHop) -> dict[str, dict[str, list[int] | None]]:
@@ -43,7 +43,8 @@ def project_query(lm: LM, query: TwoHop, other: TwoHop) -> dict[str, dict[str, l
     """
     projections, predicted = _projected(lm, query.prompt, -1)
     tokens = {name: first_tokens(lm, names(query)[name]) for name in ("e2", "e3")}
-    tokens |= {"prediction": [predicted], "other": first_tokens(lm, names(other)["e2"])}
+    taken = {predicted, *tokens["e2"], *tokens["e3"]}
+    tokens |= {"prediction": [predicted], "other": [t for t in first_tokens(lm, names(other)["e2"]) if t not in taken]}
     return {
         site: {name: ranks(logits, found) if found else None for name, found in tokens.items()}
         for site, logits in projections.items()
