@@ -60,3 +60,20 @@ def scope(lm, evaluated, tier, progress):
     known = [e.query for e in evaluated if e.right["second_hop"]]
     layers = range(0, lm.n_layers, tier.choose(smoke=4, quick=2, full=1) * max(1, lm.n_layers // 8))
     return choose_scope(lm, spread(known, tier.choose(smoke=3, quick=12, full=100)), SCOPES, layers)
+
+
+@pytest.fixture(scope="session")
+def description(lm, scope, tier):
+    """(target prompt, target layers, seeds) of Patchscopes: all layers and three samples at tier full, else four and greedy."""
+    from assay.methods.patchscopes import SCOPES
+
+    step = 1 if tier == "full" else max(1, lm.n_layers // 4)
+    return SCOPES[scope.name], tuple(range(0, lm.n_layers, step)), tier.choose((), (), (0, 1, 2))
+
+
+@pytest.fixture(scope="session")
+def blocked():
+    """The pairs of attention knockout in the compositions of each group: all of the paper's, or the main one and the control."""
+    from assay.methods.knockout import MAIN, NOTHING, PAIRS
+
+    return {"right": PAIRS["prompt"], "wrong": (MAIN, NOTHING)}

@@ -23,16 +23,15 @@ TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 
 
 @experiment
-def knockout(lm, groups, once, journal):
+def knockout(lm, groups, blocked, once, journal):
     """HTL-4: t2 <- t1 and the paper's other pairs, in compositions."""
-    from assay.methods.knockout import MAIN, NOTHING, PAIRS, half_width
+    from assay.methods.knockout import half_width
 
     if not groups["right"]:
         return not_eligible("no query composes", n_right=0)
     metrics = {"half_width": half_width(lm.n_layers)}
     for group, queries in groups.items():
-        pairs = PAIRS["prompt"] if group == "right" else (MAIN, NOTHING)
-        rows = journal(partial(knocked_out, once, lm, "prompt", pairs), queries, f"knockout, {group}")
+        rows = journal(partial(knocked_out, once, lm, "prompt", blocked[group]), queries, f"knockout, {group}")
         metrics |= by_pair(group, queries, rows, "e3_aliases")
     return metrics
 

@@ -35,18 +35,15 @@ def scope_control(scope):
 
 
 @experiment
-def descriptions(lm, groups, scope, once, tier, journal):
+def descriptions(lm, groups, scope, description, once, journal):
     """HTL-2 and HTL-3: which entities are described, and from which source layer on."""
     from assay.methods.description import decoded, describe, targets_by_other_half
-    from assay.methods.patchscopes import SCOPES
 
     if not (groups["right"] and groups["wrong"]):
         return not_eligible("no query of one of the two outcomes", **{f"n_{g}": len(q) for g, q in groups.items()})
-    target_prompt, targets, seeds = SCOPES[scope.name], target_layers(lm, tier), tier.choose((), (), (0, 1, 2))
+    targets = description[1]
     rows = {
-        group: journal(
-            lambda query: once(lm, describe, query, target_prompt, targets, seeds), queries, f"describing {group}"
-        )
+        group: journal(lambda query: once(lm, describe, query, *description), queries, f"describing {group}")
         for group, queries in groups.items()
     }
     queries, texts = [*groups["right"], *groups["wrong"]], [*rows["right"], *rows["wrong"]]
@@ -58,11 +55,6 @@ def descriptions(lm, groups, scope, once, tier, journal):
             group, [queries[i] for i in chosen], [texts[i] for i in chosen], [reading[i] for i in chosen], targets
         )
     return metrics
-
-
-def target_layers(lm, tier):
-    """Every layer at tier full, about four of them below it."""
-    return range(0, lm.n_layers, 1 if tier == "full" else max(1, lm.n_layers // 4))
 
 
 def described(group, queries, texts, reading, targets):

@@ -109,3 +109,17 @@ def complete(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> list[li
     """The queries in which all of these stages were found, as rows for `assay.stats.page_trend`."""
     rows = [[row[stage] for stage in which] for row in stages]
     return [[float(layer) for layer in row if layer is not None] for row in rows if None not in row]
+
+
+def last_token_ranks(lm: LM, queries: Sequence[TwoHop], others: Sequence[TwoHop]) -> list[dict[str, list[int] | None]]:
+    """Ranks by layer at the last token, through the lens, of "e2", "e3", and as a control of another query's bridge, "other".
+
+    Of a name, the rank of the likeliest first token of any way to write it; None when none of them says enough.
+    """
+    rows = []
+    for lens, query, other in zip(logit_lenses(lm, [q.prompt for q in queries]), queries, others, strict=True):
+        e2, e3 = (first_tokens(lm, names(query)[entity]) for entity in ("e2", "e3"))
+        foreign = [token for token in first_tokens(lm, names(other)["e2"]) if token not in {*e2, *e3}]
+        tokens = {"e2": e2, "e3": e3, "other": foreign}
+        rows.append({name: lens.best_ranks(found).tolist() if found else None for name, found in tokens.items()})
+    return rows
