@@ -30,10 +30,10 @@ def evaluated(lm, located, progress):
 
 @pytest.fixture(scope="session")
 def groups(evaluated, tier):
-    """{"right": queries, "wrong": queries}, evenly over the families, ten of each at tier quick."""
+    """{"right": queries, "wrong": queries}, evenly over the families, eight of each at tier quick."""
     from assay.methods.two_hop import failures, spread, successes
 
-    n = tier.choose(smoke=3, quick=10, full=500)
+    n = tier.choose(smoke=3, quick=8, full=500)
     return {"right": spread(successes(evaluated), n), "wrong": spread(failures(evaluated), n)}
 
 

@@ -42,7 +42,7 @@ def single_hops(lm, groups, once, tier, journal):
     from assay.methods.knockout import PAIRS
     from assay.methods.two_hop import spread
 
-    queries = spread(groups["right"], tier.choose(smoke=3, quick=8, full=None))
+    queries = spread(groups["right"], tier.choose(smoke=3, quick=6, full=None))
     if not queries:
         return not_eligible("no query composes", n_right=0)
     metrics = {}

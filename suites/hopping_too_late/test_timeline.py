@@ -14,6 +14,11 @@ from assay.plugin import Metric, experiment, finding, not_eligible, not_replicat
 from assay.stats import page_trend
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
+ORDERS = {  # which stages a trend test is made over: a query counts when all of them were found
+    "four_stages": ("first hop", "propagation", "second hop", "extraction"),
+    "without_second_hop": ("first hop", "propagation", "extraction"),
+    "hops": ("first hop", "second hop"),
+}
 NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
 
 
@@ -42,8 +47,8 @@ def timeline(lm, groups, evaluated, description, blocked, once, journal):
         lens[group].append(lens_stages(row["lens"]))
     metrics = {"stages_labels": list(STAGES)}
     for group in groups:
-        metrics |= in_order(group, stages[group], lm.n_layers)
-        metrics |= in_order(f"lens_{group}", lens[group], lm.n_layers)
+        metrics |= in_order(group, stages[group], STAGES)
+        metrics |= in_order(f"lens_{group}", lens[group], STAGES)
     return metrics
 
 
@@ -64,24 +69,23 @@ def trace(once, lm, description, pairs, everything, query):
     }
 
 
-def in_order(name, stages, n_layers):
+def in_order(name, stages, labels):
     """Metrics of one group by one instrument: how often each stage was found, where, and whether they come in order."""
-    from assay.methods.timeline import STAGES, columns, complete
+    from assay.methods.timeline import columns, complete
 
     n, found = len(stages), columns(stages)
     metrics = {f"stages_{name}": Metric(found, n=n, tol=0.6, unit="layers")}
-    for stage, layers in zip(STAGES, found, strict=True):
+    for stage, layers in zip(labels, found, strict=True):
         what = f"{name}_{stage.replace(' ', '_')}"
-        metrics[f"{what}_found"] = Metric.rate(len(layers), n, tol=0.21)
+        metrics[f"{what}_found"] = Metric.rate(len(layers), n, tol=0.26)
         if len(layers) > 1:
             metrics[what] = Metric.mean(layers, tol=0.6, unit="layers")
-    rows, last = complete(stages), n_layers - 1
-    inversions = [row for row in rows if row[0] > row[2]]  # the answer at t2 before the bridge at t1
-    metrics[f"{name}_complete"] = Metric.rate(len(rows), n, tol=0.21)
-    metrics[f"{name}_trend_p"] = Metric(page_trend(rows), n=len(rows), tol=0.05)
-    metrics[f"{name}_inversions"] = Metric.rate(len(inversions), len(rows), tol=0.21)
-    if len(rows) > 1:
-        metrics[f"{name}_span"] = Metric.mean([(row[-1] - row[0]) / last for row in rows], tol=0.1)
+    for order, which in ORDERS.items():
+        rows = complete(stages, which)
+        metrics[f"{name}_{order}_complete"] = Metric.rate(len(rows), n, tol=0.26)
+        metrics[f"{name}_{order}_p"] = Metric(page_trend(rows), n=len(rows), tol=0.05)
+    hops = complete(stages, ("first hop", "second hop"))
+    metrics[f"{name}_inversions"] = Metric.rate(sum(first > second for first, second in hops), len(hops), tol=0.26)
     return metrics
 
 
@@ -92,12 +96,17 @@ def test_metrics(timeline, metrics):
 @finding("right answers go through the four stages in order", id="HTL-6", tier="quick", **PAPER)
 @not_replicated("tiny", reason=NO_ANSWERS)
 def test_order(timeline):
-    assert timeline.right_trend_p < 0.05
+    assert timeline.right_four_stages_p < 0.05
 
 
-@finding("right answers go through the four stages in order, by the lens", id="HTL-6", tier="quick", **PAPER)
-def test_order_by_lens(timeline):
-    assert timeline.lens_right_trend_p < 0.05
+@finding("the first hop, its propagation and the extraction come in order", id="HTL-6", tier="quick", **PAPER)
+def test_order_without_second_hop(timeline):
+    assert timeline.right_without_second_hop_p < 0.05
+
+
+@finding("by the lens, the bridge is at t1 in lower layers than the answer at t2", id="HTL-6", tier="quick", **PAPER)
+def test_hops_in_order_by_lens(timeline):
+    assert timeline.lens_right_hops_p < 0.05
 
 
 @finding("the first hop is resolved later when the answer is wrong", id="HTL-6", tier="quick", **PAPER)
