@@ -17,7 +17,7 @@ from .metric import Metric
 def rate_curve(name: str, flags: Sequence[Sequence[bool]], **options: Any) -> dict[str, Metric]:
     """For each layer the share of prompts, with Wilson intervals. `options` are those of `Metric`: tol, unit, control."""
     n, hits = len(flags), [sum(map(bool, column)) for column in zip(*flags, strict=True)]
-    return _curve(name, [h / n for h in hits], [wilson(h, n) for h in hits], n, options)
+    return _curve(name, [h / n for h in hits], [wilson(h, n) for h in hits], n, {"unit": "share of prompts", **options})
 
 
 def mean_curve(name: str, rows: Sequence[Sequence[float]], **options: Any) -> dict[str, Metric]:

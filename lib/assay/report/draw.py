@@ -63,19 +63,25 @@ def draw(picture: Picture) -> Any:
         from matplotlib.figure import Figure
 
         n = len(picture.panels)
-        columns = min(n, COLUMNS)
-        rows = math.ceil(n / columns)
+        rows = math.ceil(n / COLUMNS)
+        columns = math.ceil(n / rows)
         figure = Figure(figsize=(_width(picture, columns), rows * _height(picture) + 0.45), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
-        flat = list(grid.flat)
+        flat, images = list(grid.flat), []
         for axes, (model, series) in zip(flat, picture.panels.items(), strict=False):
-            DRAW[picture.draw](axes, picture, series)
+            images.append(DRAW[picture.draw](axes, picture, series))
             axes.set_title(_heading(model, series))
         for axes in flat[n:]:
             axes.set_axis_off()
+        for column in range(columns):  # the lowest panel of each column names the axis
+            lowest = [flat[row * columns + column] for row in range(rows) if row * columns + column < n][-1]
+            lowest.set_xlabel(picture.x)
+        for row in range(rows):
+            grid[row, 0].set_ylabel(picture.y)
+        if picture.draw == "heatmap":  # the colours mean the same in all panels
+            bar = figure.colorbar(images[0], ax=flat[:n], fraction=0.04, pad=0.02, shrink=0.8)
+            bar.outline.set_visible(False)
         figure.suptitle(picture.title, fontweight="bold")
-        figure.supxlabel(picture.x, fontsize=8)
-        figure.supylabel(picture.y, fontsize=8)
         _legend(figure, flat[0], picture)
         return figure
 
@@ -116,7 +122,7 @@ def _legend(figure: Any, axes: Any, picture: Picture) -> None:
 # --- one function for each way to draw a panel ------------------------------------------------------------
 
 
-def _heatmap(axes: Any, picture: Picture, series: Sequence[Series]) -> None:
+def _heatmap(axes: Any, picture: Picture, series: Sequence[Series]) -> Any:
     import numpy as np
 
     table = np.array([[math.nan if v is None else v for v in row] for row in series[0].values], float)
@@ -146,9 +152,21 @@ def _heatmap(axes: Any, picture: Picture, series: Sequence[Series]) -> None:
         for (row, column), value in np.ndenumerate(table):
             if not math.isnan(value):
                 light = value < middle if low >= 0 else abs(value) > 0.6 * high
-                text = f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3g}"
-                axes.text(column, row, text, ha="center", va="center", fontsize=5, color="white" if light else "black")
-    axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02).outline.set_visible(False)
+                axes.text(
+                    column,
+                    row,
+                    _short(value),
+                    ha="center",
+                    va="center",
+                    fontsize=5,
+                    color="white" if light else "black",
+                )
+    return image
+
+
+def _short(value: float) -> str:
+    """`.07`, `-.2`, `0`, `12.5`: a number in a cell."""
+    return f"{value:.2f}".replace("0.", ".", 1).rstrip("0").rstrip(".") or "0" if abs(value) < 1 else f"{value:.3g}"
 
 
 def _curves(axes: Any, picture: Picture, series: Sequence[Series]) -> None:
@@ -156,10 +174,13 @@ def _curves(axes: Any, picture: Picture, series: Sequence[Series]) -> None:
         colour = GREY if one.control else OKABE_ITO[i % len(OKABE_ITO)]
         values = [math.nan if v is None else v for v in one.values]
         if one.low:
-            axes.fill_between(one.at, one.low, one.high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(one.at, one.low, one.high, color=colour, alpha=0.12, linewidth=0)
         dash = (0, (1, 1)) if one.control else DASHES[i % len(DASHES)]
         label = f"{one.label} (control)" if one.control else one.label
-        axes.plot(one.at, values, color=colour, linestyle=dash, marker=MARKS[i % len(MARKS)], label=label)
+        every = max(1, len(values) // 10)
+        axes.plot(
+            one.at, values, color=colour, linestyle=dash, marker=MARKS[i % len(MARKS)], markevery=every, label=label
+        )
     axes.xaxis.set_major_locator(_whole())
     axes.margins(x=0.03)
 
@@ -212,7 +233,6 @@ def _scaling(axes: Any, picture: Picture, series: Sequence[Series]) -> None:
         axes.annotate(one.label, (one.at[0], one.values[0]), xytext=(5, 3), textcoords="offset points", fontsize=6)
     axes.set_xscale("log")
     axes.axhline(0, color=GREY, linewidth=0.6)
-    axes.set_ylabel(picture.y)
     axes.margins(x=0.15)
 
 

@@ -8,6 +8,7 @@ A picture has one panel for each model, and in a panel one or more *series*: a t
 group, or points. The rules are those of `assay.report.kinds`.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,11 +62,11 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def names_of(recorded: Recorded, draw: str | None) -> list[tuple[str, Kind | None]]:
-    """The metrics of one kind of drawing, over all models; those without a kind for None."""
+def names_of(recorded: Recorded, draw: str) -> list[tuple[str, Kind]]:
+    """The metrics of one kind of drawing, over all models."""
     names = dict.fromkeys(name for metrics in recorded.models.values() for name in metrics)
-    kinds = [(name, kind_of(name)) for name in names]
-    return [(name, kind) for name, kind in kinds if (kind.draw if kind else None) == draw]
+    kinds = [(name, kind) for name in names if (kind := kind_of(name)) is not None]
+    return [(name, kind) for name, kind in kinds if kind.draw == draw]
 
 
 # --- heatmaps ---------------------------------------------------------------------------------------------
@@ -75,9 +76,7 @@ def _heatmaps(recorded: Recorded) -> Iterator[Picture]:
     """One figure for each table. All tables of one kind in an experiment share their colours, so that they can be compared."""
     names = names_of(recorded, "heatmap")
     for name, kind in names:
-        assert_kind = kind or Kind(name, "heatmap", "", "")
-        panels, labels = {}, None
-        x, y = assert_kind.x, assert_kind.y
+        panels, labels, x, y = {}, None, kind.x, kind.y
         for model, metrics in recorded.models.items():
             if name not in metrics or not _is_table(metrics[name].value):
                 continue
@@ -126,38 +125,47 @@ def _curves(recorded: Recorded) -> Iterator[Picture]:
     controls = {m.control for metrics in recorded.models.values() for m in metrics.values() if m.control}
     for name, kind in names_of(recorded, "curves"):
         metric = next(metrics[name] for metrics in recorded.models.values() if name in metrics)
-        if name not in controls:
+        if name not in controls and _is_curve(metric.value):
             groups.setdefault((kind, metric.unit, metric.control or name), []).append(name)
     for (kind, unit, control), names in groups.items():
-        lines = [*names, control] if control not in names else names
+        beside = [control] if control not in names else []
+        common = _common(names) if len(names) > 1 else ""
         panels = {
-            model: [
-                _curve(metrics, line, line == control and control not in names) for line in lines if line in metrics
-            ]
+            model: [_curve(metrics, line, common, line in beside) for line in (*names, *beside) if line in metrics]
             for model, metrics in recorded.models.items()
             if any(name in metrics for name in names)
         }
-        stem = names[0] if len(names) == 1 else f"{_common(names)}_{control}"
-        title = f"{readable(recorded.name)}: {readable(names[0] if len(names) == 1 else _common(names) or 'curves')}"
-        caption = _caption(recorded, lines, panels)
-        yield Picture(f"{recorded.name}-{stem}", "curves", title, kind.x, unit, panels, caption=caption)
+        stem = names[0] if len(names) == 1 else f"{common or 'curves'}_against_{control}"
+        title = f"{readable(recorded.name)}: {readable(common or names[0])}"
+        caption = _caption(recorded, [*names, *beside], panels)
+        yield Picture(
+            f"{recorded.name}-{stem}", "curves", title, kind.x, unit or readable(names[0]), panels, caption=caption
+        )
 
 
-def _curve(metrics: Mapping[str, Metric], name: str, control: bool) -> Series:
+def _is_curve(value: Any) -> bool:
+    """Numbers, or pairs with a number; some may be None. A list of words is no curve."""
+    if not isinstance(value, list) or not value:
+        return False
+    points = [item[-1] if isinstance(item, list) and len(item) == 2 else item for item in value]
+    return all(point is None or isinstance(point, int | float) for point in points)
+
+
+def _curve(metrics: Mapping[str, Metric], name: str, common: str, control: bool) -> Series:
     value = metrics[name].value
     pairs = value if _is_table(value) else list(enumerate(value))
     band = metrics[f"{name}_ci"].value if f"{name}_ci" in metrics else []
     at, values = [x for x, _ in pairs], [y for _, y in pairs]
     low, high = ([ends[i] for ends in band] for i in (0, 1))
-    return Series(readable(name), at, values, low, high, metrics[name].n, control)
+    label = readable(name.removeprefix(f"{common}_")) if common else readable(name)
+    return Series(label, at, values, low, high, metrics[name].n, control)
 
 
 def _common(names: Sequence[str]) -> str:
     """The words that all names begin with."""
-    words = [name.split("_") for name in names]
-    same = [column[0] for column in zip(*words, strict=False) if len(set(column)) == 1]
-    count = next((i for i, column in enumerate(zip(*words, strict=False)) if len(set(column)) > 1), len(same))
-    return "_".join(words[0][:count])
+    columns = list(zip(*(name.split("_") for name in names), strict=False))
+    same = itertools.takewhile(lambda column: len(set(column)) == 1, columns)
+    return "_".join(column[0] for column in same)
 
 
 # --- boxes ------------------------------------------------------------------------------------------------
@@ -196,7 +204,7 @@ def _scaling(recorded: Recorded) -> Iterator[Picture]:
     for name, kind in names_of(recorded, "scaling"):
         have = [model for model, metrics in recorded.models.items() if name in metrics and metrics[name].ci]
         sizes = {model: size(model) for model in have}
-        if len({gib for gib in sizes.values() if gib}) < 2 or kind is None:
+        if len({gib for gib in sizes.values() if gib}) < 2:
             continue
         series = [_point(model, recorded.models[model][name], sizes[model]) for model in have if sizes[model]]
         unit = recorded.models[have[0]][name].unit
@@ -220,8 +228,16 @@ def _points(recorded: Recorded) -> Iterator[Picture]:
         series = [_together(model, points) for model, points in rows.items() if points]
         stem = f"{recorded.name}-numbers" + (f"_{unit}" if unit else "")
         panels = {"": series}
-        caption = _caption(recorded, list(names)[:0], panels)
-        yield Picture(stem, "points", readable(recorded.name), unit or "share", "", panels, caption=caption)
+        caption = _caption(recorded, [], panels)
+        yield Picture(
+            stem,
+            "points",
+            readable(recorded.name),
+            unit or "share, or difference of shares",
+            "",
+            panels,
+            caption=caption,
+        )
 
 
 def _point(label: str, metric: Metric, at: Any) -> Series:
