@@ -10,6 +10,7 @@ scores (`softcap`), the sliding window of each layer (`windows`), how a branch i
 last residual becomes logits (`unembed`). Nothing of the model is patched, wrapped or swapped.
 """
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -86,12 +87,12 @@ class Llama:
         """Whether the unembedding is the embedding matrix."""
         return "lm_head" not in self.model
 
-    @property
+    @cached_property
     def vocab(self) -> int:
         """V, the rows of the unembedding."""
         return (self.core.embed_tokens if self.tied else self.model.lm_head).weight.shape[0]
 
-    @property
+    @cached_property
     def mlp_width(self) -> int:
         """The inner width of the MLP."""
         return in_features(self.layers[0].mlp.down_proj)
@@ -109,7 +110,7 @@ class Llama:
         }
         return done[station] / (qkv + out + mlp)
 
-    @property
+    @cached_property
     def head_dim(self) -> int:
         """D, read off the weights: o_proj's input width / H. Not E / H (in Gemma-2 they differ)."""
         return in_features(self.layers[0].self_attn.o_proj) // self.n_heads
