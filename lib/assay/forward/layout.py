@@ -17,11 +17,11 @@ import mlx.nn as nn
 def lay_out(model: nn.Module) -> None:
     """Store the dense matrices of an mlx-lm model column by column, one after the other; nothing on a GPU.
 
-    Quantised matrices have a loop of their own and stay as they are.
+    Quantised matrices have a loop of their own. Where there is a bias, the two loops add it at different ends of the sum.
     """
     if mx.default_device() != mx.cpu:
         return
     modules: list[Any] = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Embedding)]
-    for module in modules:
+    for module in (m for m in modules if "bias" not in m):
         module.weight = mx.contiguous(module.weight.T).T
         mx.eval(module.weight)  # one matrix is held twice at a time
