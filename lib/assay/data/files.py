@@ -64,6 +64,29 @@ def known_split(split: str) -> Split:
     raise unknown(DataError, "split", split, SPLITS)
 
 
+def check_splits(splits: Any, names: Iterable[str]) -> None:
+    """Raise DataError unless `splits` has a list for each split and every one of the `names` is in exactly one list."""
+    if not is_table(splits, **dict.fromkeys(SPLITS, list)):
+        raise DataError(f"splits needs a list for each of {', '.join(SPLITS)}")
+    for split in splits:
+        known_split(split)
+    placed = [str(name) for split in SPLITS for name in splits[split]]
+    no_repeats("in the splits", placed)
+    names = dict.fromkeys(names)
+    for name in placed:
+        if name not in names:
+            raise DataError(f"{name!r} is in a split and nowhere else{hint(name, names)}")
+    known = set(placed)
+    for name in names:
+        if name not in known:
+            raise DataError(f"{name!r} is in no split{hint(name, placed)}")
+
+
+def split_by_name(splits: dict[str, list[str]]) -> dict[str, Split]:
+    """Which split each name is in, from the lists that `check_splits` found sound."""
+    return {name: split for split in SPLITS for name in splits[split]}
+
+
 def hint(given: object, known: Iterable[str]) -> str:
     """The end of a message about a name that is not `known`: "; did you mean Texas?", or nothing."""
     guesses = near(str(given), known)
