@@ -1,0 +1,92 @@
+"""What all loaders share: reading, hashing, splitting; and that this room needs no MLX."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assay.data import files
+from assay.data.files import check_splits, draw_splits, is_text, known_split, load, short_hash, split_by_name
+from assay.errors import DataError
+
+
+def nothing_wrong(content):
+    pass
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"", b"\xff\xfe"])
+def test_a_file_that_is_missing_or_not_json(tmp_path, content):
+    file = tmp_path / "data.json"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(DataError, match=r"data\.json: not a readable JSON file"):
+        load(file, nothing_wrong)
+
+
+def test_a_key_that_is_there_twice(tmp_path):
+    (tmp_path / "data.json").write_text('{"a": {"b": 1, "b": 2}}')
+    with pytest.raises(DataError, match=r"data\.json: 'b' occurs 2 times in one table"):
+        load(tmp_path / "data.json", nothing_wrong)
+
+
+def test_the_content_arrives_as_it_is(tmp_path):
+    (tmp_path / "data.json").write_text('{"a": ["é", 1]}', encoding="utf-8")
+    assert load(tmp_path / "data.json", nothing_wrong) == {"a": ["é", 1]}
+
+
+def test_the_hash_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert short_hash(tmp_path / "a") == "ba7816bf8f01"  # SHA-256 of "abc", FIPS 180-2
+
+
+@pytest.mark.parametrize(("value", "good"), [("a b", True), ("", False), (" a", False), ("a\n", False), (7, False)])
+def test_a_text_has_something_in_it_and_no_space_around_it(value, good):
+    assert is_text(value) is good
+
+
+def test_an_unknown_split_is_answered_with_the_nearest():
+    with pytest.raises(DataError, match=r"unknown split 'validation'\. Did you mean valid\? Known: train, valid, test"):
+        known_split("validation")
+
+
+def test_drawn_splits_hold_half_a_fifth_and_the_rest():
+    names = [f"name {i}" for i in range(200)]
+    drawn = draw_splits(names)
+    assert [list(drawn.values()).count(split) for split in ("train", "valid", "test")] == [100, 40, 60]
+    assert drawn == draw_splits(reversed(names))
+    assert draw_splits(["one"]).keys() == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("splits", "says"),
+    [
+        ({"train": ["a"], "valid": ["b"]}, "needs a list for each of train, valid, test"),
+        ({"train": ["a"], "valid": ["b"], "test": [], "dev": []}, "unknown split 'dev'"),
+        ({"train": ["a"], "valid": ["b"], "test": ["a"]}, "in the splits 'a' occurs 2 times"),
+        ({"train": ["a"], "valid": ["b"], "test": ["c"]}, "'c' is in a split and nowhere else"),
+        ({"train": ["a"], "valid": [], "test": []}, "'b' is in no split"),
+    ],
+)
+def test_splits_hold_every_name_once(splits, says):
+    with pytest.raises(DataError, match=says):
+        check_splits(splits, ["a", "b"])
+
+
+def test_sound_splits():
+    splits = {"train": ["a"], "valid": ["b"], "test": []}
+    check_splits(splits, ["a", "b"])
+    assert split_by_name(splits) == {"a": "train", "b": "valid"}
+
+
+def test_no_mlx_is_imported():
+    rooms = "two_hop, tasks, in_context, instructions, opinions, knowledge"
+    program = (
+        f"import sys; from assay.data import {rooms}; two_hop.two_hop(); tasks.tasks(); instructions.instructions('harmful'); "
+        "opinions.opinions(); knowledge.statements(); knowledge.entities(); "
+        "print([m for m in sys.modules if m.startswith('mlx')])"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[2])}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env)
+    assert run.stdout == "[]\n"
