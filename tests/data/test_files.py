@@ -1,13 +1,12 @@
 """What all loaders share: reading, hashing, splitting; and that this room needs no MLX."""
 
-import os
+import doctest
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from assay.data import files
+from assay.data import in_context, instructions, knowledge, opinions, tasks, two_hop
 from assay.data.files import check_splits, draw_splits, is_text, known_split, load, short_hash, split_by_name
 from assay.errors import DataError
 
@@ -80,6 +79,30 @@ def test_sound_splits():
     assert split_by_name(splits) == {"a": "train", "b": "valid"}
 
 
+@pytest.mark.parametrize("module", [two_hop, tasks, instructions, opinions, knowledge])
+def test_the_hash_follows_the_file(tmp_path, monkeypatch, module):
+    before = module.file_hash()
+    assert set(before) <= set("0123456789abcdef-")
+    assert len(before) >= 12
+    (tmp_path / "data.json").write_bytes(module.FILE.read_bytes() + b"\n")
+    monkeypatch.setattr(module, "FILE", tmp_path / "data.json")
+    assert module.file_hash() != before
+
+
+def test_the_hash_of_what_is_made_of_two_files_follows_both(tmp_path, monkeypatch):
+    before = knowledge.file_hash()
+    (tmp_path / "two_hop.json").write_bytes(two_hop.FILE.read_bytes() + b"\n")
+    monkeypatch.setattr(two_hop, "FILE", tmp_path / "two_hop.json")
+    assert knowledge.file_hash() != before
+
+
+@pytest.mark.parametrize("module", [two_hop, tasks, in_context, instructions, opinions, knowledge])
+def test_the_examples_of_the_docstrings_run(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
 def test_no_mlx_is_imported():
     rooms = "two_hop, tasks, in_context, instructions, opinions, knowledge"
     program = (
@@ -87,6 +110,4 @@ def test_no_mlx_is_imported():
         "opinions.opinions(); knowledge.statements(); knowledge.entities(); "
         "print([m for m in sys.modules if m.startswith('mlx')])"
     )
-    env = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[2])}
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env)
-    assert run.stdout == "[]\n"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

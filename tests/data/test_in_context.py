@@ -1,6 +1,5 @@
 """In-context prompts: their text, their pieces, and how shots and queries are drawn."""
 
-import doctest
 import random
 from collections import Counter
 
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.data import in_context as module
 from assay.data.in_context import DEFAULT, ROLES, TEMPLATES, Template, build, sample
 from assay.data.tasks import Task, task, tasks
 from assay.errors import DataError
@@ -164,7 +162,3 @@ def test_neither_is_another_output_of_its_input():
 def test_what_cannot_be_sampled_is_said(arguments, says):
     with pytest.raises(DataError, match=says):
         sample(small("abcdef"), rng=random.Random(0), **arguments)
-
-
-def test_the_examples_of_the_docstring_run():
-    assert doctest.testmod(module) == (0, 6)

@@ -1,6 +1,5 @@
 """True and false statements, known and made-up entities."""
 
-import doctest
 import re
 from collections import Counter
 
@@ -10,7 +9,7 @@ from breaking import GONE, broken, complains
 from assay.data import knowledge as module
 from assay.data import two_hop
 from assay.data.files import SPLITS, load
-from assay.data.knowledge import entities, file_hash, statements
+from assay.data.knowledge import entities, statements
 from assay.errors import DataError
 
 FACTS = two_hop.load()
@@ -151,15 +150,3 @@ def test_a_sound_file_has_nothing_wrong():
 )
 def test_a_malformed_file_is_one_clear_sentence(tmp_path, path, value, says):
     complains(broken(SOUND, path, value), module._check, tmp_path, says)
-
-
-@pytest.mark.parametrize("file", [module, two_hop])
-def test_the_hash_follows_both_files(tmp_path, monkeypatch, file):
-    before = file_hash()
-    (tmp_path / "data.json").write_bytes(file.FILE.read_bytes() + b"\n")
-    monkeypatch.setattr(file, "FILE", tmp_path / "data.json")
-    assert file_hash() != before
-
-
-def test_the_examples_of_the_docstring_run():
-    assert doctest.testmod(module) == (0, 4)

@@ -1,13 +1,12 @@
 """The opinions: two views of each question, balanced, and split by topic."""
 
-import doctest
 from collections import Counter
 
 import pytest
 from breaking import GONE, broken, complains
 
 from assay.data import opinions as module
-from assay.data.opinions import file_hash, opinions
+from assay.data.opinions import opinions
 from assay.errors import DataError
 
 
@@ -82,14 +81,3 @@ def test_a_sound_file_has_nothing_wrong():
 )
 def test_a_malformed_file_is_one_clear_sentence(tmp_path, path, value, says):
     complains(broken(SOUND, path, value), module._check, tmp_path, says)
-
-
-def test_the_hash_follows_the_file(tmp_path, monkeypatch):
-    before = file_hash()
-    (tmp_path / "opinions.json").write_bytes(module.FILE.read_bytes() + b"\n")
-    monkeypatch.setattr(module, "FILE", tmp_path / "opinions.json")
-    assert file_hash() != before
-
-
-def test_the_examples_of_the_docstring_run():
-    assert doctest.testmod(module) == (0, 3)

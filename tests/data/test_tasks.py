@@ -1,6 +1,5 @@
 """The in-context tasks: what the file holds, how it is split, and files in the authors' form."""
 
-import doctest
 import json
 
 import pytest
@@ -9,7 +8,7 @@ from breaking import GONE, broken, complains
 from assay.data import tasks as module
 from assay.data import two_hop
 from assay.data.files import SPLITS
-from assay.data.tasks import file_hash, read_task, task, tasks
+from assay.data.tasks import read_task, task, tasks
 from assay.errors import DataError
 
 GROUPS = {
@@ -178,14 +177,3 @@ def test_a_malformed_file_of_the_authors_form(tmp_path, entries, says):
 def test_a_missing_file(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.json: not a readable JSON file"):
         read_task(tmp_path / "nowhere.json")
-
-
-def test_the_hash_follows_the_file(tmp_path, monkeypatch):
-    before = file_hash()
-    (tmp_path / "tasks.json").write_bytes(module.FILE.read_bytes() + b"\n")
-    monkeypatch.setattr(module, "FILE", tmp_path / "tasks.json")
-    assert file_hash() != before
-
-
-def test_the_examples_of_the_docstring_run():
-    assert doctest.testmod(module) == (0, 3)

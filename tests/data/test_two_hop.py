@@ -1,6 +1,5 @@
 """The two-hop queries: what the file may hold, what the prompts look like, and how queries are chosen."""
 
-import doctest
 import json
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 from breaking import GONE, broken, complains
 
 from assay.data import two_hop as module
-from assay.data.two_hop import STANDARD, answers, file_hash, load, split, standard, two_hop
+from assay.data.two_hop import STANDARD, answers, load, split, standard, two_hop
 from assay.errors import DataError
 
 EVERY = two_hop()
@@ -207,22 +206,6 @@ def test_an_answer_is_whole_words_whatever_the_case(text, right):
 def test_any_alias_answers():
     assert answers("her name is ono", ("Yoko Ono", "Ono"))
     assert not answers("Austin", ())
-
-
-def test_the_hash_follows_the_file(tmp_path, monkeypatch):
-    before = file_hash()
-    assert len(before) == 12
-    assert set(before) <= set("0123456789abcdef")
-    changed = tmp_path / "two_hop.json"
-    changed.write_bytes(module.FILE.read_bytes() + b"\n")
-    monkeypatch.setattr(module, "FILE", changed)
-    assert file_hash() != before
-
-
-def test_the_example_of_the_docstring_runs():
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 FACTS = {  # a small sound file, to be broken in one place
