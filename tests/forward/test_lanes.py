@@ -67,7 +67,9 @@ def test_runs_are_the_same_bits(name, weights, cuts):
 @pytest.mark.parametrize("name", tiny.FAMILIES)
 def test_sweeps_and_continuations_are_the_same_bits(name, weights, activations):
     lm = tiny.lm(name, weights, activations)
-    variants = [[zero("z", layer=i, head=h, position=p)] for i in range(lm.n_layers) for h in range(2) for p in (-1, -3)]
+    variants = [
+        [zero("z", layer=i, head=h, position=p)] for i in range(lm.n_layers) for h in range(2) for p in (-1, -3)
+    ]
     variants += [[knockout(queries=-1, keys=[1], layer="all")], [add("resid_post", 0.5, layer=1, position="all")]]
     options = {"logits": True, "keep": ["resid_post", "pattern"], "at": [-2, -1], "max_tokens": 4}
     one, two = (on(n, lambda: lm.sweep(tiny.ids(), variants, **options)) for n in (1, 2))
@@ -79,7 +81,12 @@ def test_sweeps_and_continuations_are_the_same_bits(name, weights, activations):
 @pytest.mark.parametrize("name", tiny.FAMILIES)
 def test_generations_are_the_same_tokens(name):
     lm = tiny.lm(name)
-    options = {"max_tokens": 5, "temperature": 2.0, "seed": 3, "edits": [add("resid_mid", 0.3, layer=1, position="all")]}
+    options = {
+        "max_tokens": 5,
+        "temperature": 2.0,
+        "seed": 3,
+        "edits": [add("resid_mid", 0.3, layer=1, position="all")],
+    }
     prompts = ["The capital of France is", "Dallas is in", "The"]
     assert on(1, lambda: lm.generate(prompts, **options)) == on(3, lambda: lm.generate(prompts, **options))
 
@@ -156,9 +163,16 @@ def test_a_bad_number_of_lanes_is_one_sentence(monkeypatch, bad):
 
 def test_use_ends_with_its_block(monkeypatch):
     monkeypatch.setenv("ASSAY_LANES", "5")
-    with pytest.raises(ZeroDivisionError), lanes.use(2):
+    with lanes.use(2):
         assert lanes.count() == 2
-        raise ZeroDivisionError
+    assert lanes.count() == 5
+
+    def failing():
+        with lanes.use(3):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
     assert lanes.count() == 5
 
 

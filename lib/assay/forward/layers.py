@@ -151,9 +151,7 @@ def attention(family: Llama, i: int, q: mx.array, k: mx.array, v: mx.array, mask
     return by_head(some_heads, q, k, v, work=2 * q.size * k.shape[2])
 
 
-def step_by_step(
-    family: Llama, i: int, q: mx.array, k: mx.array, v: mx.array, mask: Mask, tap: Tap
-) -> mx.array:
+def step_by_step(family: Llama, i: int, q: mx.array, k: mx.array, v: mx.array, mask: Mask, tap: Tap) -> mx.array:
     """Attention in the steps of mlx's unfused one, with the softcap of families that have one."""
     B, H, L, D = q.shape
     K, S = k.shape[1:3]
