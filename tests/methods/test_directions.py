@@ -45,9 +45,7 @@ def test_means_equal_one_prompt_at_a_time(family):
 
 def test_states_do_not_depend_on_batches():
     lm = tiny.lm("gemma2")
-    alone, together = (
-        np.concatenate(list(states(lm, prompts(lm, POSITIVE), 3, batch=batch))) for batch in (1, 3)
-    )
+    alone, together = (np.concatenate(list(states(lm, prompts(lm, POSITIVE), 3, batch=batch))) for batch in (1, 3))
     np.testing.assert_allclose(alone, together, atol=1e-5 * np.abs(together).max())
 
 

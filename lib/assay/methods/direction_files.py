@@ -53,7 +53,9 @@ def load_direction(file: str | Path, *, width: int | None = None) -> Direction:
         raise DataError(f"{file} is not a direction saved by assay (its tensors: {', '.join(sorted(arrays))})")
     vector = np.array(arrays["direction"].astype(mx.float32))
     if width is not None and vector.shape != (width,):
-        raise DataError(f"the direction in {file} has width {vector.shape[0]}, the model {width}: it is another model's")
+        raise DataError(
+            f"the direction in {file} has width {vector.shape[0]}, the model {width}: it is another model's"
+        )
     place = int(metadata["layer"]), int(metadata["position"]), float(metadata["stream_norm"])
     return Direction(vector, *place, metadata["site"], json.loads(metadata["provenance"]))
 

@@ -138,7 +138,13 @@ def edit(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[str, 
         biases = [part.astype(mx.float32) for part in parts[2:]]
         scales = parts[1].astype(mx.float32) if biases else parts[1]
         left = mx.dequantize(
-            parts[0], scales, *biases, group_size=module.group_size, bits=module.bits, mode=module.mode, dtype=mx.float32
+            parts[0],
+            scales,
+            *biases,
+            group_size=module.group_size,
+            bits=module.bits,
+            mode=module.mode,
+            dtype=mx.float32,
         )
     if (bias := module.get("bias")) is not None:
         wide = bias.astype(mx.float32)

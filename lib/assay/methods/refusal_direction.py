@@ -83,9 +83,7 @@ def refusal_direction(
         if prompt.tokens[-len(tail) :] != tail:
             raise PromptError(f"the chat template of {lm.name} does not end alike after {prompt.text!r}")
     if tokens is None:
-        tokens = refusal_tokens(
-            lm, prompts["harmful", "valid"], prompts["harmless", "valid"], is_refusal_in(language)
-        )
+        tokens = refusal_tokens(lm, prompts["harmful", "valid"], prompts["harmless", "valid"], is_refusal_in(language))
     kept = {
         (kind, split): refused_as_expected(lm, some, tokens, kind == "harmful")
         for (kind, split), some in prompts.items()

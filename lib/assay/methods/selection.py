@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.errors import SelectionError
+from assay.errors import PromptError, SelectionError
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
 from assay.methods.directions import Direction, Directions
@@ -116,6 +116,9 @@ def select(
     Without `halving` every candidate is measured on every prompt (the paper's form, and what its score plots show).
     Raises PromptError for an empty set, and SelectionError, with what each filter removed, when nothing is left.
     """
+    for name, prompts in (("harmful", harmful), ("harmless", harmless)):
+        if not prompts:
+            raise PromptError(f"the set of {name} prompts is empty: a candidate is scored on both kinds")
     board = _Board(lm, candidates, harmful, harmless, tokens, track)
     removed = {"no length": int(candidates.empty.sum())}
     alive = [(int(p), int(layer)) for p, layer in np.argwhere(~candidates.empty)]
@@ -126,7 +129,9 @@ def select(
     tables = {kind: board.table(kind) for kind in ("bypass", "induce", "kl")}
     late, alive = _split(alive, lambda cell: cell[1] >= filters.layers(lm.n_layers))
     high, alive = _split(alive, lambda cell: filters.kl is not None and not tables["kl"][cell] <= filters.kl)
-    weak, alive = _split(alive, lambda cell: filters.induce is not None and not tables["induce"][cell] >= filters.induce)
+    weak, alive = _split(
+        alive, lambda cell: filters.induce is not None and not tables["induce"][cell] >= filters.induce
+    )
     removed |= {"too late": removed.get("too late", 0) + len(late)}
     removed |= {"kl": removed.get("kl", 0) + len(high), "induce": removed.get("induce", 0) + len(weak)}
     if not alive:
@@ -158,8 +163,8 @@ def _halve(
 
 def _split(cells: list[Cell], fails: Callable[[Cell], bool]) -> tuple[list[Cell], list[Cell]]:
     """Cells that fail, and those that do not."""
-    out = [cell for cell in cells if fails(cell)]
-    return out, [cell for cell in cells if cell not in set(out)]
+    failed = {cell for cell in cells if fails(cell)}
+    return [cell for cell in cells if cell in failed], [cell for cell in cells if cell not in failed]
 
 
 def _nothing_left(candidates: Directions, removed: dict[str, int], filters: Filters) -> str:
