@@ -220,6 +220,12 @@ def difference_in_means(
     )
 
 
+def states_of(lm: LM, prompts: Sequence[Prompt], direction: Direction, *, batch: int = 16) -> np.ndarray:
+    """The stream of each prompt where a direction was read: [N, E] float32."""
+    parts = states(lm, prompts, -direction.position, site=direction.site, batch=batch)
+    return np.concatenate([part[:, 0, direction.layer] for part in parts])
+
+
 def provenance(lm: LM, positive: Sequence[Prompt], negative: Sequence[Prompt]) -> dict[str, str]:
     """What made a direction: model, revision, bits, activations, and a hash of the tokens of both sets."""
     digest = hashlib.sha256(repr([[p.tokens for p in prompts] for prompts in (positive, negative)]).encode())

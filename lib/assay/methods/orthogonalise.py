@@ -89,7 +89,8 @@ def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise
         if isinstance(module, QUANTISED) and quantised == "dense":
             dense.add(path)
     model = rebuild(old, weights, untied, dense)
-    changed = LM(model, lm.tokenizer, name=f"{lm.name}, orthogonalised", activations=lm.activations)
+    activations = lm.activations
+    changed = LM(model, lm.tokenizer, name=f"{lm.name}, orthogonalised", activations=activations)  # type: ignore[arg-type]
     return Orthogonalised(changed, "kept" if family.tied and not untied else "edited", untied, leaks)
 
 
@@ -151,7 +152,7 @@ def edit(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[str, 
         new["bias"] = (wide - line * (line @ wide)).astype(bias.dtype)
     leak = mx.linalg.norm(along(left)) / mx.maximum(mx.linalg.norm(before), 1e-30)
     mx.eval(new, leak)
-    return new, float(leak.item())
+    return new, float(leak.item())  # type: ignore[arg-type]
 
 
 def has_separate_head(model: nn.Module) -> bool:

@@ -107,7 +107,7 @@ def select(
     harmless: Sequence[Prompt],
     tokens: Sequence[int],
     *,
-    filters: Filters = Filters(),  # noqa: B008  (frozen)
+    filters: Filters = Filters(),
     halving: Halving | None = None,
     track: Track = iter,
 ) -> Selection:
