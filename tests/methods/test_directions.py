@@ -8,7 +8,7 @@ from mlx_lm.utils import load_tokenizer
 
 from assay.errors import EditError, LayerError, PromptError
 from assay.forward.lm import LM
-from assay.methods.directions import chats, difference_in_means, post_instruction, states, template_tail
+from assay.methods.directions import chats, difference_in_means, post_instruction, states, takes_system, template_tail
 from assay.models.tokenizer import STYLES, write_tokenizer
 
 FAMILIES = ("llama", "gemma2", "qwen2")
@@ -114,6 +114,7 @@ def test_post_instruction_tokens_of_each_template(family, tail, tmp_path):
     assert family in STYLES
     assert lm.decode(template_tail(lm)) == tail
     assert post_instruction(lm) == len(template_tail(lm))
+    assert takes_system(lm) == (family in ("llama", "qwen2", "phi3"))
 
 
 def test_a_template_without_post_instruction_tokens(tmp_path):

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 
 import mlx.core as mx
 import numpy as np
+from jinja2 import TemplateError
 
 from assay.errors import EditError, LayerError, PromptError
 from assay.forward.edits import Edit, ablate, add
@@ -130,6 +131,14 @@ def chats(lm: LM, instructions: Sequence[str], system: str | None = None) -> lis
     if not instructions:
         raise PromptError("the set of prompts is empty: a mean needs at least one")
     return [lm.chat(text, system) for text in instructions]
+
+
+def takes_system(lm: LM) -> bool:
+    """Whether the chat template writes a system turn; Gemma-2's refuses to."""
+    try:
+        return MARK in (lm.chat("Name a colour.", system=MARK).text or "")
+    except TemplateError:
+        return False
 
 
 def post_instruction(lm: LM, system: str | None = None) -> int:
