@@ -1,7 +1,7 @@
 """The refusal direction across languages (Wang et al. 2025): found in one language, it mediates refusal in all that refuse.
 
 Test requests of every language under ablation of the direction of every language. Languages are called aligned when the
-unedited model refuses at least half of their harmful requests; those that it does not refuse in are the negative control.
+unedited model refuses at least half of their harmful validation requests; the others are the negative control.
 Plan V2 tried two requests per language with steering at a norm-picked layer, and judged foreign answers by English phrases.
 """
 

@@ -178,7 +178,7 @@ def test_stable(refusal_extraction):
 @finding("the selected direction keeps to its filters on test requests", id="REF-4", tier="quick", **PAPER)
 def test_inside_filters(refusal_selection):
     assert refusal_selection.layer < refusal_selection.layer_limit
-    assert refusal_selection.kl.low < 0.1
+    assert refusal_selection.kl < 0.1
     assert refusal_selection.induced.low > 0
 
 

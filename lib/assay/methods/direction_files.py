@@ -17,6 +17,7 @@ A control vector is added, at every position; no tool that reads the format abla
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -46,9 +47,10 @@ def load_direction(file: str | Path, *, width: int | None = None) -> Direction:
     if not Path(file).is_file():
         raise DataError(f"there is no file {file}")
     try:
-        arrays, metadata = mx.load(str(file), format="safetensors", return_metadata=True)  # type: ignore[misc]
+        loaded: Any = mx.load(str(file), format="safetensors", return_metadata=True)
     except RuntimeError as error:
         raise DataError(f"{file} is not a safetensors file: {error}") from error
+    arrays, metadata = loaded
     if metadata.get("format") != FORMAT or "direction" not in arrays:
         raise DataError(f"{file} is not a direction saved by assay (its tensors: {', '.join(sorted(arrays))})")
     vector = np.array(arrays["direction"].astype(mx.float32))

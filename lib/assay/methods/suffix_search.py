@@ -103,7 +103,7 @@ def _slopes(lm: LM, prompts: list[Prompt], places: list[range], tokens: Sequence
         return (refusal - mx.logsumexp(rest, axis=-1)).sum()
 
     _, gradients = lm.gradients(prompts, sites="embed", target=log_odds)
-    slope = sum(gradients["embed", None][b, mx.array(list(place))] for b, place in enumerate(places))
+    slope = mx.stack([gradients["embed", None][b, mx.array(list(place))] for b, place in enumerate(places)]).sum(axis=0)
     parts = []
     for start in range(0, lm.family.vocab, 8192):
         parts.append(slope @ embeddings(lm, range(start, min(start + 8192, lm.family.vocab))).T)
