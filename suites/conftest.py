@@ -25,7 +25,7 @@ def _find(lm, language, tier, track):
     from assay.methods.refusal_direction import refusal_direction
     from assay.methods.selection import Filters, Halving
 
-    halving = Halving(first=tier.choose(2, 4, 8), finalists=tier.choose(2, 4, 10))
+    halving = Halving(first=tier.choose(2, 3, 8), finalists=tier.choose(2, 3, 10))
     options = {"filters": Filters(kl=0.2, induce=None), "halving": halving}
     if language == "en":
         options = {"halving": tier.choose(halving, None, None)}

@@ -15,30 +15,35 @@ LARGEST_COPY = 2**31  # bytes; larger checkpoints are written out at tier full o
 
 @experiment
 def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, tier, tmp_path_factory):
-    from assay.methods.orthogonalise import orthogonalise
+    from assay.methods.orthogonalise import orthogonalise, same_at_run_time
 
     found, why = english
     if found is None:
         return not_eligible(why)
     r = found.direction
     edited = orthogonalise(lm, r.vector)
+    dense = orthogonalise(lm, r.vector, quantised="dense")  # of weights that are not quantised: the same again
     folder = tmp_path_factory.mktemp("orthogonalised") / "checkpoint"
     reopened = written_and_read(edited, folder, model_spec, tier)
     other = orthogonalise(lm, controls.random[0].vector).lm
     model = reopened or edited.lm
     prompts = held_out["harmful"]
     ablated = np.array(lm.run(prompts, edits=[r.ablation()]).logits)
+    removed = np.array(lm.run(prompts, edits=same_at_run_time(dense, lm, r.vector)).logits)
+    of_dense = np.array(dense.lm.run(prompts).logits)
     own, clean = np.array(model.run(prompts).logits), np.array(lm.run(prompts).logits)
-    scale = np.abs(ablated).max()
     return {
         "reopened_by_mlx_lm": reopened is not None,
         "reopened_is_bitwise": bool((own == np.array(edited.lm.run(prompts).logits)).all()),
         "embedding": edited.embedding,
         "head_untied": edited.untied,
         "largest_leak": Metric(edited.largest_leak, n=len(edited.leaks), tol=0.01),
-        "difference": Metric(float(np.abs(own - ablated).max() / scale), n=len(prompts), tol=0.05),
-        "difference_unedited": Metric(float(np.abs(clean - ablated).max() / scale), n=len(prompts), tol=0.05),
-        "difference_not_explained": Metric(unexplained(lm, edited, r, prompts, own), n=len(prompts), tol=0.01),
+        "largest_leak_dense": Metric(dense.largest_leak, n=len(dense.leaks), tol=0.01),
+        "difference": Metric(largest(own - ablated, ablated), n=len(prompts), tol=0.05),
+        "difference_unedited": Metric(largest(clean - ablated, ablated), n=len(prompts), tol=0.05),
+        "difference_not_explained": Metric(
+            largest(np.array(dense.lm.run(prompts).logits) - removed, removed), n=len(prompts), tol=0.01
+        ),
         "refused_unedited": refused(judged["harmful"]["none"].refused),
         "refused_ablated": refused(judged["harmful"]["ablated"].refused),
         "refused_edited": refused(answers(model, prompts, found, tier), control="refused_random_edited"),
@@ -64,32 +69,9 @@ def written_and_read(edited, folder, model_spec, tier):
     return LM(model, tokenizer, name="reopened", activations=edited.lm.activations)
 
 
-def unexplained(lm, edited, r, prompts, own):
-    """Largest relative difference from run-time edits that do, one by one, what the weights can: no rounding, no leak.
-
-    Pre-norm families: ablation at what attention and MLP write and at the embedding. Post-norm families: the module outputs
-    lose their component along gain * r before the norm, and the embedding only where it was edited.
-    """
-    from assay import project_out
-    from assay.methods.orthogonalise import EMBEDDING, written
-
-    lines = written(lm.family, unit_of(r), embedding=edited.embedding == "edited")
-    sites = {"self_attn.o_proj": "attn_raw", "mlp.down_proj": "mlp_raw"}
-    edits = []
-    for path, line in lines.items():
-        if path == EMBEDDING:
-            edits.append(project_out("embed", line, position="all"))
-        else:
-            layer, _, module = path.removeprefix("model.layers.").partition(".")
-            edits.append(project_out(sites[module], line, layer=int(layer), position="all"))
-    same = np.array(lm.run(prompts, edits=edits).logits)
-    return float(np.abs(own - same).max() / np.abs(same).max())
-
-
-def unit_of(r):
-    from assay.forward.edits import unit
-
-    return unit(r.vector)
+def largest(difference, reference):
+    """The largest difference, relative to the largest value that it is a difference from."""
+    return float(np.abs(difference).max() / np.abs(reference).max())
 
 
 def answers(model, prompts, found, tier):

@@ -10,7 +10,7 @@ import tiny
 
 import assay
 from assay.errors import CheckpointError, EditError
-from assay.methods.orthogonalise import find, gain, orthogonalise, save
+from assay.methods.orthogonalise import find, gain, orthogonalise, same_at_run_time, save
 
 DIRECTION = np.random.default_rng(0).standard_normal(64).astype(np.float32)
 UNIT = DIRECTION / np.linalg.norm(DIRECTION)
@@ -88,6 +88,15 @@ def test_behind_a_post_norm_it_is_not_the_run_time_result(family):
     lm = tiny.lm(family)
     there = tiny.difference(orthogonalise(lm, DIRECTION).lm.run(PROMPTS).logits, ablated(lm))
     assert 1e-3 < there < tiny.difference(lm.run(PROMPTS).logits, ablated(lm))
+
+
+@pytest.mark.parametrize("family", [*PRE_NORM, *POST_NORM])
+def test_what_is_removed_can_be_removed_at_run_time(family):
+    """In every family, post-norms and kept embeddings included: so the difference from ablation is explained."""
+    lm = tiny.lm(family)
+    edited = orthogonalise(lm, DIRECTION)
+    removed = lm.run(PROMPTS, edits=same_at_run_time(edited, lm, DIRECTION)).logits
+    assert tiny.difference(edited.lm.run(PROMPTS).logits, removed) < 1e-5
 
 
 def test_gain_is_what_the_norm_multiplies_by():

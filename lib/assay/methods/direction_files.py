@@ -9,9 +9,9 @@ A direction is saved as one safetensors file with the tensor `direction` [E] and
 provenance as metadata, so that it says by itself which model it belongs to.
 
 The export is a *control vector* in GGUF, as llama.cpp reads it (`--control-vector-scaled refusal.gguf 1.0`) and libraries that
-share its format (repeng, EasySteer): one-dimensional float32 tensors `direction.N`. llama.cpp adds `direction.N` to what leaves layer N, counted
-from 0, and cannot express layer 0. So a direction that is added to what enters layer l (`resid_pre`) is `direction.(l-1)`.
-A control vector is added, at every position; no tool that reads the format ablates with it.
+share its format (repeng, EasySteer): one-dimensional float32 tensors `direction.N`. llama.cpp adds `direction.N` to what
+leaves layer N, counted from 0, and cannot express layer 0. So a direction that is added to what enters layer l (`resid_pre`)
+is `direction.(l-1)`. A control vector is added, at every position; no tool that reads the format ablates with it.
 """
 
 import json

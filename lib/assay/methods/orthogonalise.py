@@ -34,7 +34,7 @@ from mlx.utils import tree_flatten
 from mlx_lm import utils as mlx_lm
 
 from assay.errors import CheckpointError, EditError
-from assay.forward.edits import unit
+from assay.forward.edits import Edit, project_out, unit
 from assay.forward.families import Llama, dense_weight
 from assay.forward.lm import LM
 from assay.models.files import read_json
@@ -104,6 +104,22 @@ def written(family: Llama, u: mx.array, *, embedding: bool) -> dict[str, mx.arra
         for path, post in (("self_attn.o_proj", family.norms.attn_post), ("mlp.down_proj", family.norms.mlp_post)):
             lines[f"model.layers.{i}.{path}"] = unit(gain(block[post]) * u) if post else u
     return lines
+
+
+def same_at_run_time(edited: Orthogonalised, lm: LM, direction: Any) -> list[Edit]:
+    """Edits of the old model that remove what the edited one no longer writes, matrix by matrix, without rounding or leak.
+
+    In pre-norm families they come to `assay.ablate(direction)`; elsewhere they say what the difference from it is made of.
+    """
+    sites = {"o_proj": "attn_raw", "down_proj": "mlp_raw"}
+    removed = []
+    for path, line in written(lm.family, unit(direction), embedding=edited.embedding == "edited").items():
+        if path == EMBEDDING:
+            removed.append(project_out("embed", line, position="all"))
+        else:
+            layer, module = int(path.split(".")[2]), path.rpartition(".")[2]
+            removed.append(project_out(sites[module], line, layer=layer, position="all"))
+    return removed
 
 
 def gain(norm: Any) -> mx.array:
