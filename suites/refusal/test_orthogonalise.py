@@ -41,9 +41,7 @@ def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, 
         "largest_leak_dense": Metric(dense.largest_leak, n=len(dense.leaks), tol=0.01),
         "difference": Metric(largest(own - ablated, ablated), n=len(prompts), tol=0.05),
         "difference_unedited": Metric(largest(clean - ablated, ablated), n=len(prompts), tol=0.05),
-        "difference_not_explained": Metric(
-            largest(np.array(dense.lm.run(prompts).logits) - removed, removed), n=len(prompts), tol=0.01
-        ),
+        "difference_not_explained": Metric(largest(of_dense - removed, removed), n=len(prompts), tol=0.01),
         "refused_unedited": refused(judged["harmful"]["none"].refused),
         "refused_ablated": refused(judged["harmful"]["ablated"].refused),
         "refused_edited": refused(answers(model, prompts, found, tier), control="refused_random_edited"),
