@@ -52,7 +52,9 @@ def prefix_matching(lm: LM, *, length: int, n: int, seed: int = 0) -> np.ndarray
     Chance is about 1 / (1.5 length). Raises PromptError for a sequence of fewer than two tokens, which has no such place.
     """
     if length < 2 or n < 1:
-        raise PromptError(f"a sequence of {length} tokens, {n} times, has no prefix to match: give 2 or more, 1 or more")
+        raise PromptError(
+            f"a sequence of {length} tokens, {n} times, has no prefix to match: give 2 or more, 1 or more"
+        )
     special = set(lm.tokenizer.all_special_ids)
     words = [t for t in range(len(lm.tokenizer.vocab)) if t not in special and t < lm.family.vocab]
     bos = [] if lm.tokenizer.bos_token_id is None else [lm.tokenizer.bos_token_id]
@@ -63,5 +65,7 @@ def prefix_matching(lm: LM, *, length: int, n: int, seed: int = 0) -> np.ndarray
         once = rng.choice(words, length, replace=False).tolist()
         run = lm.run([*bos, *once, *once], keep="pattern")
         for layer in range(lm.n_layers):
-            total[layer] += np.array(run["pattern", layer][0].astype(mx.float32))[:, queries, queries - length + 1].mean(axis=1)
+            total[layer] += np.array(run["pattern", layer][0].astype(mx.float32))[
+                :, queries, queries - length + 1
+            ].mean(axis=1)
     return total / n

@@ -1,7 +1,7 @@
 """What the attention heads compute, on average, at the last token of a task's prompts (Todd et al. 2024, section 2.2; FV-2).
 
-    >>> trials = draw(lm, task("antonym"), n=100, n_shots=10, query_split="valid")         # doctest: +SKIP
-    >>> means, score = head_means(lm, trials, only_right=True)                             # doctest: +SKIP
+    >>> recorded = record(lm, draw(lm, task("antonym"), n_shots=10, split="valid"))        # doctest: +SKIP
+    >>> means = recorded.means(recorded.score.right)                                       # doctest: +SKIP
     >>> means.z.shape                                    # [layers, heads, head_dim]       # doctest: +SKIP
     (8, 8, 16)
     >>> head_writes(lm, 4, means.z[4], means.rms[4]).shape           # [heads, width]      # doctest: +SKIP
@@ -20,7 +20,7 @@ import numpy as np
 
 from assay.errors import PromptError
 from assay.forward.layers import head_outputs
-from assay.forward.lm import LM
+from assay.forward.lm import LM, PromptLike
 from assay.methods.in_context import Score, Trial, scored
 
 BATCH = 4  # prompts a forward: z of all layers and positions is held
@@ -35,16 +35,32 @@ class HeadMeans:
     rms: mx.array
     """What a norm behind the attention divides by: [layers]."""
     stream: mx.array
-    """The residual stream after each layer (the layer-average baseline, FV-6): [layers, E]."""
+    """The residual stream after each layer, the layer-average baseline (FV-6): [layers, E]."""
     n: int
 
 
-def head_means(lm: LM, trials: Sequence[Trial], *, only_right: bool = False) -> tuple[HeadMeans, Score]:
-    """Run the trials once -> means at their last tokens, and how they were answered.
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """The same for each prompt, [trials, layers, ..], and how the prompts were answered."""
 
-    only_right: take the mean over the trials that were answered right, as the paper does. Raises PromptError when no
-    trial is left to take a mean of.
-    """
+    z: mx.array
+    rms: mx.array
+    stream: mx.array
+    score: Score
+
+    def means(self, chosen: np.ndarray | None = None) -> HeadMeans:
+        """Means over the chosen trials ([trials] bool; all by default). Raises PromptError when none is chosen."""
+        chosen = np.ones(len(self.score.ranks), bool) if chosen is None else chosen
+        if not chosen.any():
+            raise PromptError(f"there is nothing to take a mean of: 0 of {len(chosen)} trials were chosen")
+        rows = mx.array(np.flatnonzero(chosen))
+        parts = [part[rows].mean(axis=0) for part in (self.z, self.rms, self.stream)]
+        mx.eval(parts)
+        return HeadMeans(*parts, n=int(chosen.sum()))
+
+
+def record(lm: LM, trials: Sequence[Trial]) -> Recorded:
+    """Run trials and keep what their heads compute at the last token."""
     z, rms, stream, scores = [], [], [], []
     for start in range(0, len(trials), BATCH):
         part = trials[start : start + BATCH]
@@ -55,14 +71,9 @@ def head_means(lm: LM, trials: Sequence[Trial], *, only_right: bool = False) -> 
         stream.append(mx.stack([run.at_last("resid_post", i) for i in range(lm.n_layers)], axis=1).astype(mx.float32))
         scores.append(scored(run, part))
         mx.eval(z[-1], rms[-1], stream[-1])
-    score = Score.join(scores)
-    chosen = np.flatnonzero(score.ranks == 0) if only_right else np.arange(len(trials))
-    if not len(chosen):
-        raise PromptError(f"there is nothing to take a mean of: 0 of {len(trials)} trials were answered right")
-    rows = mx.array(chosen)
-    parts = [mx.concatenate(part)[rows].mean(axis=0) for part in (z, rms, stream)]
-    mx.eval(parts)
-    return HeadMeans(*parts, n=len(chosen)), score
+    if not scores:
+        raise PromptError("there is nothing to record: no trial was given")
+    return Recorded(*(mx.concatenate(part) for part in (z, rms, stream)), score=Score.join(scores))
 
 
 def attention_rms(lm: LM, layer: int, z: mx.array) -> mx.array:
@@ -81,3 +92,14 @@ def head_writes(lm: LM, layer: int, z: mx.array, rms: mx.array) -> mx.array:
     block, post = lm.family.layers[layer], lm.family.norms.attn_post
     raw = head_outputs(block.self_attn.o_proj, z.astype(mx.float32)[None, None])[0, 0].astype(mx.float32)
     return raw if post is None else raw / rms * lm.family.gain(block[post]).astype(mx.float32)
+
+
+def sum_error(lm: LM, prompt: PromptLike) -> float:
+    """How far the writes of all heads, summed, are from attn_out at the last token, relative to it: the worst layer's norm."""
+    run = lm.run(prompt, keep=("z", "attn_out"))
+    worst = 0.0
+    for layer in range(lm.n_layers):
+        z, out = run.at_last("z", layer)[0], run.at_last("attn_out", layer)[0].astype(mx.float32)
+        away = head_writes(lm, layer, z, attention_rms(lm, layer, z)).sum(axis=0) - out
+        worst = max(worst, float((mx.linalg.norm(away) / mx.linalg.norm(out)).item()))
+    return worst

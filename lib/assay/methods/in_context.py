@@ -66,10 +66,13 @@ class Score:
         return Score(np.concatenate([s.ranks for s in scores]), np.concatenate([s.log_probs for s in scores]))
 
 
-def usable(lm: LM, task: Task, split: str, others: Iterable[Task] = ()) -> tuple[tuple[Pair, ...], int]:
+def usable(
+    lm: LM, task: Task, split: str, others: Iterable[Task] = (), *, copies: bool = False
+) -> tuple[tuple[Pair, ...], int]:
     """The pairs of a split that can be queries, and how many were left out.
 
     Left out are answers whose first token is that of the input, or of the answer that one of `others` has for this input.
+    copies: keep the former, in a task that asks for a copy.
     """
     rivals: dict[str, set[int]] = {}
     for other in others:
@@ -80,7 +83,7 @@ def usable(lm: LM, task: Task, split: str, others: Iterable[Task] = ()) -> tuple
     kept = tuple(
         (given, output)
         for given, output in pairs
-        if lm.token(f" {output}") not in rivals.get(given, set()) | {lm.token(f" {given}")}
+        if lm.token(f" {output}") not in rivals.get(given, set()) | (set() if copies else {lm.token(f" {given}")})
     )
     return kept, len(pairs) - len(kept)
 
@@ -95,15 +98,16 @@ def draw(
     labels: Labels = "own",
     others: Iterable[Task] | None = None,
     template: Template = DEFAULT,
+    copies: bool = False,
     seed: int = 0,
 ) -> list[Trial]:
     """Trials of a task: each usable query of the split once, up to `limit` of them; shots come from the train split.
 
     `limit` above the number of queries asks each of them again, with other shots. Another `seed` gives another order and
-    other shots. `others` are the tasks that `usable` compares with and that mixed labels come from.
+    other shots. `others` are the tasks that `usable` compares with and that mixed labels come from; `copies` as there.
     Raises PromptError when no query is usable, and DataError when the task has fewer pairs than shots.
     """
-    queries, left_out = usable(lm, task, split, others or ())
+    queries, left_out = usable(lm, task, split, others or (), copies=copies)
     if not queries:
         raise PromptError(
             f"task {task.name!r} has no query in its {split} split: the first token of the answer is that of the input, or of "
@@ -131,7 +135,9 @@ def trial(lm: LM, name: str, context: InContext) -> Trial:
     prompt, whole = lm.prompt(context.text), lm.prompt(context.text + context.answer)
     n = len(prompt)
     if whole.tokens[:n] != prompt.tokens or len(whole) == n:
-        raise PromptError(f"the tokens of {context.text[-30:]!r} change when {context.answer!r} follows: use another template")
+        raise PromptError(
+            f"the tokens of {context.text[-30:]!r} change when {context.answer!r} follows: use another template"
+        )
     return Trial(name, context, prompt, whole.tokens[n])
 
 

@@ -77,12 +77,16 @@ def piece_means(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> mx.ar
         of = pieces(one)
         roles = [role for role, _ in of]
         if shape is not None and roles != shape:
-            raise PromptError("prompts with different pieces have no common mean: use one number of shots and one template")
+            raise PromptError(
+                "prompts with different pieces have no common mean: use one number of shots and one template"
+            )
         shape = roles
         run = lm.run(one.prompt, keep=[("z", layer) for layer in sorted({layer for layer, _ in heads})])
         rows = mx.stack(
             [
-                mx.stack([run["z", layer][0, mx.array(tokens), head].astype(mx.float32).mean(axis=0) for _, tokens in of])
+                mx.stack(
+                    [run["z", layer][0, mx.array(tokens), head].astype(mx.float32).mean(axis=0) for _, tokens in of]
+                )
                 for layer, head in heads
             ]
         )
