@@ -64,6 +64,39 @@ def known_split(split: str) -> Split:
     raise unknown(DataError, "split", split, SPLITS)
 
 
+def check_splits(splits: Any, names: Iterable[str]) -> None:
+    """Raise DataError unless `splits` has a list for each split and every one of the `names` is in exactly one list."""
+    if not is_table(splits, **dict.fromkeys(SPLITS, list)):
+        raise DataError(f"splits needs a list for each of {', '.join(SPLITS)}")
+    for split in splits:
+        known_split(split)
+    placed = [str(name) for split in SPLITS for name in splits[split]]
+    no_repeats("in the splits", placed)
+    names = dict.fromkeys(names)
+    for name in placed:
+        if name not in names:
+            raise DataError(f"{name!r} is in a split and nowhere else{hint(name, names)}")
+    known = set(placed)
+    for name in names:
+        if name not in known:
+            raise DataError(f"{name!r} is in no split{hint(name, placed)}")
+
+
+def split_by_name(splits: dict[str, list[str]]) -> dict[str, Split]:
+    """Which split each name is in, from the lists that `check_splits` found sound."""
+    return {name: split for split in SPLITS for name in splits[split]}
+
+
+def draw_splits(names: Iterable[str]) -> dict[str, Split]:
+    """A split for each name where the file has none: half of them train, a fifth valid, the rest test.
+
+    They go in the order of the names' hashes, so the draw depends neither on the order of a file nor on a seed.
+    """
+    ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
+    train, valid = round(0.5 * len(ranked)), round(0.7 * len(ranked))  # where they end
+    return {name: "train" if i < train else "valid" if i < valid else "test" for i, name in enumerate(ranked)}
+
+
 def hint(given: object, known: Iterable[str]) -> str:
     """The end of a message about a name that is not `known`: "; did you mean Texas?", or nothing."""
     guesses = near(str(given), known)

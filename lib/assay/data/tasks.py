@@ -28,7 +28,6 @@ Todd et al., Function Vectors in Large Language Models, ICLR 2024, arXiv 2310.15
 our own; the paper splits each task 70 % train, 9 % valid and 21 % test, here it is 50, 20 and 30 since the tasks are smaller.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -37,7 +36,18 @@ from typing import Any
 
 from assay.errors import DataError, unknown
 
-from .files import SPLITS, Split, hint, is_table, is_text, known_split, load, no_repeats, short_hash
+from .files import (
+    Split,
+    check_splits,
+    draw_splits,
+    is_table,
+    is_text,
+    known_split,
+    load,
+    no_repeats,
+    short_hash,
+    split_by_name,
+)
 
 FILE = Path(__file__).with_name("tasks.json")
 
@@ -73,18 +83,13 @@ def tasks(names: Iterable[str] | None = None) -> tuple[Task, ...]:
 def read_task(path: Path | str, name: str | None = None) -> Task:
     """A task from a file in the authors' form, a list of {"input": "hot", "output": "cold"}.
 
-    Its name is the file's, unless `name` says otherwise. The file has no splits, so they are drawn here: half of the inputs
-    are for train, a fifth for valid and the rest for test, in the order of the inputs' hashes. So they do not depend on the
-    order of the file or on a seed, and an input that has several outputs has them all in one split.
+    Its name is the file's, unless `name` says otherwise. The file has no splits, so they are drawn by the inputs
+    (`draw_splits`): the same ones every time, and an input that has several outputs has them all in one split.
     Raises DataError, which names the file and the entry, for anything else.
     """
     entries = load(path, _check_authors_form)
     pairs = tuple((entry["input"].strip(), entry["output"].strip()) for entry in entries)
-    inputs = sorted({given for given, _ in pairs}, key=lambda given: hashlib.sha256(given.encode()).digest())
-    train, valid = round(0.5 * len(inputs)), round(0.7 * len(inputs))  # where they end
-    split_of: dict[str, Split] = {
-        given: "train" if place < train else "valid" if place < valid else "test" for place, given in enumerate(inputs)
-    }
+    split_of = draw_splits(given for given, _ in pairs)
     return Task(name or Path(path).stem, pairs, tuple(split_of[given] for given, _ in pairs))
 
 
@@ -99,7 +104,7 @@ def _built_in() -> dict[str, Task]:
 
 
 def _tasks(content: Any) -> dict[str, Task]:
-    split_of: dict[str, Split] = {given: split for split in SPLITS for given in content["splits"][split]}
+    split_of = split_by_name(content["splits"])
     return {
         name: Task(name, tuple(pairs.items()), tuple(split_of[given] for given in pairs))
         for name, pairs in content["tasks"].items()
@@ -110,25 +115,16 @@ def _check(content: Any) -> None:
     """Raise DataError for the first thing wrong with the content of `tasks.json`."""
     if not is_table(content, splits=dict, tasks=dict):
         raise DataError("needs the tables splits and tasks")
-    splits, tables = content["splits"], content["tasks"]
-    for split in splits:
-        known_split(split)
-    if not all(isinstance(splits.get(split), list) for split in SPLITS):
-        raise DataError(f"splits needs a list of inputs for each of {', '.join(SPLITS)}")
-    placed = [given for split in SPLITS for given in splits[split]]
-    no_repeats("input", map(str, placed))
-    for name, pairs in tables.items():
+    outputs: dict[str, list[str]] = {}  # of every input, in all tasks
+    for name, pairs in content["tasks"].items():
         if not isinstance(pairs, dict) or not all(is_text(text) for pair in pairs.items() for text in pair):
             raise DataError(f"task {name!r} needs a table of texts from input to output, without spaces around them")
-        for given in pairs:
-            if given not in placed:
-                raise DataError(f"input {given!r} of task {name!r} is in no split{hint(given, placed)}")
-    for given in placed:
-        outputs = {name: pairs[given] for name, pairs in tables.items() if given in pairs}
-        if not outputs:
-            raise DataError(f"input {given!r} is in a split and in no task")
+        for given, output in pairs.items():
+            outputs.setdefault(given, []).append(output)
+    check_splits(content["splits"], outputs)
+    for given, known in outputs.items():
         # An output that two tasks share, or that repeats the input, would not show which task a model does.
-        no_repeats(f"what stands for {given!r}, its outputs included,", (given, *outputs.values()))
+        no_repeats(f"among {given!r} and its outputs,", (given, *known))
 
 
 def _check_authors_form(entries: Any) -> None:
