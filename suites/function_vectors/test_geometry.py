@@ -20,6 +20,7 @@ def fv_geometry(lm, study):
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     kinds, vectors = [], {"function": [], "random_heads": []}
+    others = study.random_order(study.main_able[0])[: study.choice.count]
     for name in study.able:
         right = study.recorded[name].score.right
         number = np.cumsum(right) * right  # the right ones are 1, 2, 3..
@@ -27,8 +28,7 @@ def fv_geometry(lm, study):
             means = study.recorded[name].means(right & (number % 2 == half))
             kinds.append(name)
             vectors["function"].append(np.array(function_vector(lm, means, study.heads)))
-            other = study.random_order(name)[: study.choice.count]
-            vectors["random_heads"].append(np.array(function_vector(lm, means, other)))
+            vectors["random_heads"].append(np.array(function_vector(lm, means, others)))
     cosines = {kind: cosine_matrix(np.array(of)) for kind, of in vectors.items()}
     within, between = within_and_between(cosines["function"], kinds)
     return {
@@ -48,9 +48,8 @@ def fv_scaling(lm, study):
     """FV-18: how much the function vector adds, beside the size of the model."""
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
-    rows = study.injected(("function",))
-    plain = np.array([row.plain_rank == 0 for row in rows], float)
-    lifted = np.array([row.ranks["function"][study.layer] == 0 for row in rows], float)
+    plain = np.array([row.plain_rank == 0 for row in study.zero_shot], float)
+    lifted = np.array([row.ranks["function"][study.layer] == 0 for row in study.zero_shot], float)
     return {
         "layers": lm.n_layers,
         "width": lm.width,

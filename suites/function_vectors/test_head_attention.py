@@ -52,7 +52,9 @@ def fv_induction(lm, study, tier):
         "best_score": Metric(float(scores.max()), tol=0.05),
         "top_heads_score": Metric(float(np.mean([scores[head] for head in top])), n=k, tol=0.05),
         "shared": Metric.share([head in induction for head in top], tol=0.3),
-        "score_effect_correlation": Metric(float(np.corrcoef(scores.ravel(), aie.ravel())[0, 1]), n=scores.size, tol=0.2),
+        "score_effect_correlation": Metric(
+            float(np.corrcoef(scores.ravel(), aie.ravel())[0, 1]), n=scores.size, tol=0.2
+        ),
         "prefix_matching_by_layer_head": Metric(scores, tol=0.05),
     }
 

@@ -25,7 +25,6 @@ def fv_zero_shot(lm, study, tier):
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
-    rows = study.injected(KINDS)
     exact, nll = {"plain": [], "function": []}, {"plain": [], "function": [], "random_heads": []}
     for name in study.track(study.main_able, "whole answers"):
         trials = study.known(name)
@@ -39,7 +38,7 @@ def fv_zero_shot(lm, study, tier):
                 of.append(-float(np.mean(tokens)))
     nll = {kind: np.array(of) for kind, of in nll.items()}
     return {
-        **accuracies(rows, KINDS, study.layer),
+        **accuracies(study.zero_shot, KINDS, study.layer),
         "exact": Metric.share(exact["plain"], tol=0.06),
         "exact_function": Metric.share(exact["function"], tol=0.06, control="exact"),
         **{f"perplexity_{k}": Metric(math.exp(of.mean()), n=len(of), tol=0.5) for k, of in nll.items()},

@@ -177,7 +177,9 @@ def test_heads_sum(fv_head_count):
     assert fv_head_count.sum_error < 2e-3
 
 
-@finding("a vector of the top heads does the task, of random heads it does not", id=("FV-4", "FV-12"), tier="quick", **PAPER)
+@finding(
+    "a vector of the top heads does the task, of random heads it does not", id=("FV-4", "FV-12"), tier="quick", **PAPER
+)
 def test_top_heads_do_the_task(fv_head_count):
     assert fv_head_count.chosen.low > fv_head_count.random_heads.high
     assert fv_head_count.chosen.low > fv_head_count.without.high

@@ -42,9 +42,7 @@ def fv_templates(lm, study, tier):
     n = tier.choose(smoke=2, quick=3, full=None)
 
     def trials(name, template, shots):
-        return draw(
-            lm, study.tasks[name], n_shots=shots, limit=n, others=study.tasks.values(), template=template
-        )
+        return draw(lm, study.tasks[name], n_shots=shots, limit=n, others=study.tasks.values(), template=template)
 
     kinds = {"plain": [], "function": [], "random_heads": []}
     gate, done = [], 0
@@ -87,7 +85,9 @@ def fv_natural_text(lm, study, tier):
     metrics = {}
     for kind, by_task in found.items():
         control = "random_heads" if kind == "function" else None
-        metrics[kind] = Metric.share(np.concatenate([np.ravel(rows) for rows in by_task.values()]), tol=0.06, control=control)
+        metrics[kind] = Metric.share(
+            np.concatenate([np.ravel(rows) for rows in by_task.values()]), tol=0.06, control=control
+        )
         for name, rows in by_task.items():
             by_sentence = {s: float(np.mean(row)) for s, row in zip(SENTENCES[name][0], rows, strict=True)}
             metrics[f"{name}_{kind}"] = Metric(by_sentence, n=len(rows[0]), tol=0.2)

@@ -2,6 +2,8 @@
 
     >>> names_answer(lm, 'The word "{}", means', [("big", "small")], vector, layer=9, max_tokens=5)     # doctest: +SKIP
     [True]
+
+Nothing in a sentence says what is asked for; only the vector does.
 """
 
 from collections.abc import Sequence

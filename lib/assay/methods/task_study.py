@@ -235,6 +235,11 @@ class Study:
         trials = self.draw(name, "test", self.sizes.test, shots=shots, labels=labels)
         return [one for one, right in zip(trials, self.score(name, self.sizes.shots).right, strict=True) if right]
 
+    @cached_property
+    def zero_shot(self) -> list[Injected]:
+        """Known test queries without examples, with every kind of vector."""
+        return self.injected(KINDS)
+
     def injected(
         self, kinds: Sequence[str], *, shots: int = 0, labels: Labels = "own", limit: int | None = None
     ) -> list[Injected]:
