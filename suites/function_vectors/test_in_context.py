@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 SET_OF_LABELS = "a built-in model knows the task from the set of labels, whatever stands beside them"
@@ -19,9 +19,11 @@ SET_OF_LABELS = "a built-in model knows the task from the set of labels, whateve
 @experiment
 def fv_in_context(lm, study, tier):
     """FV-1: accuracy by number of examples, with right and with corrupted labels."""
-    from assay.methods.in_context import Score, answer_log_probs, usable, writes
+    from assay.methods.in_context import Score, answer_log_probs, writes
 
-    names = study.main
+    names, gate = study.main_asked, {"left_out": study.left_out, "asked": study.asked, "able": study.able}
+    if not names:
+        return not_eligible("no main task has a query whose first token tells the answer", **gate)
     shots = tier.choose(smoke=[0, 10], quick=[0, 1, 3, 10], full=list(range(11)))
     scores = {n: Score.join(study.score(name, n) for name in study.track(names, f"{n} examples")) for n in shots}
     trials = [one for name in names for one in study.draw(name, "test", study.sizes.test, shots=10)]
@@ -29,8 +31,7 @@ def fv_in_context(lm, study, tier):
     perplexity = [math.exp(-np.mean(answer_log_probs(lm, one, [[]])[0])) for one in some]
     n = len(trials)
     metrics = {
-        "left_out": {name: usable(lm, study.tasks[name], "test", study.tasks.values())[1] for name in names},
-        "able": study.able,
+        **gate,
         "ten_shot_by_task": Metric({name: study.score(name, 10).right.mean() for name in names}, n=n, tol=0.13),
         "counts": shots,
         "zero_shot_chance": Metric(float(np.mean([chance(study, one) for one in trials])), n=n, tol=0.02),
@@ -57,7 +58,6 @@ def fv_all_tasks(lm, study, tier):
     """FV-17: zero-shot and corrupted accuracy of every task, with its function vector and without."""
     from assay.methods.function_vector import inject
     from assay.methods.in_context import Score, answer
-    from assay.plugin import not_eligible
 
     gate = {"n_tasks": len(study.tasks), "n_able": len(study.able)}
     if study.unable:

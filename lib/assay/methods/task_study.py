@@ -33,7 +33,7 @@ from assay.methods.function_vector import (
     top_heads,
 )
 from assay.methods.head_means import HeadMeans, Recorded, record
-from assay.methods.in_context import Score, Trial, answer, draw
+from assay.methods.in_context import Score, Trial, answer, draw, usable
 from assay.methods.mediation import head_effects
 
 MAIN = ("antonym", "capitalize", "country-capital", "english-french", "present-past", "singular-plural")
@@ -93,6 +93,26 @@ class Study:
             others=self.tasks.values(),
         )
 
+    @cached_property
+    def left_out(self) -> dict[str, int]:
+        """Queries of the test split whose first token would not tell the answer, by task (`in_context.usable`)."""
+        return {name: usable(self.lm, task, "test", self.tasks.values())[1] for name, task in self.tasks.items()}
+
+    @cached_property
+    def asked(self) -> list[str]:
+        """The tasks that have a query left in both splits."""
+        splits = ("valid", "test")
+        return [
+            name
+            for name, task in self.tasks.items()
+            if all(usable(self.lm, task, split, self.tasks.values())[0] for split in splits)
+        ]
+
+    @property
+    def main_asked(self) -> list[str]:
+        """The main tasks among them."""
+        return [name for name in self.main if name in self.asked]
+
     # ------------------------------------------------------------------ heads
 
     @cached_property
@@ -100,7 +120,7 @@ class Study:
         """Ten-shot prompts of each task, as the model answers them (FV-2)."""
         return {
             name: record(self.lm, self.draw(name, "valid", self.sizes.record, shots=self.sizes.shots))
-            for name in self.track(list(self.tasks), "recording heads")
+            for name in self.track(self.asked, "recording heads")
         }
 
     @cached_property
