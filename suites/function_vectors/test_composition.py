@@ -22,7 +22,7 @@ def fv_composition(lm, study, tier):
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
-    n_record, n_test = tier.choose(2, 4, study.sizes.record), tier.choose(3, 8, None)
+    n_record, n_test = tier.choose(2, 3, study.sizes.record), tier.choose(3, 8, None)
 
     def ten_shot(task):
         trials = draw(lm, task, n_shots=10, split="valid", limit=n_record, copies=True)

@@ -1,12 +1,10 @@
 """In-context learning (Todd et al. 2024, section 2.1): do examples make the model do a task, and wrong examples not?
 
 Queries are of the test split, examples of the train split. An answer is right when its first token is the likeliest, and
-exact when the greedy continuation begins with the whole answer. Queries whose answer begins as the input does, or as another
+exact when the greedy continuation begins with the whole answer; perplexity is e to the nats per token of the whole answer. Queries whose answer begins as the input does, or as another
 task's answer for that input, are left out and counted. In corrupted prompts the labels are shuffled among the examples (the
 paper's way), or each is a label of any task (mixed).
 """
-
-import math
 
 import numpy as np
 
@@ -28,7 +26,7 @@ def fv_in_context(lm, study, tier):
     scores = {n: Score.join(study.score(name, n) for name in study.track(names, f"{n} examples")) for n in shots}
     trials = [one for name in names for one in study.draw(name, "test", study.sizes.test, shots=10)]
     some = trials[:: tier.choose(smoke=3, quick=3, full=1)]
-    perplexity = [math.exp(-np.mean(answer_log_probs(lm, one, [[]])[0])) for one in some]
+    nats = [-float(np.mean(answer_log_probs(lm, one, [[]])[0])) for one in some]
     n = len(trials)
     metrics = {
         **gate,
@@ -36,7 +34,7 @@ def fv_in_context(lm, study, tier):
         "counts": shots,
         "zero_shot_chance": Metric(float(np.mean([chance(study, one) for one in trials])), n=n, tol=0.02),
         "ten_shot_exact": Metric.share(writes(lm, some), tol=0.06),
-        "ten_shot_perplexity": Metric(float(np.median(perplexity)), n=len(some), tol=0.5),
+        "ten_shot_nats_per_token": Metric.mean(nats, tol=0.2, unit="nats"),
         "zero_shot": Metric.share(scores[0].right, tol=0.06),
         "ten_shot": Metric.share(scores[10].right, tol=0.06, control="zero_shot"),
     }

@@ -7,8 +7,6 @@ corrupted prompts, another task's vector. The layer-average baseline adds the me
 layer that is best for it on the very queries reported; the function vector keeps the layer chosen before.
 """
 
-import math
-
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
@@ -41,7 +39,7 @@ def fv_zero_shot(lm, study, tier):
         **accuracies(study.zero_shot, KINDS, study.layer),
         "exact": Metric.share(exact["plain"], tol=0.06),
         "exact_function": Metric.share(exact["function"], tol=0.06, control="exact"),
-        **{f"perplexity_{k}": Metric(math.exp(of.mean()), n=len(of), tol=0.5) for k, of in nll.items()},
+        **{f"nats_per_token_{k}": Metric.mean(of.tolist(), tol=0.2, unit="nats") for k, of in nll.items()},
         "nats_saved": Metric.mean((nll["plain"] - nll["function"]).tolist(), tol=0.2, unit="nats"),
         "nats_saved_random_heads": Metric.mean((nll["plain"] - nll["random_heads"]).tolist(), tol=0.2, unit="nats"),
     }

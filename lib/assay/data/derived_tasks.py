@@ -60,14 +60,16 @@ def list_task(task: Task, pick: Pick, length: int = 3, seed: int = 0) -> Task:
 
     The items of a list are inputs of one split, and each input is picked once. With the same seed, the lists of "first" and
     "last" over tasks with the same inputs are the same lists in the same order. Raises DataError for another `pick`, and for a
-    split with fewer inputs than a list is long.
+    split with fewer inputs than a list is long (or a list without items).
     """
     if pick not in ("first", "last"):
         raise unknown(DataError, "item of a list", pick, ("first", "last"))
+    if length < 1:
+        raise DataError(f"a list has 1 or more items, not {length}")
     pairs, splits = [], []
     for split in dict.fromkeys(task.splits):
         of_split = task.split(split)
-        if len({given for given, _ in of_split}) < max(length, 1):
+        if len({given for given, _ in of_split}) < length:
             raise DataError(
                 f"task {task.name!r} has {len(of_split)} pairs in its {split} split, too few for lists of {length}"
             )
