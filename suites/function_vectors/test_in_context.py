@@ -1,9 +1,9 @@
 """In-context learning (Todd et al. 2024, section 2.1): do examples make the model do a task, and wrong examples not?
 
 Queries are of the test split, examples of the train split. An answer is right when its first token is the likeliest, and
-exact when the greedy continuation begins with the whole answer; perplexity is e to the nats per token of the whole answer. Queries whose answer begins as the input does, or as another
-task's answer for that input, are left out and counted. In corrupted prompts the labels are shuffled among the examples (the
-paper's way), or each is a label of any task (mixed).
+exact when the greedy continuation begins with the whole answer. (Perplexity is e to the nats per token of the whole answer.)
+Queries whose answer begins as the input does, or as another task's answer for that input, are left out and counted. In
+corrupted prompts the labels are shuffled among the examples (the paper's way), or each is a label of any task (mixed).
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ def test_a_list_asks_for_the_output_of_one_item(pick, place):
         items = given.split(", ")
         assert len(set(items)) == 4
         assert dict(antonyms.pairs)[items[place]] == output
-        assert {item for item in items} <= {given for given, _ in antonyms.split(split)}
+        assert set(items) <= {given for given, _ in antonyms.split(split)}
     assert sorted(given.split(", ")[place] for given, _ in made.pairs) == sorted(given for given, _ in antonyms.pairs)
 
 
@@ -54,7 +54,7 @@ def test_pairs_that_wrap_are_for_test_only():
         made = series_task(step)
         assert wraps(made.pairs) <= set(made.split("test"))
         sizes = [len(made.split(split)) for split in ("train", "valid", "test")]
-        assert sizes[0] > 60 and sizes[1] > 20 and sizes[2] > 40
+        assert all(size > least for size, least in zip(sizes, (60, 20, 40), strict=True))
     assert ("Sunday", "Monday") in wraps(series_task("next").pairs)
     assert ("Monday", "Sunday") in wraps(series_task("previous").pairs)
 

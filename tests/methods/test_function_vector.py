@@ -6,7 +6,7 @@ import pytest
 import tiny
 import wordy
 from plain import plain
-from wordy import TOY
+from wordy import TOY, added
 
 from assay.errors import LayerError
 from assay.methods.function_vector import (
@@ -95,9 +95,8 @@ def test_injection_is_an_addition_after_each_layer_at_the_last_token(name):
     same, by_layer = (mx.random.normal(shape, key=mx.random.key(0)) for shape in ((64,), (3, 64)))
     found = inject_everywhere(lm, one, {"same": same, "by_layer": by_layer})
 
-    def log_prob(layer=None, vector=None):
-        change = lambda site, i, x: x.at[0, last].add(vector) if (site, i) == ("resid_post", layer) else x
-        logits = plain(lm.model, tokens, change)[-1]
+    def log_prob(layer=None, vector=0.0):
+        logits = plain(lm.model, tokens, added(vector, layer, [last]))[-1]
         rank = (logits > logits[one.token]).sum().item()
         return (logits[one.token] - mx.logsumexp(logits)).item(), rank
 
@@ -115,9 +114,6 @@ def test_injection_while_generating_is_at_every_new_token():
     tokens = list(one.prompt.tokens)
     for i in range(4):  # by hand, without a cache
         at = list(range(len(one.prompt) - 1, len(one.prompt) + i))
-        change = lambda site, layer, x, at=at: (
-            x.at[0, mx.array(at)].add(vector) if (site, layer) == ("resid_post", 1) else x
-        )
-        tokens.append(plain(LM.model, tokens, change)[-1].argmax().item())
+        tokens.append(plain(LM.model, tokens, added(vector, 1, at))[-1].argmax().item())
     assert tokens[len(one.prompt) :] == said
     assert len(inject(vector, 1)) == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import wordy
 from plain import plain
-from wordy import OTHER, TOY
+from wordy import OTHER, TOY, added
 
 from assay.data.tasks import Task
 from assay.errors import DataError, PromptError
@@ -37,7 +37,7 @@ def test_answers_that_begin_like_those_of_another_task_cannot_be_asked():
 
 def test_a_task_without_a_usable_query_says_so():
     silent = Task("silent", (("ka", "KA"), ("pa", "pa")), ("train", "test"))
-    with pytest.raises(PromptError, match="'silent' has no query in its test split.*in all 1 pairs"):
+    with pytest.raises(PromptError, match=r"'silent' has no query in its test split.*in all 1 pairs"):
         draw(LM, silent, n_shots=1)
 
 
@@ -115,9 +115,7 @@ def test_edits_act_at_the_last_token_of_each_prompt():
     push = mx.random.normal((LM.width,), key=mx.random.key(1)) * 5
     score = answer(LM, trials, [add("resid_post", push, layer=1, position=-1)])
     for i, one in enumerate(trials):
-        n = len(one.prompt)
-        change = lambda site, layer, x, n=n: x.at[0, n - 1].add(push) if (site, layer) == ("resid_post", 1) else x
-        logits = plain(LM.model, list(one.prompt.tokens), change)[-1]
+        logits = plain(LM.model, list(one.prompt.tokens), added(push, 1, [len(one.prompt) - 1]))[-1]
         assert score.log_probs[i] == pytest.approx((logits[one.token] - mx.logsumexp(logits)).item(), abs=1e-4)
 
 
@@ -151,8 +149,7 @@ def test_log_probability_of_a_whole_answer_is_the_chain_of_its_tokens():
     push = mx.random.normal((lm.width,), key=mx.random.key(1))
     clean, pushed = answer_log_probs(lm, one, [[], [add("resid_post", push, layer=0, position=n - 1)]])
     for strength, found in ((0.0, clean), (1.0, pushed)):
-        change = lambda site, i, x, s=strength: x.at[0, n - 1].add(s * push) if (site, i) == ("resid_post", 0) else x
-        logits = plain(lm.model, whole[:-1], change)
+        logits = plain(lm.model, whole[:-1], added(strength * push, 0, [n - 1]))
         by_hand = [(logits[n - 1 + i, t] - mx.logsumexp(logits[n - 1 + i])).item() for i, t in enumerate(whole[n:])]
         assert np.allclose(found, by_hand, atol=1e-4)
     assert math.exp(-np.mean(clean)) > 1

@@ -9,6 +9,7 @@ import functools
 import tempfile
 from pathlib import Path
 
+import mlx.core as mx
 import tiny
 from mlx_lm.utils import load_tokenizer
 
@@ -41,3 +42,8 @@ def tokenizer():
 def lm(name: str, weights: str = "float32") -> LM:
     """The LM of a tiny model of a family (`tiny.FAMILIES`)."""
     return LM(tiny.build(name, weights, vocab_size=VOCAB), tokenizer(), name=f"{name}, {weights}")
+
+
+def added(vector, layer, at):
+    """A change for the oracle `plain`: `vector` added to the stream that leaves `layer`, at some positions."""
+    return lambda site, i, x: x.at[0, mx.array(at)].add(vector) if (site, i) == ("resid_post", layer) else x
