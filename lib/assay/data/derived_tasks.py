@@ -104,8 +104,9 @@ def series_task(step: Step) -> Task:
     wrapping = wraps(tuple(pairs.items()))
     inner = [given for given, output in pairs.items() if (given, output) not in wrapping]
     order = random.Random(step).sample(inner, len(inner))
-    split_of = {given: _split(i / len(order)) for i, given in enumerate(order)}
-    return Task(f"{step}-item", tuple(pairs.items()), tuple(split_of.get(given, "test") for given in pairs))
+    split_of: dict[str, Split] = dict.fromkeys(pairs, "test")
+    split_of |= {given: _split(i / len(order)) for i, given in enumerate(order)}
+    return Task(f"{step}-item", tuple(pairs.items()), tuple(split_of.values()))
 
 
 def wraps(pairs: Iterable[Pair]) -> frozenset[Pair]:

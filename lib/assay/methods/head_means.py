@@ -101,5 +101,5 @@ def sum_error(lm: LM, prompt: PromptLike) -> float:
     for layer in range(lm.n_layers):
         z, out = run.at_last("z", layer)[0], run.at_last("attn_out", layer)[0].astype(mx.float32)
         away = head_writes(lm, layer, z, attention_rms(lm, layer, z)).sum(axis=0) - out
-        worst = max(worst, float((mx.linalg.norm(away) / mx.linalg.norm(out)).item()))
+        worst = max(worst, (mx.linalg.norm(away) / mx.linalg.norm(out)).item())  # type: ignore[type-var]
     return worst

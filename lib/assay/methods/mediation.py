@@ -119,5 +119,5 @@ def _replace_role(of: Sequence[tuple[str, tuple[int, ...]]], role: str, means: m
 def _gained(lm: LM, one: Trial, variants: Sequence[Edit]) -> np.ndarray:
     """What each edit adds to the probability of the right first token, [variants]."""
     sweep = lm.sweep(one.prompt, variants, targets=[one.token], progress=False)
-    plain = float(mx.exp(sweep.clean.log_probs()[0, one.token]).item())
+    plain = np.exp(np.array(sweep.clean.log_probs()[0, one.token]))
     return np.exp(sweep.target_log_probs[:, 0]) - plain

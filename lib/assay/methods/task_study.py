@@ -77,7 +77,8 @@ class Study:
         track: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
     ):
         """corrupted: how the labels of mediation prompts are drawn. track(items, label) wraps the long loops, for progress."""
-        self.lm, self.tasks, self.corrupted, self.track = lm, {t.name: t for t in tasks}, corrupted, track
+        self.lm, self.tasks, self.track = lm, {t.name: t for t in tasks}, track
+        self.corrupted: Labels = corrupted
         self.main, self.sizes = tuple(main), sizes or Sizes()
         self._scores: dict[tuple[str, int, str], Score] = {}
 
