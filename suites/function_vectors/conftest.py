@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def study(lm, model_spec, tier, progress):
+def study(lm, model_spec, tier, progress, datasets):
     """The steps from the heads to the function vector, measured when first asked for (`assay.methods.task_study`)."""
     from assay.data.tasks import tasks
     from assay.methods.task_study import Sizes, Study
@@ -20,4 +20,5 @@ def study(lm, model_spec, tier, progress):
         full=Sizes(),
     )
     corrupted = "shuffled" if planted_truth(model_spec) is None else "mixed"
-    return Study(lm, tasks(), corrupted=corrupted, sizes=sizes, track=progress)
+    given = [datasets.get(task.name, task) for task in tasks()]
+    return Study(lm, given, corrupted=corrupted, sizes=sizes, track=progress)

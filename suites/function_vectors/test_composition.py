@@ -6,7 +6,7 @@ again (Sunday, Monday): a vector that added the same step everywhere would fail 
 tasks with ten examples.
 """
 
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 DONE_IN_LISTS = ("antonym", "capitalize", "english-french", "country-capital")

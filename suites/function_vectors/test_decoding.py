@@ -7,7 +7,7 @@ that it favours. The control for both is the vector of random heads.
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 

@@ -6,7 +6,7 @@ same with random heads of the same layers. The effect at each size is one number
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 

@@ -7,7 +7,7 @@ control is other heads of the same layers.
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 

@@ -8,7 +8,7 @@ layers. Heads are chosen on the first half of each task's trials, and the effect
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 

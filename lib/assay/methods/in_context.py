@@ -74,18 +74,14 @@ def usable(
     Left out are answers whose first token is that of the input, or of the answer that one of `others` has for this input.
     copies: keep the former, in a task that asks for a copy.
     """
-    rivals: dict[str, set[int]] = {}
-    for other in others:
-        if other.name != task.name:
-            for given, output in other.pairs:
-                rivals.setdefault(given, set()).add(lm.token(f" {output}"))
-    pairs = task.split(split)
-    kept = tuple(
-        (given, output)
-        for given, output in pairs
-        if lm.token(f" {output}") not in rivals.get(given, set()) | (set() if copies else {lm.token(f" {given}")})
-    )
-    return kept, len(pairs) - len(kept)
+    rivals = [dict(other.pairs) for other in others if other.name != task.name]
+    pairs, kept = task.split(split), []
+    for given, output in pairs:
+        taken = [] if copies else [given]
+        taken += [known[given] for known in rivals if given in known]
+        if lm.token(f" {output}") not in {lm.token(f" {text}") for text in taken}:
+            kept.append((given, output))
+    return tuple(kept), len(pairs) - len(kept)
 
 
 def draw(
