@@ -274,6 +274,6 @@ class Study:
 
 
 def head_counts(lm: LM) -> tuple[int, ...]:
-    """How many heads are tried: 1, 2, 4... up to an eighth of all heads (the paper settles at one in fifty)."""
-    most = max(1, lm.n_layers * lm.n_heads // 8)
+    """How many heads are tried: 1, 2, 4... up to an eighth of all heads (the paper settles at one in fifty), at least 1, 2."""
+    most = max(2, lm.n_layers * lm.n_heads // 8)
     return tuple(2**i for i in range(most.bit_length()))
