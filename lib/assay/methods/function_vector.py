@@ -36,14 +36,14 @@ def top_heads(effects: np.ndarray, k: int) -> list[Head]:
     return [divmod(int(i), effects.shape[1]) for i in order]
 
 
-def other_heads(lm: LM, heads: Sequence[Head], seed: int, avoid: Sequence[Head] = ()) -> list[Head]:
-    """As many random heads of the same layers, none of them in `heads` or `avoid`: the control for a choice of heads.
+def other_heads(lm: LM, heads: Sequence[Head], seed: int) -> list[Head]:
+    """As many random heads of the same layers, none of them in `heads`: the control for a choice of heads.
 
-    A layer that has too few others gives what it has, and the rest comes from random layers.
+    A layer that has too few others gives what it has, and the rest comes from random layers. Raises LayerError when more
+    than half of the model's heads were chosen.
     """
     rng = np.random.default_rng(seed)
-    taken = {*heads, *avoid}
-    free = [(layer, head) for layer in range(lm.n_layers) for head in range(lm.n_heads) if (layer, head) not in taken]
+    free = [(layer, head) for layer in range(lm.n_layers) for head in range(lm.n_heads) if (layer, head) not in heads]
     if len(free) < len(heads):
         raise LayerError(f"{len(heads)} heads have no control: this model has {len(free)} others")
     free = [free[i] for i in rng.permutation(len(free))]

@@ -106,8 +106,8 @@ def draw(
     queries, left_out = usable(lm, task, split, others or (), copies=copies)
     if not queries:
         raise PromptError(
-            f"task {task.name!r} has no query in its {split} split: the first token of the answer is that of the input, or of "
-            f"another task's answer, in all {left_out} pairs"
+            f"task {task.name!r} has no query to ask in its {split} split: {left_out} of its {left_out} pairs there have an "
+            "answer whose first token is that of the input, or of another task's answer"
         )
     order = random.Random(f"{seed} {task.name} {split}").sample(range(len(queries)), len(queries))
     count = len(queries) if limit is None else limit
