@@ -25,7 +25,7 @@ from assay.forward.lm import LM
 from assay.forward.positions import Prompt, resolve
 from assay.forward.sweep import SWEEPABLE
 from assay.train.configs import Planted, Recipe
-from assay.train.corpus import Split, split
+from assay.train.two_hop import Split, split
 
 MAX_TOKENS = 10
 BATCH = 256  # prompts generated together
