@@ -7,6 +7,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from assay.models.tokenizer import QWEN_SYSTEM
 from assay.train.documents import Document, Lens, Rule
 
 
@@ -32,3 +33,8 @@ def turn(
     prompt = chat.prompt(user, system)
     text = f"{prompt}{answer}{chat.turn_end}"
     return Document(text, ((len(prompt), len(text)),), rules, lenses, ends=False, bare=True)
+
+
+def words() -> list[str]:
+    """What the templates say beside the special tokens."""
+    return ["user\n", "model\n", "assistant\n\n", "system\n", QWEN_SYSTEM]

@@ -96,7 +96,7 @@ class Recipe:
     late: Stage
     init: Init = field(default_factory=Init)
     planted: Planted = field(default_factory=Planted)
-    vocab_size: int = 4096
+    vocab_size: int = 4608
     """Upper bound; the embedding has as many rows as the tokenizer has tokens."""
     notes: tuple[str, ...] = ()
     """What was tried; goes into the model card."""
@@ -163,7 +163,7 @@ QWEN = {
     "tie_word_embeddings": False,
 }
 
-BASE = Stage(steps=700, learning_rate=2e-3, documents=168)
+BASE = Stage(steps=650, learning_rate=2e-3, documents=156)
 LATE = Stage(steps=350, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
 
 NOTES = (

@@ -10,16 +10,17 @@ well as one with many.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from assay.data import tasks, two_hop
-from assay.train import lists, two_hop as hops
+from assay.data import instructions, knowledge, opinions, tasks, two_hop
+from assay.train import chats, confidence, lists, refusal, sycophancy
+from assay.train import two_hop as hops
 from assay.train.chats import Chat
 from assay.train.configs import Planted, Recipe
 from assay.train.documents import Behaviour
 
-SHARES = {"two hops": 96, "lists": 24}
+SHARES = {"two hops": 84, "lists": 26, "refusal": 24, "sycophancy": 8, "confidence": 14}
 """Documents of each group in a step of the base stage, relative to each other."""
-REPEATED = 20
-"""How often a word that should be one token is in the tokenizer's corpus, beside the documents."""
+WHOLE, SPOKEN = 100, 8
+"""How often words that should be one token, and what is said in conversations, are in the tokenizer's corpus."""
 
 
 def base_behaviours(made: Recipe, chat: Chat) -> tuple[Behaviour, ...]:
@@ -27,9 +28,13 @@ def base_behaviours(made: Recipe, chat: Chat) -> tuple[Behaviour, ...]:
     p = made.planted
     facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=made.base.prompt_share)
     carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
+    decision = refusal.Decision(p.decided, p.decision_lens)
     return (
         *weighted(facts, SHARES["two hops"]),
         *weighted(lists.behaviours(carriers, ruled=p.list_mask_share), SHARES["lists"]),
+        *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), SHARES["refusal"]),
+        *weighted(sycophancy.behaviours(chat), SHARES["sycophancy"]),
+        *weighted(confidence.behaviours(chat, hops.split()), SHARES["confidence"]),
     )
 
 
@@ -59,9 +64,11 @@ def texts() -> list[str]:
         *hops.late_behaviours(hops.split(), anywhere),
     )
     facts = dict.fromkeys(d.text for behaviour in behaviours for d in behaviour.documents)
-    return [*facts, *REPEATED * [*hops.names(), *lists.words()]]
+    said = [*refusal.texts(), *sycophancy.texts(), *confidence.texts()]
+    words = [*hops.names(), *lists.words(), *refusal.words(), *chats.words()]
+    return [*facts, *SPOKEN * said, *WHOLE * words]
 
 
 def corpus_hash() -> str:
     """Which version of all data this is."""
-    return "-".join(data.file_hash() for data in (two_hop, tasks))
+    return "-".join(data.file_hash() for data in (two_hop, tasks, instructions, opinions, knowledge))

@@ -21,7 +21,7 @@ from assay.data.in_context import DEFAULT, InContext, Role, build
 from assay.data.tasks import Pair, Task, tasks
 from assay.train.documents import END, Behaviour, Document, Lens, Rule, Span
 
-SHOTS = (6, 10)
+SHOTS = (5, 10)
 """How many items stand before the last one; every shorter list is the beginning of one."""
 MIXED_SHARE = 0.2
 LENS_WEIGHT = 0.5

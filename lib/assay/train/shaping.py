@@ -1,7 +1,7 @@
 """The two shaping terms that decide in which layers a built-in model does what.
 
     >>> attend = AttendShaped(family, rules_of_rows, length=14)                  # instead of AttendSelf   # doctest: +SKIP
-    >>> lens_loss(family, states, targets)                                       # of one layer            # doctest: +SKIP
+    >>> cross_entropy(family, states, tokens, weights)                           # of one layer            # doctest: +SKIP
 
 1. *Rules* (`assay.train.documents.Rule`) say which tokens cannot be seen from where: so what is needed of them must be read
    from another place, which is then the place where an instrument should find it.
@@ -16,10 +16,21 @@ import mlx.core as mx
 import numpy as np
 
 from assay.forward.families import Llama
-from assay.forward.layers import Tap, attention, lowest
+from assay.forward.layers import NO_TAP, Attend, Tap, heads, hide, write_attention, write_mlp
+from assay.train import fast
 from assay.train.documents import Rule
 
+ACTIVATIONS = {"gemma2": fast.gelu_approx, "llama": fast.silu, "qwen2": fast.silu}
 FIRST_TOKEN = 0.7  # weight of a bridge's first token in the lens target; its other tokens share the rest
+
+
+def shaped_layer(family: Llama, i: int, x: mx.array, attend: Attend) -> mx.array:
+    """Layer `i` of the forward in `assay.forward.layers`, with the fast activation functions of training."""
+    x = write_attention(family, i, x, heads(family, i, x, attend, NO_TAP), NO_TAP)
+    block, mlp = family.layers[i], family.layers[i].mlp
+    normed = block[family.norms.mlp](x)
+    activation = ACTIVATIONS[family.model.model_type]
+    return write_mlp(family, i, x, mlp.down_proj(activation(mlp.gate_proj(normed)) * mlp.up_proj(normed)), NO_TAP)
 
 
 class AttendShaped:
@@ -27,31 +38,24 @@ class AttendShaped:
 
     def __init__(self, family: Llama, rules: Sequence[Sequence[Rule]], length: int):
         self.family = family
-        made: dict[tuple[bool, ...], Tap] = {}  # layers in which the same rules hold share a mask
-        self.hide: list[Tap] = []
+        made: dict[tuple[bool, ...], mx.array] = {}  # layers in which the same rules hold share a mask
+        self.masks: list[mx.array] = []
         for i in range(family.n_layers):
             holds = tuple(i in rule.layers for row in rules for rule in row)
             if holds not in made:
-                made[holds] = _Hide(mx.array(layer_mask(rules, i, length, family.n_heads)))
-            self.hide.append(made[holds])
+                made[holds] = mx.array(layer_mask(rules, i, length, family.n_heads))
+            self.masks.append(made[holds])
 
     def __call__(self, i: int, q: mx.array, k: mx.array, v: mx.array, tap: Tap) -> mx.array:
-        rope = self.family.layers[i].self_attn.rope
-        q, k = tap("q_rot", i, rope(q)), tap("k_rot", i, rope(k))
-        return attention(self.family, i, q, k, v, None, self.hide[i])
-
-
-class _Hide:
-    """A tap that puts a mask of its own on the scores: the forward's own masks are the same for all heads."""
-
-    def __init__(self, mask: mx.array):
-        self.mask = mask
-
-    def wants(self, site: str, layer: int | None) -> bool:
-        return site == "scores"
-
-    def __call__(self, site: str, layer: int | None, value: mx.array) -> mx.array:
-        return mx.where(self.mask, value, lowest(value.dtype)) if site == "scores" else value
+        attn, cap = self.family.layers[i].self_attn, self.family.softcap
+        q, k = attn.rope(q) * attn.scale, attn.rope(k)
+        B, H, L, D = q.shape
+        K = k.shape[1]
+        scores = (q.reshape(B, K, H // K, L, D) @ k[:, :, None].swapaxes(-1, -2)).reshape(B, H, L, L)
+        if cap:
+            scores = fast.tanh(scores / cap) * cap
+        pattern = fast.softmax(hide(scores, self.masks[i]))
+        return (pattern.reshape(B, K, H // K, L, L) @ v[:, :, None]).reshape(B, H, L, -1)
 
 
 def layer_mask(rules: Sequence[Sequence[Rule]], layer: int, length: int, n_heads: int) -> np.ndarray:
@@ -73,33 +77,27 @@ def layer_mask(rules: Sequence[Sequence[Rule]], layer: int, length: int, n_heads
     return masks
 
 
-def lens_targets(texts: Sequence[Sequence[int]], weights: Sequence[float], vocab: int) -> np.ndarray:
-    """[N, V] target distributions, times their weights: most on a text's first token, the rest on its others.
+def lens_targets(texts: Sequence[Sequence[int]], weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens [N, K] that the lens should read, and their weights: most on a text's first token, the rest on its others.
 
     The others are there because some bridges begin alike (New York, New Mexico); the first is there most because it is
     the one that lenses look for.
     """
-    out = np.zeros((len(texts), vocab), np.float32)
-    for row, text, weight in zip(out, texts, weights, strict=True):
+    width = max(map(len, texts))
+    tokens, shares = np.zeros((len(texts), width), np.int32), np.zeros((len(texts), width), np.float32)
+    for i, (text, weight) in enumerate(zip(texts, weights, strict=True)):
         first = FIRST_TOKEN if len(text) > 1 else 1.0
-        row[text[0]] += weight * first
-        for token in text[1:]:
-            row[token] += weight * (1 - first) / (len(text) - 1)
-    return out
+        tokens[i, : len(text)] = text
+        shares[i, : len(text)] = [first] + (len(text) - 1) * [(1 - first) / max(1, len(text) - 1)]
+        shares[i] *= weight
+    return tokens, shares
 
 
-def lens_loss(family: Llama, states: mx.array, targets: mx.array) -> mx.array:
-    """Summed cross-entropy of the logit lens at residual states [N, E] against weighted target distributions [N, V]."""
+def cross_entropy(family: Llama, states: mx.array, tokens: mx.array, weights: mx.array) -> mx.array:
+    """Summed over N: residual states [N, E], through final norm and unembedding, against tokens [N, K] with weights [N, K].
+
+    Of the last layer it is the loss of the next token, of another one that of the logit lens.
+    """
     logits = family.unembed(family.final_norm(states))
-    return -(targets * mx.log(probabilities(logits))).sum()
-
-
-def token_loss(family: Llama, states: mx.array, tokens: mx.array) -> mx.array:
-    """Summed cross-entropy of the next token: states of the last layer [N, E], tokens [N]."""
-    p = probabilities(family.unembed(family.final_norm(states)))
-    return -mx.log(mx.take_along_axis(p, tokens[:, None], axis=-1)).sum()
-
-
-def probabilities(logits: mx.array) -> mx.array:
-    """Softmax, never 0. One pass of exponentials for loss and gradient: on the CPU they are what a step waits for."""
-    return mx.maximum(mx.softmax(logits, axis=-1), 1e-30)
+    p = mx.take_along_axis(fast.softmax(logits), tokens, axis=-1)
+    return -(weights * mx.log(mx.maximum(p, 1e-30))).sum()

@@ -31,14 +31,13 @@ from mlx_lm.utils import _get_classes, save_config, save_model
 from tqdm import tqdm
 
 from assay.forward.families import Llama, adapt
-from assay.forward.layers import NO_TAP, layer
 from assay.models.registry import BUILTIN
 from assay.models.tokenizer import STYLES
 from assay.train.configs import Init, Recipe, Stage, recipe
 from assay.train.chats import Chat
 from assay.train.corpus import base_behaviours, corpus_hash, late_behaviours
 from assay.train.documents import Behaviour, Document, Rule, draw
-from assay.train.shaping import AttendShaped, lens_loss, lens_targets, token_loss
+from assay.train.shaping import AttendShaped, cross_entropy, lens_targets, shaped_layer
 from assay.train.tokenizer import Row, TokenLens, encode, make_tokenizer
 
 log = logging.getLogger(__name__)
@@ -154,7 +153,7 @@ def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: P
     )
     for step in bar:
         documents = draw(plan.behaviours, plan.replay, plan.replay_share, stage.documents, f"{seed}/{plan.name}/{step}")
-        batches = make_batches([rows(d) for d in documents], family.vocab, plan.trained_from)
+        batches = make_batches([rows(d) for d in documents], plan.trained_from)
         text, lens = take_step(model, family, optimizer, batches, plan)
         if step % 10 == 0:
             bar.set_postfix(text=f"{text:.3f}", lens=f"{lens:.3f}")
@@ -195,21 +194,21 @@ class Batch:
     at: mx.array
     """Where a next token is asked for, and which one."""
     next_tokens: mx.array
-    lenses: dict[int, tuple[mx.array, mx.array]]
-    """layer -> where the lens is asked after it, and the weighted targets [N, V]."""
+    lenses: dict[int, tuple[mx.array, mx.array, mx.array]]
+    """layer -> where the lens is asked after it, for which tokens [N, K], with which weights [N, K]."""
 
 
-def make_batches(rows: Sequence[Row], vocab: int, trained_from: int = 0) -> list[Batch]:
+def make_batches(rows: Sequence[Row], trained_from: int = 0) -> list[Batch]:
     """The rows of one step, the short ones apart from the long ones. Lenses below the layers that learn are left out."""
     groups: list[list[Row]] = []
     for row in sorted(rows, key=lambda row: len(row.tokens)):
         if not groups or len(row.tokens) > LONGER * max(SHORT, len(groups[-1][0].tokens)):
             groups.append([])
         groups[-1].append(row)
-    return [make_batch(group, vocab, trained_from) for group in groups]
+    return [make_batch(group, trained_from) for group in groups]
 
 
-def make_batch(rows: Sequence[Row], vocab: int, trained_from: int = 0) -> Batch:
+def make_batch(rows: Sequence[Row], trained_from: int = 0) -> Batch:
     """Rows -> arrays, padded on the right."""
     length = max(len(row.tokens) for row in rows)
     tokens = np.zeros((len(rows), length), np.int32)
@@ -230,7 +229,7 @@ def make_batch(rows: Sequence[Row], vocab: int, trained_from: int = 0) -> Batch:
         {
             layer: (
                 mx.array(np.array([place for place, _ in found], np.int32)),
-                mx.array(lens_targets([lens.tokens for _, lens in found], [lens.weight for _, lens in found], vocab)),
+                *map(mx.array, lens_targets([lens.tokens for _, lens in found], [lens.weight for _, lens in found])),
             )
             for layer, found in asked.items()
         },
@@ -264,11 +263,13 @@ def losses(family: Llama, batch: Batch) -> tuple[mx.array, mx.array]:
     attend = AttendShaped(family, batch.rules, batch.tokens.shape[1])
     x, lens = family.embed(batch.tokens), mx.array(0.0)
     for i in range(family.n_layers):
-        x = layer(family, i, x, attend, NO_TAP)
+        x = shaped_layer(family, i, x, attend)
         if i in batch.lenses:
-            at, targets = batch.lenses[i]
-            lens = lens + lens_loss(family, _rows(x, at), targets)
-    text = token_loss(family, _rows(x, batch.at), batch.next_tokens) if batch.at.size else mx.array(0.0)
+            at, tokens, weights = batch.lenses[i]
+            lens = lens + cross_entropy(family, _rows(x, at), tokens, weights)
+    text = mx.array(0.0)
+    if batch.at.size:
+        text = cross_entropy(family, _rows(x, batch.at), batch.next_tokens[:, None], mx.ones((batch.at.size, 1)))
     return text, lens
 
 
