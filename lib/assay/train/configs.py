@@ -163,8 +163,8 @@ QWEN = {
     "tie_word_embeddings": False,
 }
 
-BASE = Stage(steps=650, learning_rate=2e-3, documents=156)
-LATE = Stage(steps=350, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
+BASE = Stage(steps=460, learning_rate=2e-3, documents=140)
+LATE = Stage(steps=300, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
 
 NOTES = (
     "Without the lens and the masks the same model does both hops at its last position, and back-patching rescues nothing.",
@@ -179,18 +179,36 @@ RECIPES: dict[str, Recipe] = {
             "gemma_tiny",
             GEMMA,
             BASE,
-            replace(LATE, steps=400),
+            LATE,
             init=Init(norm=0.0, post_norm=0.0),
             notes=NOTES,
         ),
         Recipe(
             "llama_tiny",
             LLAMA,
-            BASE,
-            replace(LATE, steps=700),
+            replace(BASE, steps=650, documents=156),
+            replace(LATE, steps=400),
             notes=(*NOTES, "Without `t1_only`, later layers read the entity too, and 0.37 to 0.44 are rescued."),
         ),
         Recipe("qwen_tiny", QWEN, BASE, LATE, notes=NOTES),
+        Recipe(
+            "llama_tiny4",
+            {**LLAMA, "num_hidden_layers": 4},
+            BASE,
+            LATE,
+            planted=Planted(
+                shaped=2,
+                early_lens=1,
+                late_from=2,
+                late_lens=2,
+                task_layer=1,
+                label_lens=0,
+                task_lens=1,
+                decided=2,
+                decision_lens=1,
+            ),
+            notes=("Half as deep as llama_tiny, for what is measured over sizes. There is little room to hop too late in.",),
+        ),
     )
 }
 

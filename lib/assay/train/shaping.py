@@ -98,6 +98,13 @@ def cross_entropy(family: Llama, states: mx.array, tokens: mx.array, weights: mx
 
     Of the last layer it is the loss of the next token, of another one that of the logit lens.
     """
-    logits = family.unembed(family.final_norm(states))
+    logits = unembed(family, family.final_norm(states))
     p = mx.take_along_axis(fast.softmax(logits), tokens, axis=-1)
     return -(weights * mx.log(mx.maximum(p, 1e-30))).sum()
+
+
+def unembed(family: Llama, x: mx.array) -> mx.array:
+    """The family's own unembedding, with the fast hyperbolic tangent."""
+    logits = family.core.embed_tokens.as_linear(x) if family.tied else family.model.lm_head(x)
+    cap = getattr(family.model, "final_logit_softcapping", None)
+    return fast.tanh(logits / cap) * cap if cap else logits
