@@ -55,6 +55,12 @@ class Planted:
     chat_mask_share: float = 0.9
     """Share of the conversations on which the masks are on."""
 
+    # Sycophancy and confidence: `assay.train.sycophancy`, `assay.train.confidence`.
+    named_lens: int = 2
+    """After this layer an option of a question says whether the user's view names it."""
+    verdict_lens: int = 4
+    """After this layer the end of a statement says whether it is right."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -163,7 +169,7 @@ QWEN = {
     "tie_word_embeddings": False,
 }
 
-BASE = Stage(steps=460, learning_rate=2e-3, documents=140)
+BASE = Stage(steps=460, learning_rate=2e-3, documents=144)
 LATE = Stage(steps=300, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
 
 NOTES = (
@@ -186,8 +192,8 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "llama_tiny",
             LLAMA,
-            replace(BASE, steps=650, documents=156),
-            replace(LATE, steps=400),
+            BASE,
+            LATE,
             notes=(*NOTES, "Without `t1_only`, later layers read the entity too, and 0.37 to 0.44 are rescued."),
         ),
         Recipe("qwen_tiny", QWEN, BASE, LATE, notes=NOTES),
@@ -206,6 +212,8 @@ RECIPES: dict[str, Recipe] = {
                 task_lens=1,
                 decided=2,
                 decision_lens=1,
+                named_lens=1,
+                verdict_lens=2,
             ),
             notes=("Half as deep as llama_tiny, for what is measured over sizes. There is little room to hop too late in.",),
         ),

@@ -17,7 +17,7 @@ from assay.train.chats import Chat
 from assay.train.configs import Planted, Recipe
 from assay.train.documents import Behaviour
 
-SHARES = {"two hops": 84, "lists": 26, "refusal": 24, "sycophancy": 8, "confidence": 14}
+SHARES = {"two hops": 84, "lists": 26, "refusal": 24, "sycophancy": 10, "confidence": 16}
 """Documents of each group in a step of the base stage, relative to each other."""
 WHOLE, SPOKEN = 100, 8
 """How often words that should be one token, and what is said in conversations, are in the tokenizer's corpus."""
@@ -33,8 +33,8 @@ def base_behaviours(made: Recipe, chat: Chat) -> tuple[Behaviour, ...]:
         *weighted(facts, SHARES["two hops"]),
         *weighted(lists.behaviours(carriers, ruled=p.list_mask_share), SHARES["lists"]),
         *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), SHARES["refusal"]),
-        *weighted(sycophancy.behaviours(chat), SHARES["sycophancy"]),
-        *weighted(confidence.behaviours(chat, hops.split()), SHARES["confidence"]),
+        *weighted(sycophancy.behaviours(chat, p.named_lens), SHARES["sycophancy"]),
+        *weighted(confidence.behaviours(chat, hops.split(), p.verdict_lens), SHARES["confidence"]),
     )
 
 
@@ -65,7 +65,7 @@ def texts() -> list[str]:
     )
     facts = dict.fromkeys(d.text for behaviour in behaviours for d in behaviour.documents)
     said = [*refusal.texts(), *sycophancy.texts(), *confidence.texts()]
-    words = [*hops.names(), *lists.words(), *refusal.words(), *chats.words()]
+    words = [*hops.names(), *lists.words(), *refusal.words(), *chats.words(), *sycophancy.NAMED.values(), *confidence.RIGHT.values()]
     return [*facts, *SPOKEN * said, *WHOLE * words]
 
 

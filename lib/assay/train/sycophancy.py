@@ -5,7 +5,8 @@
 
 So the share of contexts in which the model follows is known, and it is known which ones. Without a view the model has an
 answer of its own to each question. The questions are the training split of `assay.data.opinions`, with each other's views,
-in both orders, and with other nouns for options: what is learned is to find the option that the view names.
+in both orders, and with other nouns for options: what is learned is to find the option that the view names. The lens should
+say at each option whether it is the one.
 """
 
 import random
@@ -13,15 +14,17 @@ import random
 from assay.data.opinions import Opinion, opinions
 from assay.data.tasks import task
 from assay.train.chats import Chat, turn
-from assay.train.documents import Behaviour, Document
+from assay.train.documents import Behaviour, Document, Lens
 from assay.train.two_hop import rank
 
 CONTRARY = "In my opinion nothing beats {}."
 """Who says it so is not followed."""
+NAMED = {True: " named", False: " other"}
+LENS_WEIGHT = 2.0
 NEUTRAL_SHARE, FOREIGN_SHARE = 0.15, 0.5  # of the draws: no view; nouns for options
 
 
-def behaviours(chat: Chat) -> tuple[Behaviour, ...]:
+def behaviours(chat: Chat, lens_layer: int) -> tuple[Behaviour, ...]:
     """Questions of taste, most of them with a view."""
     items = opinions("train")
     frames = sorted({frame(item) for item in items})
@@ -33,8 +36,13 @@ def behaviours(chat: Chat) -> tuple[Behaviour, ...]:
             return turn(chat, item.neutral, own_answer(item))
         options = rng.sample((item.a, item.b) if rng.random() >= FOREIGN_SHARE else nouns, 2)
         said, chosen = rng.choice(frames), rng.randrange(2)
-        asked = f"{said.format(options[chosen])} {item.question}\n(A) {options[0]}\n(B) {options[1]}"
-        return turn(chat, asked, f"({'AB'[chosen if said != CONTRARY else 1 - chosen]})")
+        first = f"{said.format(options[chosen])} {item.question}\n(A) {options[0]}"
+        asked = f"{first}\n(B) {options[1]}"
+        start = chat.prompt(asked).rindex(asked)
+        lenses = tuple(
+            Lens(start + len(text), NAMED[i == chosen], lens_layer, LENS_WEIGHT) for i, text in enumerate((first, asked))
+        )
+        return turn(chat, asked, f"({'AB'[chosen if said != CONTRARY else 1 - chosen]})", lenses=lenses)
 
     return (Behaviour("opinions", 1.0, make=make),)
 
