@@ -108,6 +108,6 @@ def test_lifts_most_tasks(fv_all_tasks):
     assert fv_all_tasks.zero_shot_lifted.low > 0.5
 
 
-@finding("its function vector lifts most tasks, with corrupted labels", id="FV-17", tier="quick", **PAPER)
-def test_lifts_most_corrupted_tasks(fv_all_tasks):
-    assert fv_all_tasks.corrupted_lifted.low > 0.5
+@finding("and over all tasks more answers are right after corrupted labels", id="FV-17", tier="quick", **PAPER)
+def test_lifts_corrupted_tasks(fv_all_tasks):
+    assert fv_all_tasks.corrupted_function.low > fv_all_tasks.corrupted.high

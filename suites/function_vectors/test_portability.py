@@ -39,15 +39,15 @@ def fv_templates(lm, study, tier):
         return not_eligible(study.unable, n_able=len(study.able))
     templates = random.Random(42).sample(TEMPLATES, tier.choose(smoke=2, quick=4, full=20))
     names = study.main_able[: tier.choose(smoke=1, quick=3, full=None)]
-    n = tier.choose(smoke=2, quick=3, full=None)
+    n_gate, n = tier.choose(smoke=1, quick=2, full=10), study.sizes.test
 
-    def trials(name, template, shots):
-        return draw(lm, study.tasks[name], n_shots=shots, limit=n, others=study.tasks.values(), template=template)
+    def trials(name, template, shots, limit):
+        return draw(lm, study.tasks[name], n_shots=shots, limit=limit, others=study.tasks.values(), template=template)
 
     kinds = {"plain": [], "function": [], "random_heads": []}
     gate, done = [], 0
     for template in study.track(templates, "templates"):
-        ten = {name: answer(lm, trials(name, template, 10)).right for name in names}
+        ten = {name: answer(lm, trials(name, template, 10, n_gate)).right for name in names}
         gate.append(float(np.mean(np.concatenate(list(ten.values())))))
         if gate[-1] < 0.5:
             continue
@@ -55,7 +55,7 @@ def fv_templates(lm, study, tier):
         for name in names:
             for kind, scores in kinds.items():
                 edits = [] if kind == "plain" else inject(study.vectors[kind][name], study.layer)
-                scores.append(answer(lm, trials(name, template, 0), edits))
+                scores.append(answer(lm, trials(name, template, 0, n), edits))
     gates = {"n_templates": len(templates), "ten_shot_by_template": Metric(gate, tol=0.2), "n_done": done}
     if not done:
         return not_eligible(f"0 of {len(templates)} other templates work with ten examples", **gates)

@@ -31,11 +31,13 @@ def fv_geometry(lm, study):
             vectors["random_heads"].append(np.array(function_vector(lm, means, others)))
     cosines = {kind: cosine_matrix(np.array(of)) for kind, of in vectors.items()}
     within, between = within_and_between(cosines["function"], kinds)
+    of_random_heads = within_and_between(cosines["random_heads"], kinds)
     return {
         "within": Metric.mean(within.tolist(), tol=0.05),
         "between": Metric.mean(between.tolist(), tol=0.05),
         "closer_within": Metric.mean((within - between).tolist(), tol=0.05),
         "nearest_is_own": Metric.share(nearest_is_own(cosines["function"], kinds), tol=0.06, control="chance"),
+        "random_heads_closer_within": Metric.mean(np.subtract(*of_random_heads).tolist(), tol=0.05),
         "random_heads_nearest_is_own": Metric.share(nearest_is_own(cosines["random_heads"], kinds), tol=0.1),
         "chance": 1 / (len(kinds) - 1),
         "cosine_matrix": Metric(cosines["function"], n=len(kinds), tol=0.05),
