@@ -31,7 +31,6 @@ Biran et al., Hopping Too Late, EMNLP 2024, arXiv 2406.12775, section 3. The fac
 """
 
 import hashlib
-import json
 import random
 import re
 from collections import Counter
@@ -42,7 +41,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-from assay.errors import DataError, near, unknown
+from assay.errors import DataError, unknown
+
+from . import files
+from .files import hint, is_table
 
 FILE = Path(__file__).with_name("two_hop.json")
 STANDARD = (
@@ -128,7 +130,7 @@ def split(query: TwoHop) -> Literal["select", "report"]:
 
 def file_hash() -> str:
     """Which version of the facts this is: 12 hex digits, to be recorded beside every number that rests on them."""
-    return hashlib.sha256(FILE.read_bytes()).hexdigest()[:12]
+    return files.short_hash(FILE)
 
 
 def load(path: Path | str | None = None) -> dict[str, Any]:
@@ -137,32 +139,16 @@ def load(path: Path | str | None = None) -> dict[str, Any]:
     Raises DataError, which names the file and the entry, where the file is missing, malformed or contradicts itself: a
     duplicate entity, a bridge that leads nowhere, a name below 3 characters, a prompt that gives its own answer away.
     """
-    path = Path(path or FILE)
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_duplicates)
-        _check(facts)
-    except (OSError, ValueError) as error:  # a JSONDecodeError and a UnicodeDecodeError are ValueErrors
-        raise DataError(f"{path}: not a readable JSON file: {error}") from error
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    return facts
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON keeps the last of two equal keys and says nothing; two answers for one entity are an error here."""
-    for name, times in Counter(name for name, _ in pairs).items():
-        if times > 1:
-            raise DataError(f"{name!r} occurs {times} times in one table; keep one")
-    return dict(pairs)
+    return files.load(path or FILE, _check)
 
 
 def _check(facts: Any) -> None:
     """Raise DataError for the first thing wrong with the content of a file."""
-    if not _is_table(facts, relations=dict, families=dict, takes_the=list, aliases=dict):
+    if not is_table(facts, relations=dict, families=dict, takes_the=list, aliases=dict):
         raise DataError("needs the tables relations, families and aliases and the list takes_the")
     relations = facts["relations"]
     for name, relation in relations.items():
-        if not _is_table(relation, phrase=str, bare=str, facts=dict) or relation["phrase"].count("{}") != 1:
+        if not is_table(relation, phrase=str, bare=str, facts=dict) or relation["phrase"].count("{}") != 1:
             raise DataError(f"relation {name!r} needs a phrase with one {{}}, a bare phrase and a table of facts")
         if not all(isinstance(value, str) for value in relation["facts"].values()):
             raise DataError(f"relation {name!r} has a fact that is not a text")
@@ -172,12 +158,10 @@ def _check(facts: Any) -> None:
     labels = {label for relation in relations.values() for fact in relation["facts"].items() for label in fact}
     for name in (*facts["aliases"], *facts["takes_the"]):
         if not isinstance(name, str) or name not in labels:
-            guesses = near(str(name), sorted(labels))
-            hint = f"; did you mean {' or '.join(guesses)}?" if guesses else ""
-            raise DataError(f"aliases or takes_the has {name!r}, which is in no fact{hint}")
+            raise DataError(f"aliases or takes_the has {name!r}, which is in no fact{hint(name, sorted(labels))}")
     leads_to: dict[str, set[str]] = {}  # first relation -> the bridges that some family can go on from
     for name, join in facts["families"].items():
-        if not _is_table(join, first=str, second=str):
+        if not is_table(join, first=str, second=str):
             raise DataError(f"family {name!r} needs a first and a second relation")
         for hop in (join["first"], join["second"]):
             if hop not in relations:
@@ -197,11 +181,6 @@ def _check(facts: Any) -> None:
                 raise DataError(f"{query.id!r} has the name {alias!r}, too short to be looked for in a text")
             if alias.lower() in query.prompt.lower():
                 raise DataError(f"the prompt of {query.id!r} gives {alias!r} away")
-
-
-def _is_table(value: Any, **entries: type) -> bool:
-    """Whether `value` is a table that has these entries, of these types."""
-    return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in entries.items())
 
 
 def _picked(family: str, per_bridge: int | None, seed: int) -> list[TwoHop]:
@@ -242,13 +221,14 @@ def _compose(facts: dict[str, Any]) -> Iterable[TwoHop]:
                 e2_aliases=(e2, *facts["aliases"].get(e2, ())),
                 e3_aliases=(e3, *facts["aliases"].get(e3, ())),
                 r1_phrase=r1_phrase,
-                prompt=_sentence(second["phrase"].replace("{}", r1_phrase)),
-                first_hop=_sentence(r1_phrase),
-                second_hop=_sentence(second["phrase"].replace("{}", inside)),
-                e1_shortcut=_sentence(second["phrase"].replace("{}", e1)),
-                r1_shortcut=_sentence(second["phrase"].replace("{}", first["bare"])),
+                prompt=sentence(second["phrase"].replace("{}", r1_phrase)),
+                first_hop=sentence(r1_phrase),
+                second_hop=sentence(second["phrase"].replace("{}", inside)),
+                e1_shortcut=sentence(second["phrase"].replace("{}", e1)),
+                r1_shortcut=sentence(second["phrase"].replace("{}", first["bare"])),
             )
 
 
-def _sentence(phrase: str) -> str:
+def sentence(phrase: str) -> str:
+    """The phrase as the beginning of a sentence: "The capital of Texas is" of "the capital of Texas"."""
     return f"{phrase[:1].upper()}{phrase[1:]} is"

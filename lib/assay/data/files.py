@@ -1,0 +1,111 @@
+"""What all loaders of this room share: reading a JSON file with one clear sentence for what is wrong, and its hash.
+
+>>> content = load(FILE, check)      # check(content) raises DataError; the message then begins with the file's name
+>>> short_hash(FILE)                 # 'f3a1c0...', to be recorded beside every number that rests on the file
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from assay.errors import DataError, near, unknown
+
+Split = Literal["train", "valid", "test"]  # fit on train, choose on valid, report on test
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+def load(path: Path | str, check: Callable[[Any], None]) -> Any:
+    """The content of a JSON file after `check` has looked at it.
+
+    Raises DataError, which names the file, where it is missing or not JSON, where one table has a key twice (JSON keeps the
+    last and says nothing), and where `check` raises one.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_duplicates)
+        check(content)
+    except (OSError, ValueError) as error:  # a JSONDecodeError and a UnicodeDecodeError are ValueErrors
+        raise DataError(f"{path}: not a readable JSON file: {error}") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    return content
+
+
+def short_hash(path: Path) -> str:
+    """Which version of a file this is: 12 hex digits of its SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def is_table(value: Any, **entries: type) -> bool:
+    """Whether `value` is a table that has these entries, of these types."""
+    return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in entries.items())
+
+
+def is_text(value: Any) -> bool:
+    """Whether `value` is a text with something in it and no space around it."""
+    return isinstance(value, str) and value.strip() == value != ""
+
+
+def no_repeats(what: str, values: Iterable[Any]) -> None:
+    """Raise DataError if one of the values is there twice."""
+    for value, times in Counter(values).items():
+        if times > 1:
+            raise DataError(f"{what} {value!r} occurs {times} times; keep one")
+
+
+def known_split(split: str) -> Split:
+    """`split` itself. Raises DataError if it is none of the three."""
+    for name in SPLITS:
+        if split == name:
+            return name
+    raise unknown(DataError, "split", split, SPLITS)
+
+
+def check_splits(splits: Any, names: Iterable[str]) -> None:
+    """Raise DataError unless `splits` has a list for each split and every one of the `names` is in exactly one list."""
+    if not is_table(splits, **dict.fromkeys(SPLITS, list)):
+        raise DataError(f"splits needs a list for each of {', '.join(SPLITS)}")
+    for split in splits:
+        known_split(split)
+    placed = [str(name) for split in SPLITS for name in splits[split]]
+    no_repeats("in the splits", placed)
+    names = dict.fromkeys(names)
+    for name in placed:
+        if name not in names:
+            raise DataError(f"{name!r} is in a split and nowhere else{hint(name, names)}")
+    known = set(placed)
+    for name in names:
+        if name not in known:
+            raise DataError(f"{name!r} is in no split{hint(name, placed)}")
+
+
+def split_by_name(splits: dict[str, list[str]]) -> dict[str, Split]:
+    """Which split each name is in, from the lists that `check_splits` found sound."""
+    return {name: split for split in SPLITS for name in splits[split]}
+
+
+def draw_splits(names: Iterable[str]) -> dict[str, Split]:
+    """A split for each name where the file has none: half of them train, a fifth valid, the rest test.
+
+    They go in the order of the names' hashes, so the draw depends neither on the order of a file nor on a seed.
+    """
+    ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
+    train, valid = round(0.5 * len(ranked)), round(0.7 * len(ranked))  # where they end
+    return {name: "train" if i < train else "valid" if i < valid else "test" for i, name in enumerate(ranked)}
+
+
+def hint(given: object, known: Iterable[str]) -> str:
+    """The end of a message about a name that is not `known`: "; did you mean Texas?", or nothing."""
+    guesses = near(str(given), known)
+    return f"; did you mean {' or '.join(guesses)}?" if guesses else ""
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON keeps the last of two equal keys and says nothing; two answers for one entity are an error here."""
+    for name, times in Counter(name for name, _ in pairs).items():
+        if times > 1:
+            raise DataError(f"{name!r} occurs {times} times in one table; keep one")
+    return dict(pairs)
