@@ -65,7 +65,8 @@ def draw(picture: Picture) -> Any:
         n = len(picture.panels)
         rows = math.ceil(n / COLUMNS)
         columns = math.ceil(n / rows)
-        figure = Figure(figsize=(_width(picture, columns), rows * _height(picture) + 0.45), layout="constrained")
+        width = _width(picture, columns)
+        figure = Figure(figsize=(width, rows * _height(picture, width / columns) + 0.45), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         flat, images = list(grid.flat), []
         for axes, (model, series) in zip(flat, picture.panels.items(), strict=False):
@@ -100,8 +101,10 @@ def _width(picture: Picture, columns: int) -> float:
     return WIDTH if columns > 1 or picture.draw in ("points", "boxes") else WIDTH * 0.6
 
 
-def _height(picture: Picture) -> float:
-    """Inches of one row of panels."""
+def _height(picture: Picture, width: float) -> float:
+    """Inches of one row of panels, each so many inches wide."""
+    if picture.draw == "heatmap":
+        return min(2.9, 0.95 * width)
     if picture.draw == "points":
         return 0.5 + 0.17 * max(len(series.at) for panel in picture.panels.values() for series in panel)
     return 2.2
@@ -128,16 +131,9 @@ def _heatmap(axes: Any, picture: Picture, series: Sequence[Series]) -> Any:
     table = np.array([[math.nan if v is None else v for v in row] for row in series[0].values], float)
     low, high = picture.span or (0.0, 1.0)
     colours = matplotlib().colormaps["PuOr_r" if low < 0 else "viridis"].with_extremes(bad=NOT_MEASURED)
-    named = picture.labels is not None
-    image = axes.imshow(
-        table,
-        cmap=colours,
-        vmin=low,
-        vmax=high,
-        origin="upper" if named else "lower",
-        interpolation="nearest",
-        aspect="auto",
-    )
+    origin = "upper" if picture.labels else "lower"  # layers count upwards, lists are read downwards
+    aspect = "equal" if table.shape[0] == table.shape[1] else "auto"
+    image = axes.imshow(table, cmap=colours, vmin=low, vmax=high, origin=origin, interpolation="nearest", aspect=aspect)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
     if picture.labels:
