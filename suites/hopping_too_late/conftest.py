@@ -59,7 +59,8 @@ def scope(lm, evaluated, tier, progress):
 
     known = [e.query for e in evaluated if e.right["second_hop"]]
     layers = range(0, lm.n_layers, tier.choose(smoke=4, quick=2, full=1) * max(1, lm.n_layers // 8))
-    return choose_scope(lm, spread(known, tier.choose(smoke=3, quick=12, full=100)), SCOPES, layers)
+    queries, everything = spread(known, tier.choose(smoke=3, quick=12, full=100)), [e.query for e in evaluated]
+    return choose_scope(lm, queries, SCOPES, layers, donors=everything)
 
 
 @pytest.fixture(scope="session")

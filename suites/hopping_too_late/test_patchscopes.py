@@ -25,10 +25,13 @@ NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no promp
 @experiment
 def scope_control(scope):
     """Which target prompt names an entity that the source prompt says; chosen on one half of the bridges."""
+    tried = scope.named[scope.name]
+    if not all(tried.values()):
+        return not_eligible("too few second hops are known", **{f"n_{half}": len(hits) for half, hits in tried.items()})
     metrics = {"scope": scope.name}
     for name, by_half in scope.named.items():
         metrics[f"named_{name}"] = Metric.rate(sum(by_half["select"]), len(by_half["select"]), tol=0.15)
-    report, chance = scope.named[scope.name]["report"], scope.chance[scope.name]["report"]
+    report, chance = tried["report"], scope.chance[scope.name]["report"]
     metrics["named_on_report"] = Metric.rate(sum(report), len(report), tol=0.15, control="donor_on_report")
     metrics["donor_on_report"] = Metric.rate(sum(chance), len(chance), tol=0.15)
     return metrics

@@ -15,7 +15,7 @@ PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 @experiment
 def projection(lm, groups, evaluated, once, journal):
     """HTL-5: where e2, e3 and the prediction are the top token of an attention or MLP sublayer."""
-    from assay.methods.backpatch import draw_donor, query_rng
+    from assay.methods.names import other_query
     from assay.methods.projection import project_query
 
     if not groups["right"]:
@@ -23,7 +23,7 @@ def projection(lm, groups, evaluated, once, journal):
     everything, metrics = [e.query for e in evaluated], {}
     for group, queries in groups.items():
         rows = journal(
-            lambda query: once(lm, project_query, query, draw_donor(query, everything, query_rng(query))),
+            lambda query: once(lm, project_query, query, other_query(query, everything)),
             queries,
             f"projecting {group}",
         )

@@ -54,17 +54,16 @@ def timeline(lm, groups, evaluated, description, blocked, once, journal):
 
 def trace(once, lm, description, pairs, everything, query):
     """What is read from one query by all instruments; taken from the other modules where they have measured it."""
-    from assay.methods.backpatch import draw_donor, query_rng
     from assay.methods.description import describe
     from assay.methods.knockout import knock_out_query
+    from assay.methods.names import other_query
     from assay.methods.projection import project_query
     from assay.methods.timeline import lens_ranks
 
-    donor = draw_donor(query, everything, query_rng(query))
     return {
         "described": once(lm, describe, query, *description),
         "blocked": asdict(once(lm, knock_out_query, query, "prompt", pairs, None)),
-        "projected": once(lm, project_query, query, donor),
+        "projected": once(lm, project_query, query, other_query(query, everything)),
         "lens": once(lm, lens_ranks, query),
     }
 

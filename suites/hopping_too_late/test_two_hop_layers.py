@@ -22,7 +22,7 @@ TOP = 30
 def two_hop_layers(lm, evaluated, tier):
     """Ranks of bridge and answer at the last token, over queries that the model knows hop by hop."""
     from assay.data.two_hop import standard
-    from assay.methods.backpatch import draw_donor, query_rng
+    from assay.methods.names import other_query
     from assay.methods.timeline import last_token_ranks
     from assay.methods.two_hop import spread
 
@@ -31,13 +31,21 @@ def two_hop_layers(lm, evaluated, tier):
         return not_eligible(f"{len(known)} of {len(evaluated)} queries are known hop by hop", n_known=len(known))
     everything = [e.query for e in evaluated]
     queries = list(dict.fromkeys([*(q for q in standard() if q in known), *spread(known, tier.choose(4, 40, None))]))
-    others = [draw_donor(query, everything, query_rng(query)) for query in queries]
+    others = [other_query(query, everything) for query in queries]
     rows = [r for r in last_token_ranks(lm, queries, others) if all(r.values())]  # all names have a telling first token
     ranks = {name: np.array([row[name] for row in rows]) for name in ("e2", "e3", "other")}
     metrics = {"n_queries": len(queries), "n_read": len(rows)}
+    plan = last_token_ranks(lm, standard(), [other_query(query, everything) for query in standard()])
+    for entity in ("e2", "e3"):  # the plan's own table, known to the model or not
+        metrics[f"plan_{entity}_layers"] = Metric([first_within(row[entity], TOP) for row in plan], n=len(plan), tol=1)
     for name, top in (("top30", TOP), ("top", 1)):
         metrics |= appearance(name, {entity: table < top for entity, table in ranks.items()}, lm.n_layers)
     return metrics
+
+
+def first_within(ranks, top):
+    """The first layer where a rank is among the top ones; -1 for never, or for a name that no first token tells."""
+    return next((layer for layer, rank in enumerate(ranks or ()) if rank < top), -1)
 
 
 def appearance(name, seen, n_layers):

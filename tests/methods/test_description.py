@@ -9,6 +9,7 @@ import tiny
 from byhand import put, said, stream
 
 from assay.data.two_hop import split, two_hop
+from assay.errors import PromptError
 from assay.methods import description
 from assay.methods.backpatch import noise_like, query_rng
 from assay.methods.description import (
@@ -21,7 +22,7 @@ from assay.methods.description import (
     reading_targets,
     targets_by_other_half,
 )
-from assay.methods.names import first_tokens, names, ranks
+from assay.methods.names import first_tokens, names, other_query, ranks
 from assay.methods.patchscopes import APPOSITION, Scope
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -113,7 +114,7 @@ def test_the_scope_that_names_most_on_the_select_half_is_chosen(monkeypatch):
         return [[[f": {query.e2}." if query.id in names_[scope.prompt] else ": nobody."]]]
 
     monkeypatch.setattr(description, "describe_named", told)
-    found = choose_scope(tiny.lm("llama"), queries, {n: Scope(n) for n in names_}, range(3))
+    found = choose_scope(tiny.lm("llama"), queries, {n: Scope(n) for n in names_}, range(3), donors=two_hop())
     assert found.name == "second"
     assert sum(found.named["second"]["select"]) == 3
     assert sum(found.named["second"]["report"]) == 0
@@ -147,3 +148,15 @@ def test_names_and_the_rank_of_the_likeliest():
 
 def test_the_third_scope_puts_an_entity_beside_what_it_is_known_for():
     assert (APPOSITION.prompt, APPOSITION.tail) == ("This is about x:", ":")
+
+
+def test_the_other_query_is_of_the_same_family_and_has_other_answers():
+    queries = two_hop(limit=60, per_bridge=2)
+    for query in queries[::5]:
+        other = other_query(query, queries)
+        assert (other.family, other.e2 != query.e2, other.e3 != query.e3) == (query.family, True, True)
+        assert other_query(query, queries) == other
+    abroad = [q for q in queries if q.family != DALLAS.family]
+    assert other_query(DALLAS, abroad).family != DALLAS.family
+    with pytest.raises(PromptError, match="no donor for"):
+        other_query(DALLAS, [DALLAS])

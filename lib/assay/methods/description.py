@@ -23,8 +23,8 @@ import numpy as np
 
 from assay.data.two_hop import TwoHop, split
 from assay.forward.lm import LM
-from assay.methods.backpatch import draw_donor, noise_like, query_rng, states
-from assay.methods.names import names
+from assay.methods.backpatch import noise_like, query_rng, states
+from assay.methods.names import names, other_query
 from assay.methods.parts import parts, second_hop_parts
 from assay.methods.patchscopes import Scope, Texts, patchscope
 
@@ -128,16 +128,24 @@ class ScopeChoice:
     chance: Mapping[str, Mapping[str, Sequence[bool]]]
 
 
-def choose_scope(lm: LM, queries: Sequence[TwoHop], scopes: Mapping[str, Scope], layers: Sequence[int]) -> ScopeChoice:
+def choose_scope(
+    lm: LM,
+    queries: Sequence[TwoHop],
+    scopes: Mapping[str, Scope],
+    layers: Sequence[int],
+    *,
+    donors: Sequence[TwoHop],
+) -> ScopeChoice:
     """The scope that names most bridges which a prompt says, on the "select" half; the first of equals.
 
     A bridge is named when the state of one of `layers`, patched into one of them, is described as it (`describe_named`).
+    `donors` are the queries whose names say what chance would give.
     """
     named, chance = ({name: {"select": [], "report": []} for name in scopes} for _ in range(2))
     for name, scope in scopes.items():
         for query in queries:
             texts = describe_named(lm, query, scope, layers)
-            donor = draw_donor(query, queries, query_rng(query))
+            other = other_query(query, donors)
             named[name][split(query)].append(bool(decoded(texts, query, "e2").any()))
-            chance[name][split(query)].append(bool(decoded(texts, query, "e2", whose=donor).any()))
+            chance[name][split(query)].append(bool(decoded(texts, query, "e2", whose=other).any()))
     return ScopeChoice(max(scopes, key=lambda name: sum(named[name]["select"])), named, chance)

@@ -17,6 +17,7 @@ import numpy as np
 
 from assay.data.two_hop import TwoHop
 from assay.forward.lm import LM
+from assay.methods.backpatch import draw_donor, query_rng
 
 LETTERS = 2
 
@@ -41,3 +42,12 @@ def ranks(logits: np.ndarray, tokens: Sequence[int]) -> list[int]:
     """logits [layers, V] -> for each layer, how many tokens are likelier than the likeliest of `tokens` (0: none)."""
     best = logits[:, list(tokens)].max(axis=1, keepdims=True)
     return (logits > best).sum(axis=1).tolist()
+
+
+def other_query(query: TwoHop, queries: Sequence[TwoHop]) -> TwoHop:
+    """Whose names say what chance would give: a query with another bridge and answer, of the same family if there is one.
+
+    Always the same one for a query and a list. Raises PromptError when every query has its bridge or its answer.
+    """
+    alike = [q for q in queries if q.family == query.family and q.e2 != query.e2 and q.e3 != query.e3]
+    return draw_donor(query, alike or queries, query_rng(query))
