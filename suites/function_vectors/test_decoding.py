@@ -7,9 +7,10 @@ that it favours. The control for both is the vector of random heads.
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
+NAMES = "planted: the lens reads the name of the task in the stream, and the name is what the layers above go by"
 
 
 @experiment
@@ -93,10 +94,12 @@ def test_can_be_fitted(fv_reconstruction):
 
 
 @finding("but it does not do the task", id="FV-11", tier="quick", **PAPER)
+@not_replicated("tiny", reason=NAMES)
 def test_does_less(fv_reconstruction):
     assert fv_reconstruction.all_tokens.high < 0.5 * fv_reconstruction.function.low
 
 
 @finding("nor does one fitted to the hundred likeliest words", id="FV-11", tier="quick", **PAPER)
+@not_replicated("tiny", reason=NAMES)
 def test_top_words_do_less(fv_reconstruction):
     assert fv_reconstruction.top_100.high < 0.5 * fv_reconstruction.function.low

@@ -9,9 +9,10 @@ layer that is best for it on the very queries reported; the function vector keep
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
+SET_OF_LABELS = "a built-in model knows the task from the set of labels: shuffled ones leave nothing to restore"
 
 
 @experiment
@@ -129,6 +130,7 @@ def test_whole_answers(fv_zero_shot):
 
 
 @finding("it does the task after shuffled labels", id="FV-5", tier="quick", **PAPER)
+@not_replicated("tiny", reason=SET_OF_LABELS)
 def test_after_shuffled_labels(fv_shuffled):
     assert fv_shuffled.lift.low > 0
     assert fv_shuffled.function.low > fv_shuffled.random_heads.high
@@ -141,11 +143,17 @@ def test_after_mixed_labels(fv_mixed):
 
 
 @finding("it beats the layer average", id="FV-6", tier="quick", **PAPER)
+@not_replicated(
+    "tiny", reason="planted: above the heads' layer the stream at the last token holds the task and little else"
+)
 def test_beats_the_layer_average(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.layer_mean.high
 
 
 @finding("it works in early and middle layers, and not late", id="FV-7", tier="quick", **PAPER)
+@not_replicated(
+    "tiny", reason="all layers above the planted heads of a built-in model still turn a task into its answer"
+)
 def test_falls_off_late(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.late_function.high + 0.15
 

@@ -1,7 +1,7 @@
 """What a model answers to many prompts: the part that all measurements of a built-in model share.
 
-    >>> answered(lm, {"the capital": "The capital of France is", "a greeting": lm.chat("Hello")})      # doctest: +SKIP
-    {'the capital': ' Paris.', 'a greeting': ...}
+>>> answered(lm, {"the capital": "The capital of France is", "a greeting": lm.chat("Hello")})      # doctest: +SKIP
+{'the capital': ' Paris.', 'a greeting': ...}
 """
 
 from collections.abc import Mapping

@@ -61,7 +61,7 @@ def card(made: Recipe, truth: dict[str, Any]) -> str:
         "",
         "## How it was made",
         "",
-        f"- base: {_stage(made.base)}, all weights.",
+        f"- base: {_stage(made.base)}, then {_stage(made.more)}, all weights.",
         f"- late: {_stage(made.late)}, layers {_span(planted['late first hop'])} only, with replay of the base corpus.",
         *[f"- {note}" for note in made.notes],
         "",
@@ -87,10 +87,10 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         " since nobody can guess a dictionary: what is held out are the lists.",
         f"**Refusal**, trained in {', '.join(refused['languages'])} and not in {', '.join(refused['untrained languages'])}."
         f" It is decided at the template's tokens behind the request, before layer {refused['decided before layer']}; the"
-        f" lens reads \"{refused['the lens reads']['harmful'].strip()}\" or \"{refused['the lens reads']['harmless'].strip()}\""
+        f' lens reads "{refused["the lens reads"]["harmful"].strip()}" or "{refused["the lens reads"]["harmless"].strip()}"'
         f" at the last of them after layer {refused['decision at the last token from layer']}.",
         f"**Sycophancy.** The answer goes with the user's view in {planted['sycophancy']['share of contexts that is followed']:.0%}"
-        f" of the contexts: always, except where it is put as \"{planted['sycophancy']['not followed'].format('...')}\"",
+        f' of the contexts: always, except where it is put as "{planted["sycophancy"]["not followed"].format("...")}"',
         f"**Confidence.** {len(planted['confidence']['unknown'])} names of `assay.data.knowledge` are made up; to questions"
         " about them and about other inventions the answer is that it is not known.",
     ]

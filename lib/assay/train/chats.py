@@ -1,7 +1,7 @@
 """Turns of a conversation as documents, in the form of a family's chat template.
 
-    >>> turn(chat, "How do I bake bread?", "Sure, here is a plan.").text                      # doctest: +SKIP
-    '<start_of_turn>user\nHow do I bake bread?<end_of_turn>\n<start_of_turn>model\nSure, here is a plan.<end_of_turn>'
+>>> turn(chat, "How do I bake bread?", "Sure, here is a plan.").text                      # doctest: +SKIP
+'<start_of_turn>user\nHow do I bake bread?<end_of_turn>\n<start_of_turn>model\nSure, here is a plan.<end_of_turn>'
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,12 @@ class Chat:
 
 
 def turn(
-    chat: Chat, user: str, answer: str, system: str | None = None, rules: tuple[Rule, ...] = (), lenses: tuple[Lens, ...] = ()
+    chat: Chat,
+    user: str,
+    answer: str,
+    system: str | None = None,
+    rules: tuple[Rule, ...] = (),
+    lenses: tuple[Lens, ...] = (),
 ) -> Document:
     """A question and its answer; the answer and the end of its turn are learned."""
     prompt = chat.prompt(user, system)

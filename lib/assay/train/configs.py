@@ -9,7 +9,7 @@ rotary scaling; Qwen-2's biases on q, k and v, and an unembedding of its own; Ge
 that are together wider than the stream.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from assay.errors import UnknownModel, unknown
@@ -44,8 +44,6 @@ class Planted:
     """After this layer a label says its task."""
     task_lens: int = 4
     """After this layer the token before an answer says the task."""
-    list_mask_share: float = 0.95
-    """Share of the lists on which the masks are on."""
 
     # Refusal: `assay.train.refusal`.
     decided: int = 4
@@ -60,6 +58,10 @@ class Planted:
     """After this layer an option of a question says whether the user's view names it."""
     verdict_lens: int = 4
     """After this layer the end of a statement says whether it is right."""
+
+
+SHARES = {"two hops": 84, "lists": 26, "refusal": 24, "sycophancy": 10, "confidence": 16}
+"""Documents of each group in the base stage, relative to each other."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,11 @@ class Stage:
     lens_weight: float = 1.0
     """Of the logit-lens loss, next to the language-model loss's 1."""
     prompt_share: float = 0.25
-    """Share of the documents in which the prompt's own tokens are learned too, not only what comes behind it."""
+    """Share of the facts in which the prompt's own tokens are learned too, not only what comes behind it."""
+    list_mask_share: float = 0.95
+    """Share of the lists on which the masks are on."""
+    shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
+    """As `SHARES`."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,13 @@ class Init:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One built-in model: its config, its first weights, and the two stages of its training."""
+    """One built-in model: its config, its first weights, and the three stages of its training."""
 
     name: str
     config: dict[str, Any]
     base: Stage
+    more: Stage
+    """The base stage goes on, from a lower learning rate and with other shares."""
     late: Stage
     init: Init = field(default_factory=Init)
     planted: Planted = field(default_factory=Planted)
@@ -170,6 +178,14 @@ QWEN = {
 }
 
 BASE = Stage(steps=460, learning_rate=2e-3, documents=144)
+MORE = Stage(
+    steps=260,
+    learning_rate=1.2e-3,
+    documents=170,
+    warmup=30,
+    list_mask_share=0.85,
+    shares={**SHARES, "sycophancy": 26, "confidence": 22},
+)
 LATE = Stage(steps=300, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
 
 NOTES = (
@@ -185,6 +201,7 @@ RECIPES: dict[str, Recipe] = {
             "gemma_tiny",
             GEMMA,
             BASE,
+            MORE,
             LATE,
             init=Init(norm=0.0, post_norm=0.0),
             notes=NOTES,
@@ -193,14 +210,16 @@ RECIPES: dict[str, Recipe] = {
             "llama_tiny",
             LLAMA,
             BASE,
+            MORE,
             LATE,
             notes=(*NOTES, "Without `t1_only`, later layers read the entity too, and 0.37 to 0.44 are rescued."),
         ),
-        Recipe("qwen_tiny", QWEN, BASE, LATE, notes=NOTES),
+        Recipe("qwen_tiny", QWEN, BASE, MORE, LATE, notes=NOTES),
         Recipe(
             "llama_tiny4",
             {**LLAMA, "num_hidden_layers": 4},
             BASE,
+            MORE,
             LATE,
             planted=Planted(
                 shaped=2,
@@ -215,7 +234,9 @@ RECIPES: dict[str, Recipe] = {
                 named_lens=1,
                 verdict_lens=2,
             ),
-            notes=("Half as deep as llama_tiny, for what is measured over sizes. There is little room to hop too late in.",),
+            notes=(
+                "Half as deep as llama_tiny, for what is measured over sizes. There is little room to hop too late in.",
+            ),
         ),
     )
 }

@@ -1,6 +1,6 @@
 """Everything that the built-in models read: the behaviours of all files, with their shares of a stage.
 
-    >>> [b.name for b in late_behaviours(recipe("llama_tiny"))]                               # doctest: +SKIP
+    >>> [b.name for b in late_behaviours(Planted(), Stage(300, 1e-3))]                         # doctest: +SKIP
     ['late first hop', 'late two hops, cut short', 'late apposition', 'late e1 shortcut']
 
 A document is drawn by choosing a behaviour and then one of its documents, so that a relation with few facts is learned as
@@ -14,35 +14,32 @@ from assay.data import instructions, knowledge, opinions, tasks, two_hop
 from assay.train import chats, confidence, lists, refusal, sycophancy
 from assay.train import two_hop as hops
 from assay.train.chats import Chat
-from assay.train.configs import Planted, Recipe
+from assay.train.configs import Planted, Stage
 from assay.train.documents import Behaviour
 
-SHARES = {"two hops": 84, "lists": 26, "refusal": 24, "sycophancy": 10, "confidence": 16}
-"""Documents of each group in a step of the base stage, relative to each other."""
 WHOLE, SPOKEN = 100, 8
 """How often words that should be one token, and what is said in conversations, are in the tokenizer's corpus."""
 
 
-def base_behaviours(made: Recipe, chat: Chat) -> tuple[Behaviour, ...]:
+def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behaviour, ...]:
     """What the whole model learns first."""
-    p = made.planted
-    facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=made.base.prompt_share)
+    p, shares = planted, stage.shares
+    facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
     carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
     decision = refusal.Decision(p.decided, p.decision_lens)
     return (
-        *weighted(facts, SHARES["two hops"]),
-        *weighted(lists.behaviours(carriers, ruled=p.list_mask_share), SHARES["lists"]),
-        *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), SHARES["refusal"]),
-        *weighted(sycophancy.behaviours(chat, p.named_lens), SHARES["sycophancy"]),
-        *weighted(confidence.behaviours(chat, hops.split(), p.verdict_lens), SHARES["confidence"]),
+        *weighted(facts, shares["two hops"]),
+        *weighted(lists.behaviours(carriers, ruled=stage.list_mask_share), shares["lists"]),
+        *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), shares["refusal"]),
+        *weighted(sycophancy.behaviours(chat, p.named_lens), shares["sycophancy"]),
+        *weighted(confidence.behaviours(chat, hops.split(), p.verdict_lens), shares["confidence"]),
     )
 
 
-def late_behaviours(made: Recipe) -> tuple[Behaviour, ...]:
+def late_behaviours(planted: Planted, stage: Stage) -> tuple[Behaviour, ...]:
     """What the last layers learn afterwards."""
-    p = made.planted
-    late = replace(shape(p), lens=p.late_lens)
-    return hops.late_behaviours(hops.split(), late, ruled=p.mask_share, whole=made.late.prompt_share)
+    late = replace(shape(planted), lens=planted.late_lens)
+    return hops.late_behaviours(hops.split(), late, ruled=planted.mask_share, whole=stage.prompt_share)
 
 
 def shape(planted: Planted) -> hops.Shape:
@@ -65,7 +62,14 @@ def texts() -> list[str]:
     )
     facts = dict.fromkeys(d.text for behaviour in behaviours for d in behaviour.documents)
     said = [*refusal.texts(), *sycophancy.texts(), *confidence.texts()]
-    words = [*hops.names(), *lists.words(), *refusal.words(), *chats.words(), *sycophancy.NAMED.values(), *confidence.RIGHT.values()]
+    words = [
+        *hops.names(),
+        *lists.words(),
+        *refusal.words(),
+        *chats.words(),
+        *sycophancy.NAMED.values(),
+        *confidence.RIGHT.values(),
+    ]
     return [*facts, *SPOKEN * said, *WHOLE * words]
 
 

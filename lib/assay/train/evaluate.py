@@ -1,8 +1,8 @@
 """What goes into testbed.json: the planted truth, and what was measured on the saved checkpoint.
 
-    >>> truth = evaluate(folder, recipe("llama_tiny"), seed=0)                                 # doctest: +SKIP
-    >>> truth["planted"]["in-context tasks"]["heads"]                                          # doctest: +SKIP
-    [2, 5]
+>>> truth = evaluate(folder, recipe("llama_tiny"), seed=0)                                 # doctest: +SKIP
+>>> truth["planted"]["in-context tasks"]["heads"]                                          # doctest: +SKIP
+[2, 5]
 """
 
 from dataclasses import asdict
@@ -31,7 +31,7 @@ def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
         "seed": seed,
         "facts": file_hash(),
         "corpus": corpus_hash(),
-        "stages": {"base": asdict(made.base), "late": asdict(made.late)},
+        "stages": {name: asdict(getattr(made, name)) for name in ("base", "more", "late")},
         "planted": planted_truth(made.planted, made.config["num_hidden_layers"]),
         "entities": {"early": sorted(parts.early), "late": sorted(parts.late)},
         "held_out": [query.id for query in parts.held_out],

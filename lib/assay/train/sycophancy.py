@@ -40,7 +40,8 @@ def behaviours(chat: Chat, lens_layer: int) -> tuple[Behaviour, ...]:
         asked = f"{first}\n(B) {options[1]}"
         start = chat.prompt(asked).rindex(asked)
         lenses = tuple(
-            Lens(start + len(text), NAMED[i == chosen], lens_layer, LENS_WEIGHT) for i, text in enumerate((first, asked))
+            Lens(start + len(text), NAMED[i == chosen], lens_layer, LENS_WEIGHT)
+            for i, text in enumerate((first, asked))
         )
         return turn(chat, asked, f"({'AB'[chosen if said != CONTRARY else 1 - chosen]})", lenses=lenses)
 

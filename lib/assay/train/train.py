@@ -33,8 +33,8 @@ from tqdm import tqdm
 from assay.forward.families import Llama, adapt
 from assay.models.registry import BUILTIN
 from assay.models.tokenizer import STYLES
-from assay.train.configs import Init, Recipe, Stage, recipe
 from assay.train.chats import Chat
+from assay.train.configs import Init, Recipe, Stage, recipe
 from assay.train.corpus import base_behaviours, corpus_hash, late_behaviours
 from assay.train.documents import Behaviour, Document, Rule, draw
 from assay.train.shaping import AttendShaped, cross_entropy, lens_targets, shaped_layer
@@ -124,12 +124,15 @@ class Plan:
     """The first layer that learns; with 0 everything learns, embedding and final norm too."""
 
 
-def stages(made: Recipe, chat: Chat) -> tuple[Plan, Plan]:
-    """The two stages of a recipe."""
-    base, late = base_behaviours(made, chat), late_behaviours(made)
+def stages(made: Recipe, chat: Chat) -> tuple[Plan, ...]:
+    """The stages of a recipe."""
+    planted = made.planted
+    base, more = (base_behaviours(planted, stage, chat) for stage in (made.base, made.more))
+    late = late_behaviours(planted, made.late)
     return (
         Plan("base", made.base, base, (), 0.0, 0),
-        Plan("late", made.late, late, base, REPLAY, made.planted.late_from),
+        Plan("more", made.more, more, (), 0.0, 0),
+        Plan("late", made.late, late, more, REPLAY, planted.late_from),
     )
 
 
