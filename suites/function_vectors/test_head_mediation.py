@@ -8,7 +8,7 @@ layers. Heads are chosen on the first half of each task's trials, and the effect
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 
@@ -167,7 +167,7 @@ def test_attribution_patching_agrees(fv_mediation):
     assert fv_mediation.attribution_correlation.low > 0.5
 
 
-@finding("they act at the last token", id="FV-3", tier="full", **PAPER)
+@finding("they act at the last token", id="FV-3", tier="quick", **PAPER)
 def test_last_token(fv_roles):
     assert fv_roles.last_token.low > fv_roles.best_other_role.high
 
@@ -186,6 +186,9 @@ def test_top_heads_do_the_task(fv_head_count):
 
 
 @finding("more heads than one do more", id="FV-12", tier="quick", **PAPER)
+@not_replicated(
+    "tiny", reason="two heads are planted, and the vector of one of them does nearly all that the vector of both does"
+)
 def test_more_heads(fv_head_count):
     assert fv_head_count.gain_over_one.low > 0
 

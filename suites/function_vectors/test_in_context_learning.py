@@ -11,6 +11,7 @@ import numpy as np
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
+MIXED_WINS = "the planted heads go on writing what the labels say, and a vector as long as theirs does not outweigh it"
 SET_OF_LABELS = "a built-in model knows the task from the set of labels, whatever stands beside them"
 
 
@@ -54,27 +55,28 @@ def chance(study, one):
 @experiment
 def fv_all_tasks(lm, study, tier):
     """FV-17: zero-shot and corrupted accuracy of every task, with its function vector and without."""
-    from assay.methods.function_vector import inject
-    from assay.methods.in_context import Score, answer
+    from assay.methods.function_vector import inject_everywhere
 
     gate = {"n_tasks": len(study.tasks), "n_able": len(study.able)}
     if study.unable:
         return not_eligible(study.unable, **gate)
-    n = tier.choose(smoke=2, quick=3, full=None)
-    accuracy, scores = {}, {}
+    n = {"zero_shot": None, "corrupted": tier.choose(smoke=1, quick=3, full=None)}
+    right = {}
     for name in study.track(study.able, "all tasks"):
-        edits = inject(study.function_vectors[name], study.layer)
-        zero, wrong = study.known(name), study.known(name, shots=10, labels=study.corrupted)[:n]
-        for context, trials in (("zero_shot", zero), ("corrupted", wrong)):
-            for with_vector, given in (("", []), ("_function", edits)):
-                scores.setdefault(context + with_vector, {})[name] = answer(lm, trials, given)
+        vector = {"function": study.function_vectors[name]}
+        asked = {"zero_shot": study.known(name), "corrupted": study.known(name, shots=10, labels=study.corrupted)}
+        for context, trials in asked.items():
+            rows = [inject_everywhere(lm, one, vector) for one in trials[: n[context]]]
+            right.setdefault(context, {})[name] = [row.plain_rank == 0 for row in rows]
+            right.setdefault(f"{context}_function", {})[name] = [
+                row.ranks["function"][study.layer] == 0 for row in rows
+            ]
     metrics = {}
-    for what, by_task in scores.items():
-        accuracy[what] = {name: float(score.right.mean()) for name, score in by_task.items()}
-        metrics[what] = Metric.share(Score.join(by_task.values()).right, tol=0.06)
-        metrics[f"{what}_by_task"] = Metric(accuracy[what], tol=0.35)
-    for context in ("zero_shot", "corrupted"):
-        lifted = [accuracy[f"{context}_function"][name] > accuracy[context][name] for name in study.able]
+    for what, by_task in right.items():
+        metrics[what] = Metric.share(np.concatenate(list(by_task.values())), tol=0.06)
+        metrics[f"{what}_by_task"] = Metric({name: np.mean(hits) for name, hits in by_task.items()}, tol=0.35)
+    for context in n:
+        lifted = [np.mean(right[f"{context}_function"][name]) > np.mean(right[context][name]) for name in study.able]
         metrics[f"{context}_lifted"] = Metric.share(lifted, tol=0.1)
     return {**gate, **metrics}
 
@@ -109,5 +111,6 @@ def test_lifts_most_tasks(fv_all_tasks):
 
 
 @finding("and over all tasks more answers are right after corrupted labels", id="FV-17", tier="quick", **PAPER)
+@not_replicated("tiny", reason=MIXED_WINS)
 def test_lifts_corrupted_tasks(fv_all_tasks):
     assert fv_all_tasks.corrupted_function.low > fv_all_tasks.corrupted.high

@@ -12,6 +12,7 @@ import numpy as np
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
+MIXED_WINS = "the planted heads go on writing what the labels say, and a vector as long as theirs does not outweigh it"
 SET_OF_LABELS = "a built-in model knows the task from the set of labels: shuffled ones leave nothing to restore"
 
 
@@ -137,6 +138,7 @@ def test_after_shuffled_labels(fv_shuffled):
 
 
 @finding("it does the task after labels of all tasks", id="FV-5", tier="quick", **PAPER)
+@not_replicated("tiny", reason=MIXED_WINS)
 def test_after_mixed_labels(fv_mixed):
     assert fv_mixed.lift.low > 0
     assert fv_mixed.function.low > fv_mixed.random_heads.high

@@ -73,7 +73,7 @@ def test_a_heatmap_and_its_control_have_the_same_colours(by_stem):
 
 def test_curves_with_one_control_are_one_picture(by_stem):
     lines = by_stem["knockout-right_against_right_of_by_layer"].panels["llama_tiny"]
-    assert [(one.label, one.control) for one in lines] == [("e1", False), ("r1", False), ("right of", True)]
+    assert [(one.label, one.control) for one in lines] == [("e1", False), ("r1", False), ("of", True)]
     assert list(lines[0].values) == [0.0, 0.25, 0.5, 0.75]
     assert lines[0].low == [0.0, 0.15, 0.4, 0.65]
     assert list(lines[1].low) == []

@@ -67,7 +67,7 @@ def draw(picture: Picture) -> Any:
         columns = math.ceil(n / rows)
         width = _width(picture, columns)
         figure = Figure(figsize=(width, rows * _height(picture, width / columns) + 0.45), layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False)
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=picture.draw == "curves")
         flat, images = list(grid.flat), []
         for axes, (model, series) in zip(flat, picture.panels.items(), strict=False):
             images.append(DRAW[picture.draw](axes, picture, series))
@@ -106,7 +106,9 @@ def _height(picture: Picture, width: float) -> float:
     if picture.draw == "heatmap":
         return min(2.9, 0.95 * width)
     if picture.draw == "points":
-        return 0.5 + 0.17 * max(len(series.at) for panel in picture.panels.values() for series in panel)
+        (series,) = picture.panels.values()
+        rows = len({name for one in series for name in one.at})
+        return 0.5 + rows * max(0.17, 0.08 + 0.07 * len(series))
     return 2.2
 
 
