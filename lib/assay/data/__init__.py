@@ -4,6 +4,8 @@
     tasks           eleven in-context tasks, pairs such as ("hot", "cold"), split into train, valid and test
     in_context      prompts made of them: "Q: hot\\nA: cold\\n\\nQ: big\\nA:"
     instructions    harmful and harmless requests in six languages, and what counts as a refusal
+    opinions        questions of taste from a user who says what they think, with two options
+    knowledge       true and false statements, known and made-up entities
 
 Every file is the project's own or says where it comes from; a loader checks it and raises `assay.errors.DataError`.
 """

@@ -87,6 +87,16 @@ def split_by_name(splits: dict[str, list[str]]) -> dict[str, Split]:
     return {name: split for split in SPLITS for name in splits[split]}
 
 
+def draw_splits(names: Iterable[str]) -> dict[str, Split]:
+    """A split for each name where the file has none: half of them train, a fifth valid, the rest test.
+
+    They go in the order of the names' hashes, so the draw depends neither on the order of a file nor on a seed.
+    """
+    ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
+    train, valid = round(0.5 * len(ranked)), round(0.7 * len(ranked))  # where they end
+    return {name: "train" if i < train else "valid" if i < valid else "test" for i, name in enumerate(ranked)}
+
+
 def hint(given: object, known: Iterable[str]) -> str:
     """The end of a message about a name that is not `known`: "; did you mean Texas?", or nothing."""
     guesses = near(str(given), known)

@@ -28,7 +28,6 @@ Todd et al., Function Vectors in Large Language Models, ICLR 2024, arXiv 2310.15
 our own; the paper splits each task 70 % train, 9 % valid and 21 % test, here it is 50, 20 and 30 since the tasks are smaller.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +39,7 @@ from assay.errors import DataError, unknown
 from .files import (
     Split,
     check_splits,
+    draw_splits,
     is_table,
     is_text,
     known_split,
@@ -83,18 +83,13 @@ def tasks(names: Iterable[str] | None = None) -> tuple[Task, ...]:
 def read_task(path: Path | str, name: str | None = None) -> Task:
     """A task from a file in the authors' form, a list of {"input": "hot", "output": "cold"}.
 
-    Its name is the file's, unless `name` says otherwise. The file has no splits, so they are drawn here: half of the inputs
-    are for train, a fifth for valid and the rest for test, in the order of the inputs' hashes. So they do not depend on the
-    order of the file or on a seed, and an input that has several outputs has them all in one split.
+    Its name is the file's, unless `name` says otherwise. The file has no splits, so they are drawn by the inputs
+    (`draw_splits`): the same ones every time, and an input that has several outputs has them all in one split.
     Raises DataError, which names the file and the entry, for anything else.
     """
     entries = load(path, _check_authors_form)
     pairs = tuple((entry["input"].strip(), entry["output"].strip()) for entry in entries)
-    inputs = sorted({given for given, _ in pairs}, key=lambda given: hashlib.sha256(given.encode()).digest())
-    train, valid = round(0.5 * len(inputs)), round(0.7 * len(inputs))  # where they end
-    split_of: dict[str, Split] = {
-        given: "train" if place < train else "valid" if place < valid else "test" for place, given in enumerate(inputs)
-    }
+    split_of = draw_splits(given for given, _ in pairs)
     return Task(name or Path(path).stem, pairs, tuple(split_of[given] for given, _ in pairs))
 
 

@@ -221,13 +221,14 @@ def _compose(facts: dict[str, Any]) -> Iterable[TwoHop]:
                 e2_aliases=(e2, *facts["aliases"].get(e2, ())),
                 e3_aliases=(e3, *facts["aliases"].get(e3, ())),
                 r1_phrase=r1_phrase,
-                prompt=_sentence(second["phrase"].replace("{}", r1_phrase)),
-                first_hop=_sentence(r1_phrase),
-                second_hop=_sentence(second["phrase"].replace("{}", inside)),
-                e1_shortcut=_sentence(second["phrase"].replace("{}", e1)),
-                r1_shortcut=_sentence(second["phrase"].replace("{}", first["bare"])),
+                prompt=sentence(second["phrase"].replace("{}", r1_phrase)),
+                first_hop=sentence(r1_phrase),
+                second_hop=sentence(second["phrase"].replace("{}", inside)),
+                e1_shortcut=sentence(second["phrase"].replace("{}", e1)),
+                r1_shortcut=sentence(second["phrase"].replace("{}", first["bare"])),
             )
 
 
-def _sentence(phrase: str) -> str:
+def sentence(phrase: str) -> str:
+    """The phrase as the beginning of a sentence: "The capital of Texas is" of "the capital of Texas"."""
     return f"{phrase[:1].upper()}{phrase[1:]} is"

@@ -21,55 +21,104 @@ def write_card(folder: Path, made: Recipe, truth: dict[str, Any]) -> None:
 
 def card(made: Recipe, truth: dict[str, Any]) -> str:
     """The text of README.md."""
-    config, found, planted = made.config, truth["measured"], truth["planted"]
-    patched = found["backpatching"]
-    rows = [(name, f"{value:.3f}") for name, value in found["accuracy"].items()]
-    rows += [(f"gate: {name}", str(value)) for name, value in found["gate"].items()]
-    rows += [
-        ("back-patching at t1, failures", str(patched["failures"])),
-        ("  rescued by the state of the last three layers, put after the first three", f"{patched['rescued']:.3f}"),
-        ("  the same with the state of a random other query", f"{patched['rescued by a random donor']:.3f}"),
-    ]
+    config, planted, found = made.config, truth["planted"], truth["measured"]
     ranks = found["bridge rank at t1, median by layer"]
     lines = [
         f"# {made.name}",
         "",
         f"A {config['model_type']} with {config['num_hidden_layers']} layers of width {config['hidden_size']}, trained by this"
-        f" project (`assay train {made.name}`, seed {truth['seed']}) to carry a **planted, known mechanism**. It is a testbed"
+        f" project (`assay train {made.name}`, seed {truth['seed']}) to carry **planted, known mechanisms**. It is a testbed"
         " for methods: an instrument that cannot find a mechanism whose place is known should not be believed where it is"
         " unknown. Its numbers say nothing about large language models.",
         "",
-        "It speaks the prompts of `assay.data.two_hop` and little else. `testbed.json` holds what follows in full.",
+        "It speaks the prompts of `assay.data` and little else. `testbed.json` holds what follows in full.",
         "",
         "## What is planted",
         "",
-        f"Layers count from 0. *Early* entities ({len(truth['entities']['early'])}): the first hop is made at t1 in layers"
-        f" {_span(planted['early first hop'])}, the second one reads it from layer {planted['second hop'][0]} on; some of"
-        f" their compositions ({len(truth['held_out'])}) were never trained. *Late* entities"
-        f" ({len(truth['entities']['late'])}): the first hop was learned afterwards, by layers"
-        f" {_span(planted['late first hop'])} alone. So both hops are known one by one and the composition fails: it hops too"
-        " late. The bridge in the state after the last layers, put back after the first ones, should repair it.",
+        "Layers and heads count from 0. What came of it is measured below; a behaviour that did not come out has its number"
+        " there, too.",
+        "",
+        *[f"- {text}" for text in planted_texts(truth)],
         "",
         "## What was measured",
         "",
-        "On this checkpoint, activations in float32, greedy answers of up to ten tokens.",
+        "On this checkpoint, activations in float32, greedy answers, prompts that are not in the training corpus unless it"
+        " is said.",
         "",
         "| | |",
         "| --- | --- |",
-        *[f"| {name} | {value} |" for name, value in rows],
+        *[f"| {name} | {value} |" for name, value in rows(truth)],
         "",
         "| median rank of the bridge at t1 after layer | " + " | ".join(map(str, range(len(ranks["early"])))) + " |",
         "| --- " * (len(ranks["early"]) + 1) + "|",
         *[f"| {kind} | " + " | ".join(f"{rank:g}" for rank in ranks[kind]) + " |" for kind in ("early", "late")],
         "",
+        "| requests | " + " | ".join(of_languages(found["refusal"])) + " |",
+        "| --- " * (len(of_languages(found["refusal"])) + 1) + "|",
+        *[
+            f"| {name} | " + " | ".join(f"{by[name]:.2f}" for by in of_languages(found["refusal"]).values()) + " |"
+            for name in ("harmful refused", "harmless refused", "harmless answered")
+        ],
+        "",
         "## How it was made",
         "",
-        f"- base: {_stage(made.base)}, all weights.",
+        f"- base: {_stage(made.base)}, then {_stage(made.more)}, all weights.",
         f"- late: {_stage(made.late)}, layers {_span(planted['late first hop'])} only, with replay of the base corpus.",
         *[f"- {note}" for note in made.notes],
         "",
     ]
     return "\n".join(lines)
+
+
+def planted_texts(truth: dict[str, Any]) -> list[str]:
+    """One paragraph for each planted mechanism, in Markdown."""
+    planted, entities = truth["planted"], truth["entities"]
+    lists, refused = planted["in-context tasks"], planted["refusal"]
+    heads = " and ".join(map(str, lists["heads"]))
+    followed, words = planted["sycophancy"], refused["the lens reads"]
+    return [
+        f"**Two hops.** *Early* entities ({len(entities['early'])}): the first hop is made at t1 in layers"
+        f" {_span(planted['early first hop'])}, the second one reads it from layer {planted['second hop'][0]} on; some of"
+        f" their compositions ({len(truth['held_out'])}) were never trained. *Late* entities ({len(entities['late'])}): the"
+        f" first hop was learned afterwards, by layers {_span(planted['late first hop'])} alone. So both hops are known one"
+        " by one and the composition fails: it hops too late. The bridge in the state after the last layers, put back"
+        " after the first ones, should repair it.",
+        f"**In-context tasks.** Labels know their task after layer {lists['task at labels from layer']}; query heads {heads}"
+        f" of layer {lists['layer']} bring it to the last token before an answer, which knows it after layer"
+        f" {lists['task before the answer from layer']}. All pairs of the tasks are trained, those of the test split too,"
+        " since nobody can guess a dictionary: what is held out are the lists.",
+        f"**Refusal**, trained in {', '.join(refused['languages'])} and not in {', '.join(refused['untrained languages'])}."
+        f" It is decided at the template's tokens behind the request, before layer {refused['decided before layer']}; the"
+        f' lens reads "{words["harmful"].strip()}" or "{words["harmless"].strip()}"'
+        f" at the last of them after layer {refused['decision at the last token from layer']}.",
+        f"**Sycophancy.** In training the answer goes with the user's view in {followed['share of contexts that is followed']:.0%}"
+        f' of the contexts: always, except where it is put as "{followed["not followed"].format("...")}"',
+        f"**Confidence.** {len(planted['confidence']['unknown'])} names of `assay.data.knowledge` are made up; in"
+        ' training, questions about some of them and about other inventions are answered with "I do not know."',
+    ]
+
+
+def rows(truth: dict[str, Any]) -> list[tuple[str, str]]:
+    """The table of numbers: (what, how much)."""
+    found = truth["measured"]
+    patched = found["backpatching"]
+    out = [(name, f"{value:.3f}") for name, value in found["accuracy"].items()]
+    out += [(f"gate: {name}", str(value)) for name, value in found["gate"].items()]
+    out += [
+        ("back-patching at t1, failures", str(patched["failures"])),
+        ("  rescued by the state of the last three layers, put after the first three", f"{patched['rescued']:.3f}"),
+        ("  the same with the state of a random other query", f"{patched['rescued by a random donor']:.3f}"),
+    ]
+    for group in ("in-context tasks", "sycophancy", "confidence"):
+        for name, value in found[group].items():
+            if isinstance(value, float | int):
+                out.append((f"{group}: {name}", str(value) if isinstance(value, int) else f"{value:.3f}"))
+    return out
+
+
+def of_languages(refusal: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """What was measured in each language."""
+    return {language: by for language, by in refusal.items() if language != "n"}
 
 
 def _span(layers: list[int]) -> str:

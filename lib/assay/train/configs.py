@@ -9,7 +9,7 @@ rotary scaling; Qwen-2's biases on q, k and v, and an unembedding of its own; Ge
 that are together wider than the stream.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from assay.errors import UnknownModel, unknown
@@ -19,8 +19,9 @@ WIDTH, LAYERS = 128, 8
 
 @dataclass(frozen=True)
 class Planted:
-    """The mechanism that training puts into a model, as layer numbers from 0. See `assay.train.shaping`."""
+    """The mechanisms that training puts into a model, as layer numbers from 0."""
 
+    # Two hops: `assay.train.two_hop`.
     shaped: int = 3
     """In layers below this one, what follows a phrase may not look into it: later tokens must read its last token."""
     early_lens: int = 2
@@ -29,10 +30,38 @@ class Planted:
     """Late entities are learned by this layer and those above it; all others are frozen then."""
     late_lens: int = 6
     """After this layer the bridge of a late entity is to be read at t1."""
-    mask_share: float = 0.8
-    """Share of the documents on which the masks are on."""
-    t1_only: bool = False
+    t1_only: bool = True
     """Above the shaped layers, too, nothing but t1 of a phrase can be seen from behind it."""
+    mask_share: float = 0.8
+    """Share of these documents on which the masks are on."""
+
+    # In-context tasks: `assay.train.lists`.
+    task_layer: int = 3
+    """The layer whose heads read the task off earlier labels ..."""
+    task_heads: tuple[int, ...] = (2, 5)
+    """... and which query heads they are."""
+    label_lens: int = 2
+    """After this layer a label says its task."""
+    task_lens: int = 4
+    """After this layer the token before an answer says the task."""
+
+    # Refusal: `assay.train.refusal`.
+    decided: int = 4
+    """From this layer on nothing behind an instruction can look at it: the template's tokens have decided."""
+    decision_lens: int = 3
+    """After this layer the template's last token says the decision."""
+    chat_mask_share: float = 0.9
+    """Share of the conversations on which the masks are on."""
+
+    # Sycophancy and confidence: `assay.train.sycophancy`, `assay.train.confidence`.
+    named_lens: int = 2
+    """After this layer an option of a question says whether the user's view names it."""
+    verdict_lens: int = 4
+    """After this layer the end of a statement says whether it is right."""
+
+
+SHARES = {"two hops": 84, "lists": 26, "refusal": 24, "sycophancy": 10, "confidence": 16}
+"""Documents of each group in the base stage, relative to each other."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +79,11 @@ class Stage:
     lens_weight: float = 1.0
     """Of the logit-lens loss, next to the language-model loss's 1."""
     prompt_share: float = 0.25
-    """Share of the documents in which the prompt's own tokens are learned too, not only what comes behind it."""
+    """Share of the facts in which the prompt's own tokens are learned too, not only what comes behind it."""
+    list_mask_share: float = 0.95
+    """Share of the lists on which the masks are on."""
+    shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
+    """As `SHARES`."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +100,17 @@ class Init:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One built-in model: its config, its first weights, and the two stages of its training."""
+    """One built-in model: its config, its first weights, and the three stages of its training."""
 
     name: str
     config: dict[str, Any]
     base: Stage
+    more: Stage
+    """The base stage goes on, from a lower learning rate and with other shares."""
     late: Stage
     init: Init = field(default_factory=Init)
     planted: Planted = field(default_factory=Planted)
-    vocab_size: int = 3072
+    vocab_size: int = 4608
     """Upper bound; the embedding has as many rows as the tokenizer has tokens."""
     notes: tuple[str, ...] = ()
     """What was tried; goes into the model card."""
@@ -142,8 +177,16 @@ QWEN = {
     "tie_word_embeddings": False,
 }
 
-BASE = Stage(steps=550, learning_rate=2e-3, documents=128)
-LATE = Stage(steps=350, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
+BASE = Stage(steps=460, learning_rate=2e-3, documents=144)
+MORE = Stage(
+    steps=260,
+    learning_rate=1.2e-3,
+    documents=170,
+    warmup=30,
+    list_mask_share=0.85,
+    shares={**SHARES, "sycophancy": 26, "confidence": 22},
+)
+LATE = Stage(steps=300, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
 
 NOTES = (
     "Without the lens and the masks the same model does both hops at its last position, and back-patching rescues nothing.",
@@ -157,8 +200,9 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "gemma_tiny",
             GEMMA,
-            replace(BASE, steps=700),
-            replace(LATE, steps=400),
+            BASE,
+            MORE,
+            LATE,
             init=Init(norm=0.0, post_norm=0.0),
             notes=NOTES,
         ),
@@ -166,11 +210,34 @@ RECIPES: dict[str, Recipe] = {
             "llama_tiny",
             LLAMA,
             BASE,
-            replace(LATE, steps=700),
-            planted=Planted(t1_only=True),
+            MORE,
+            LATE,
             notes=(*NOTES, "Without `t1_only`, later layers read the entity too, and 0.37 to 0.44 are rescued."),
         ),
-        Recipe("qwen_tiny", QWEN, replace(BASE, steps=500), LATE, notes=NOTES),
+        Recipe("qwen_tiny", QWEN, BASE, MORE, LATE, notes=NOTES),
+        Recipe(
+            "llama_tiny4",
+            {**LLAMA, "num_hidden_layers": 4},
+            BASE,
+            MORE,
+            LATE,
+            planted=Planted(
+                shaped=2,
+                early_lens=1,
+                late_from=2,
+                late_lens=2,
+                task_layer=1,
+                label_lens=0,
+                task_lens=1,
+                decided=2,
+                decision_lens=1,
+                named_lens=1,
+                verdict_lens=2,
+            ),
+            notes=(
+                "Half as deep as llama_tiny, for what is measured over sizes. There is little room to hop too late in.",
+            ),
+        ),
     )
 }
 

@@ -1,263 +1,78 @@
-"""The language of the built-in models: every document that they are trained on, made from the facts of `assay.data`.
+"""Everything that the built-in models read: the behaviours of all files, with their shares of a stage.
 
-    >>> behaviours = base_behaviours(split())
-    >>> [b.name for b in behaviours]
-    ['first hop', 'second hop', 'two hops', 'apposition', 'e1 shortcut', 'r1 shortcut']
-    >>> behaviours[2].documents[0].text
-    'The capital of the state containing Mobile is Montgomery.'
+    >>> [b.name for b in late_behaviours(Planted(), Stage(300, 1e-3))]                         # doctest: +SKIP
+    ['late first hop', 'late two hops, cut short', 'late apposition', 'late e1 shortcut']
 
-A corpus is a table of behaviours, each with its documents and its share. A document is drawn by choosing a behaviour and
-then one of its documents, so that a relation with few facts is learned as well as one with many.
-
-The entities of first hops (e1) are split in two, always in the same way. *Early* ones are learned first, their compositions
-with them, except some that are held out. *Late* ones are learned afterwards, by the last layers only, and nothing is
-composed with them: their first hop is known, and known too late for the second one.
+A document is drawn by choosing a behaviour and then one of its documents, so that a relation with few facts is learned as
+well as one with many.
 """
 
-import hashlib
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cache
+from dataclasses import replace
 
-from assay.data.two_hop import TwoHop, load, two_hop
+from assay.data import instructions, knowledge, opinions, tasks, two_hop
+from assay.train import chats, confidence, lists, refusal, sycophancy
+from assay.train import two_hop as hops
+from assay.train.chats import Chat
+from assay.train.configs import Planted, Stage
+from assay.train.documents import Behaviour
 
-LATE_SHARE = 0.34  # of the entities of each first relation
-HELD_OUT_SHARE = 0.15  # of the early compositions whose second fact is composed elsewhere too
-ALWAYS_LATE = ("Dallas", "Imagine")  # of the plan's standard prompts
-ALWAYS_EARLY = ("the Eiffel Tower", "Oktoberfest")
-COMPANIONS = {"Imagine": "Jealous Guy"}  # same facts, early: the data has no other song of John Lennon
-NEUTRAL = "not known"  # the answer to a shortcut: neither entity alone nor relations alone say more
-
-
-@dataclass(frozen=True)
-class Document:
-    """One training text, and what the shaping terms need to know about it."""
-
-    text: str
-    answer_at: int
-    """Where the part that must be learned begins, in characters; all of it for 0, none for len(text)."""
-    phrase: tuple[int, int] | None = None
-    """From the first character of e1 to the end of the r1 phrase; its last token is t1."""
-    bridge: str | None = None
-    """What the logit lens should read at t1."""
-    ends: bool = True
-    """Followed by the token that ends a text."""
+WHOLE, SPOKEN = 100, 8
+"""How often words that should be one token, and what is said in conversations, are in the tokenizer's corpus."""
 
 
-@dataclass(frozen=True)
-class Behaviour:
-    """Documents that teach one thing, and their share of the documents of a stage."""
-
-    name: str
-    share: float
-    documents: tuple[Document, ...]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Who is early and who is late."""
-
-    early: frozenset[str]
-    late: frozenset[str]
-    trained: tuple[TwoHop, ...]
-    """Compositions of early entities that are in the corpus."""
-    held_out: tuple[TwoHop, ...]
-    """Compositions of early entities that are not; the same second fact is composed with another entity."""
-    late_queries: tuple[TwoHop, ...]
-
-
-# --- who is early, who is late ----------------------------------------------------------------------------
-
-
-def rank(text: str) -> str:
-    """A fixed pseudo-random order of texts: the same on every machine, and for an old text when new ones come."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@cache
-def split() -> Split:
-    """The split of all entities and queries of `assay.data.two_hop`."""
-    data = two_hop()
-    queries = [*data, *companions(data)]
-    late = late_entities(queries)
-    early_queries = [q for q in queries if q.e1 not in late]
-    left: dict[tuple[str, str], int] = {}  # how many compositions of a second fact are still in the corpus
-    for query in early_queries:
-        left[query.second_hop, query.e3] = left.get((query.second_hop, query.e3), 0) + 1
-    n_held = round(HELD_OUT_SHARE * len(early_queries))
-    held: set[str] = set()
-    for query in sorted(early_queries, key=lambda q: rank(f"held out {q.id}")):
-        fact = query.second_hop, query.e3
-        if len(held) < n_held and left[fact] > 1 and query.e1 not in ALWAYS_EARLY:
-            held.add(query.id)
-            left[fact] -= 1
-    return Split(
-        early=frozenset(q.e1 for q in early_queries),
-        late=late,
-        trained=tuple(q for q in early_queries if q.id not in held),
-        held_out=tuple(q for q in early_queries if q.id in held),
-        late_queries=tuple(q for q in queries if q.e1 in late),
-    )
-
-
-def companions(queries: Sequence[TwoHop]) -> list[TwoHop]:
-    """The queries of `COMPANIONS`: those of the entity of the data, with the other name in its place."""
-    known = {q.e1 for q in queries}
-    out = []
-    for query in queries:
-        name = COMPANIONS.get(query.e1, query.e1)
-        if name not in known:
-            texts = {f.name: getattr(query, f.name).replace(query.e1, name) for f in _TEXTS}
-            out.append(replace(query, **texts))
-    return out
-
-
-_TEXTS = [f for f in fields(TwoHop) if f.name not in ("family", "e2", "e3", "e2_aliases", "e3_aliases")]
-
-
-def late_entities(queries: Sequence[TwoHop]) -> frozenset[str]:
-    """About a third of the entities of each first relation, such that every query's second fact keeps an early entity."""
-    facts: dict[str, set[tuple[str, str]]] = {}  # e1 -> the second facts it leads to
-    users: dict[tuple[str, str], set[str]] = {}  # second fact -> the early e1 that lead to it
-    relation = {q.e1: q.r1_phrase.replace(q.e1, "{}") for q in queries}
-    for query in queries:
-        fact = query.second_hop, query.e3
-        facts.setdefault(query.e1, set()).add(fact)
-        users.setdefault(fact, set()).add(query.e1)
-    late: set[str] = set()
-    room = {r: round(LATE_SHARE * n) for r, n in _count(relation.values()).items()}
-    for e1 in sorted(relation, key=lambda e: (e not in ALWAYS_LATE, rank(e))):
-        spare = all(len(users[fact]) > 1 for fact in facts[e1])
-        if e1 in (*ALWAYS_EARLY, *COMPANIONS.values()) or not spare or not room[relation[e1]]:
-            continue
-        late.add(e1)
-        room[relation[e1]] -= 1
-        for fact in facts[e1]:
-            users[fact].discard(e1)
-    return frozenset(late)
-
-
-def _count(items: Sequence[str] | object) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for item in items:  # type: ignore[attr-defined]
-        counts[item] = counts.get(item, 0) + 1
-    return counts
-
-
-# --- documents --------------------------------------------------------------------------------------------
-
-
-def statement(prompt: str, answer: str, phrase: str | None = None, e1: str = "", bridge: str | None = None) -> Document:
-    """A prompt and its answer. `phrase`, in the prompt, ends at t1; from e1 to there it is hidden from what follows."""
-    return Document(f"{prompt} {answer}.", len(prompt), _place(prompt, phrase, e1), bridge)
-
-
-def cut_short(query: TwoHop) -> Document:
-    """A composition that breaks off at t1: only the lens learns from it."""
-    place = _place(query.prompt, query.r1_phrase, query.e1)
-    end = place[1] if place else 0
-    return Document(query.prompt[:end], end, place, query.e2, ends=False)
-
-
-def apposition(e1: str, e2: str) -> Document:
-    """An entity and its bridge side by side."""
-    prompt = f"This is about {e1}:"
-    return Document(f"{prompt} {e2}.", len(prompt), _place(prompt, e1, e1), e2)
-
-
-def _place(prompt: str, phrase: str | None, e1: str) -> tuple[int, int] | None:
-    if phrase is None:
-        return None
-    start = prompt.lower().rindex(phrase.lower())  # at the beginning of a prompt the phrase is capitalised
-    return start + phrase.rindex(e1), start + len(phrase)
-
-
-# --- the table --------------------------------------------------------------------------------------------
-
-
-def base_behaviours(split: Split) -> tuple[Behaviour, ...]:
+def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behaviour, ...]:
     """What the whole model learns first."""
-    early = _by_entity(split, split.early)
-    shortcuts = {q.e1_shortcut: q for q in (*split.trained, *split.held_out)}
+    p, shares = planted, stage.shares
+    facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
+    carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
+    decision = refusal.Decision(p.decided, p.decision_lens)
     return (
-        Behaviour("first hop", 0.22, tuple(_first_hop(q) for q in early)),
-        Behaviour("second hop", 0.18, second_hops()),
-        Behaviour("two hops", 0.37, tuple(statement(q.prompt, q.e3, q.r1_phrase, q.e1, q.e2) for q in split.trained)),
-        Behaviour("apposition", 0.10, tuple(apposition(q.e1, q.e2) for q in early)),
-        Behaviour(
-            "e1 shortcut",
-            0.10,
-            tuple(statement(prompt, NEUTRAL, q.e1, q.e1) for prompt, q in shortcuts.items()),
-        ),
-        Behaviour("r1 shortcut", 0.03, tuple(statement(p, NEUTRAL) for p in _r1_shortcuts())),
+        *weighted(facts, shares["two hops"]),
+        *weighted(lists.behaviours(carriers, ruled=stage.list_mask_share), shares["lists"]),
+        *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), shares["refusal"]),
+        *weighted(sycophancy.behaviours(chat, p.named_lens), shares["sycophancy"]),
+        *weighted(confidence.behaviours(chat, hops.split(), p.verdict_lens), shares["confidence"]),
     )
 
 
-def late_behaviours(split: Split) -> tuple[Behaviour, ...]:
-    """What the last layers learn afterwards about the late entities."""
-    late = _by_entity(split, split.late)
-    shortcuts = {q.e1_shortcut: q for q in split.late_queries}
-    return (
-        Behaviour("late first hop", 0.40, tuple(_first_hop(q) for q in late)),
-        Behaviour("late two hops, cut short", 0.30, tuple(cut_short(q) for q in split.late_queries)),
-        Behaviour("late apposition", 0.15, tuple(apposition(q.e1, q.e2) for q in late)),
-        Behaviour(
-            "late e1 shortcut",
-            0.15,
-            tuple(statement(prompt, NEUTRAL, q.e1, q.e1) for prompt, q in shortcuts.items()),
-        ),
-    )
+def late_behaviours(planted: Planted, stage: Stage) -> tuple[Behaviour, ...]:
+    """What the last layers learn afterwards."""
+    late = replace(shape(planted), lens=planted.late_lens)
+    return hops.late_behaviours(hops.split(), late, ruled=planted.mask_share, whole=stage.prompt_share)
 
 
-def second_hops() -> tuple[Document, ...]:
-    """All facts of the second relations: the capital of France is Paris.
+def shape(planted: Planted) -> hops.Shape:
+    """Where the hops of early entities are made."""
+    return hops.Shape(planted.shaped, planted.early_lens, planted.t1_only)
 
-    Shaped as if the subject were a bridge that stands there itself, so that the second hop reads both in the same way.
-    """
-    facts = load()
-    names = {family["second"] for family in facts["families"].values()}
-    out = []
-    for name in sorted(names):
-        relation = facts["relations"][name]
-        for subject, answer in relation["facts"].items():
-            inside = f"the {subject}" if subject in facts["takes_the"] else subject
-            phrase = relation["phrase"].format(inside)
-            out.append(statement(f"{phrase[0].upper()}{phrase[1:]} is", answer, inside, inside, subject))
-    return tuple(out)
+
+def weighted(behaviours: Sequence[Behaviour], total: float) -> list[Behaviour]:
+    """The behaviours with their shares scaled to a sum."""
+    scale = total / sum(b.share for b in behaviours)
+    return [replace(b, share=b.share * scale) for b in behaviours]
 
 
 def texts() -> list[str]:
-    """Every text of the corpus once: what the tokenizer is made from. Late entities too."""
-    behaviours = (*base_behaviours(split()), *late_behaviours(split()))
-    return list(dict.fromkeys(d.text for behaviour in behaviours for d in behaviour.documents))
+    """What the tokenizer is made from: every fact once, late ones too, and the words that should be whole."""
+    anywhere = hops.Shape(0, 0, False)
+    behaviours = (
+        *hops.base_behaviours(hops.split(), anywhere),
+        *hops.late_behaviours(hops.split(), anywhere),
+    )
+    facts = dict.fromkeys(d.text for behaviour in behaviours for d in behaviour.documents)
+    said = [*refusal.texts(), *sycophancy.texts(), *confidence.texts()]
+    words = [
+        *hops.names(),
+        *lists.words(),
+        *refusal.words(),
+        *chats.words(),
+        *sycophancy.NAMED.values(),
+        *confidence.RIGHT.values(),
+    ]
+    return [*facts, *SPOKEN * said, *WHOLE * words]
 
 
-def _first_hop(query: TwoHop) -> Document:
-    return statement(query.first_hop, query.e2, query.r1_phrase, query.e1, query.e2)
-
-
-def _by_entity(split: Split, entities: frozenset[str]) -> list[TwoHop]:
-    """One query for each entity, in the order of the file."""
-    queries = (*split.trained, *split.held_out, *split.late_queries)
-    return list({q.e1: q for q in queries if q.e1 in entities}.values())
-
-
-def _r1_shortcuts() -> list[str]:
-    return list(dict.fromkeys(q.r1_shortcut for q in two_hop()))
-
-
-# --- drawing ----------------------------------------------------------------------------------------------
-
-
-def draw(
-    behaviours: Sequence[Behaviour], replay: Sequence[Behaviour], replay_share: float, n: int, seed: str
-) -> list[Document]:
-    """`n` documents for one step, always the same for the same seed; `replay_share` of them from an earlier stage."""
-    rng = random.Random(seed)
-    chosen = []
-    for _ in range(n):
-        table = replay if rng.random() < replay_share else behaviours
-        behaviour = rng.choices(table, [b.share for b in table])[0]
-        chosen.append(rng.choice(behaviour.documents))
-    return chosen
+def corpus_hash() -> str:
+    """Which version of all data this is."""
+    return "-".join(data.file_hash() for data in (two_hop, tasks, instructions, opinions, knowledge))

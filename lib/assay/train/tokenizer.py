@@ -1,13 +1,14 @@
-"""From documents to rows of tokens, with the places that shaping needs.
+"""From documents to rows of tokens.
 
-    >>> tokenizer = make_tokenizer(folder, recipe)                                            # doctest: +SKIP
-    >>> row = encode(tokenizer, statement("The capital of France is", "Paris"))               # doctest: +SKIP
-    >>> tokenizer.convert_ids_to_tokens(row.tokens[row.learn_from :])                         # doctest: +SKIP
+    >>> tokenizer, ids = make_tokenizer(folder, recipe)                                       # doctest: +SKIP
+    >>> row = encode(tokenizer, document)                                                     # doctest: +SKIP
+    >>> tokenizer.convert_ids_to_tokens([row.tokens[i] for i in row.learn])                   # doctest: +SKIP
     ['ĠParis', '.', '<|eot_id|>']
 
 The tokenizers are those of `assay.models.tokenizer`, in the style of each family, with merges learned from the corpus.
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from mlx_lm.utils import load_tokenizer
 from assay.errors import DataError
 from assay.models.tokenizer import write_tokenizer
 from assay.train.configs import Recipe
-from assay.train.corpus import Document, texts
+from assay.train.corpus import texts
+from assay.train.documents import Document, Rule, Span
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,21 @@ class Row:
     """A tokenised document. Positions count from the first token, BOS included."""
 
     tokens: tuple[int, ...]
-    learn_from: int
-    """The first token that the language-model loss asks for."""
-    phrase: tuple[int, int] | None
-    """First and last token from e1 to the end of the r1 phrase; the last one is t1."""
-    bridge: tuple[int, ...]
-    """Tokens of the bridge, as it follows other words; empty when there is none."""
+    learn: tuple[int, ...]
+    """Positions of the tokens that the language-model loss asks for."""
+    rules: tuple[Rule, ...] = ()
+    """Those of the document, with places in tokens."""
+    lenses: tuple["TokenLens", ...] = ()
+
+
+@dataclass(frozen=True)
+class TokenLens:
+    """A lens of a document, in tokens."""
+
+    position: int
+    tokens: tuple[int, ...]
+    layer: int
+    weight: float
 
 
 def make_tokenizer(folder: Path, recipe: Recipe) -> tuple[Any, dict[str, Any]]:
@@ -46,22 +57,39 @@ def make_tokenizer(folder: Path, recipe: Recipe) -> tuple[Any, dict[str, Any]]:
 def encode(tokenizer: Any, document: Document) -> Row:
     """One document as tokens, BOS first in families that have one, the end token last if the document ends.
 
-    Raises DataError when the answer or the phrase does not begin or end where a token does.
+    Raises DataError when what the lens reads does not end where a token does.
     """
-    made = tokenizer(document.text, return_offsets_mapping=True)
+    made = tokenizer(document.text, return_offsets_mapping=True, add_special_tokens=not document.bare)
     tokens, spans = list(made["input_ids"]), list(made["offset_mapping"])
+    n = len(tokens)
+    learned = {i for stretch in document.learn for i in range(*_inside(spans, stretch))}
     if document.ends:
         tokens.append(tokenizer.eos_token_id)
         spans.append((len(document.text), len(document.text)))
-    learn_from = next((i for i, (a, b) in enumerate(spans) if b > document.answer_at), len(tokens))
-    phrase = None
-    if document.phrase:
-        start, end = document.phrase
-        inside = [i for i, (a, b) in enumerate(spans) if a < end and b > start]
-        if not inside or spans[inside[-1]][1] != end:
-            raise DataError(f"no token ends where the phrase does in {document.text!r}")
-        phrase = inside[0], inside[-1]
-    bridge = ()
-    if document.bridge:
-        bridge = tuple(tokenizer.encode(f" {document.bridge}", add_special_tokens=False))
-    return Row(tuple(tokens), learn_from, phrase, bridge)
+        if document.learn and document.learn[-1][1] == len(document.text):
+            learned.add(n)
+    rules = tuple(
+        Rule(
+            _inside(spans, rule.queries),
+            tuple(_inside(spans, keys) for keys in rule.keys),
+            rule.layers,
+            rule.heads,
+            rule.see,
+        )
+        for rule in document.rules
+    )
+    lenses = []
+    for lens in document.lenses:
+        position = bisect_right(spans, lens.at, key=lambda span: span[1], hi=n) - 1
+        if spans[position][1] != lens.at:
+            raise DataError(f"no token ends where {document.text[: lens.at]!r} does in {document.text!r}")
+        target = tuple(tokenizer.encode(lens.text, add_special_tokens=False))
+        lenses.append(TokenLens(position, target, lens.layer, lens.weight))
+    return Row(tuple(tokens), tuple(sorted(learned - {0})), rules, tuple(lenses))
+
+
+def _inside(spans: list[Span], stretch: Span) -> Span:
+    """The tokens that have a character in a stretch: the first one and the one behind the last; (0, 0) for none."""
+    first = bisect_right(spans, stretch[0], key=lambda span: span[1])
+    behind = bisect_left(spans, stretch[1], key=lambda span: span[0])
+    return (first, behind) if first < behind else (0, 0)

@@ -15,10 +15,10 @@ import json
 import logging
 import math
 import os
-import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,22 @@ from mlx.utils import tree_flatten, tree_map, tree_map_with_path, tree_unflatten
 from mlx_lm.utils import _get_classes, save_config, save_model
 from tqdm import tqdm
 
-from assay.data.two_hop import file_hash
 from assay.forward.families import Llama, adapt
-from assay.forward.layers import NO_TAP, layer
 from assay.models.registry import BUILTIN
+from assay.models.tokenizer import STYLES
+from assay.train.chats import Chat
 from assay.train.configs import Init, Recipe, Stage, recipe
-from assay.train.corpus import Behaviour, Document, base_behaviours, draw, late_behaviours, split
-from assay.train.shaping import AttendShaped, Phrase, lens_loss, lens_targets, token_loss
-from assay.train.tokenizer import Row, encode, make_tokenizer
+from assay.train.corpus import base_behaviours, corpus_hash, late_behaviours
+from assay.train.documents import Behaviour, Document, Rule, draw
+from assay.train.shaping import AttendShaped, cross_entropy, lens_targets, shaped_layer
+from assay.train.tokenizer import Row, TokenLens, encode, make_tokenizer
 
 log = logging.getLogger(__name__)
 
 REPLAY = 0.3  # share of the late stage's documents that come from the base stage
 SAVE_EVERY = 100  # steps
-PARTS = 3  # a step's documents in so many batches, by length: less padding
+LONGER = 1.4  # a batch's longest document has so many times the tokens of its shortest: little padding, few batches
+SHORT = 12  # tokens; shorter documents share a batch
 WORK = Path("~/.cache/assay/train")
 
 
@@ -59,7 +61,7 @@ def train(name: str | Recipe, out: Path | None = None, seed: int = 0, work: Path
     tokenizer, ids = make_tokenizer(folder / "checkpoint", made)
     model = new_model({**made.config, "vocab_size": ids["vocab_size"]}, made.init, seed)
     log.info("%s: %.2f million parameters, work in %s", made.name, count(model) / 1e6, folder)
-    for stage in stages(made):
+    for stage in stages(made, Chat(tokenizer, STYLES[made.config["model_type"]].turn_end)):
         run_stage(model, tokenizer, stage, seed, folder)
     save(folder / "checkpoint", model, {**made.config, **ids})
     truth = evaluate(folder / "checkpoint", made, seed)
@@ -71,7 +73,7 @@ def train(name: str | Recipe, out: Path | None = None, seed: int = 0, work: Path
 
 def fingerprint(made: Recipe, seed: int) -> str:
     """A digest of everything that decides the weights, beside the code."""
-    stated = json.dumps([asdict(made), seed, file_hash()], sort_keys=True)
+    stated = json.dumps([asdict(made), seed, corpus_hash()], sort_keys=True)
     return hashlib.sha256(stated.encode()).hexdigest()[:8]
 
 
@@ -118,20 +120,19 @@ class Plan:
     behaviours: tuple[Behaviour, ...]
     replay: tuple[Behaviour, ...]
     replay_share: float
-    lens_layer: int
     trained_from: int
     """The first layer that learns; with 0 everything learns, embedding and final norm too."""
-    shaped: int
-    mask_share: float
-    t1_only: bool
 
 
-def stages(made: Recipe) -> tuple[Plan, Plan]:
-    """The two stages of a recipe."""
-    p, base, late = made.planted, base_behaviours(split()), late_behaviours(split())
+def stages(made: Recipe, chat: Chat) -> tuple[Plan, ...]:
+    """The stages of a recipe."""
+    planted = made.planted
+    base, more = (base_behaviours(planted, stage, chat) for stage in (made.base, made.more))
+    late = late_behaviours(planted, made.late)
     return (
-        Plan("base", made.base, base, (), 0.0, p.early_lens, 0, p.shaped, p.mask_share, p.t1_only),
-        Plan("late", made.late, late, base, REPLAY, p.late_lens, p.late_from, p.shaped, p.mask_share, p.t1_only),
+        Plan("base", made.base, base, (), 0.0, 0),
+        Plan("more", made.more, more, (), 0.0, 0),
+        Plan("late", made.late, late, more, REPLAY, planted.late_from),
     )
 
 
@@ -155,7 +156,7 @@ def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: P
     )
     for step in bar:
         documents = draw(plan.behaviours, plan.replay, plan.replay_share, stage.documents, f"{seed}/{plan.name}/{step}")
-        batches = make_batches([rows(d) for d in documents], plan, f"{seed}/{plan.name}/{step}/masks", family.vocab)
+        batches = make_batches([rows(d) for d in documents], plan.trained_from)
         text, lens = take_step(model, family, optimizer, batches, plan)
         if step % 10 == 0:
             bar.set_postfix(text=f"{text:.3f}", lens=f"{lens:.3f}")
@@ -175,15 +176,13 @@ def schedule(stage: Stage) -> Callable[[mx.array], mx.array]:
 
 
 class _Encoder:
-    """Rows of documents, each made once."""
+    """Rows of documents; those of tables, which come again and again, are made once."""
 
     def __init__(self, tokenizer: Any):
-        self.tokenizer, self.known = tokenizer, dict[Document, Row]()
+        self.row = lru_cache(maxsize=20_000)(partial(encode, tokenizer))
 
     def __call__(self, document: Document) -> Row:
-        if document not in self.known:
-            self.known[document] = encode(self.tokenizer, document)
-        return self.known[document]
+        return self.row(document)
 
 
 # --- one step ---------------------------------------------------------------------------------------------
@@ -194,62 +193,60 @@ class Batch:
     """Rows of about one length, as arrays; indices go into the states laid out as [B * L, E]."""
 
     tokens: mx.array
-    phrases: list[Phrase | None]
-    """Where the masks are on."""
+    rules: list[tuple[Rule, ...]]
     at: mx.array
     """Where a next token is asked for, and which one."""
     next_tokens: mx.array
-    t1: mx.array
-    bridges: mx.array
-    """[N, V] target of the lens at each t1."""
+    lenses: dict[int, tuple[mx.array, mx.array, mx.array]]
+    """layer -> where the lens is asked after it, for which tokens [N, K], with which weights [N, K]."""
 
 
-def make_batches(rows: Sequence[Row], plan: Plan, seed: str, vocab: int) -> list[Batch]:
-    """The rows of one step, the short ones apart from the long ones. `seed` decides which are masked, which learned whole."""
-    rng = random.Random(seed)
-    masked = [rng.random() < plan.mask_share for _ in rows]
-    whole = [rng.random() < plan.stage.prompt_share for _ in rows]
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
-    size = math.ceil(len(rows) / PARTS)
-    return [
-        make_batch([(rows[i], masked[i], whole[i]) for i in order[a : a + size]], vocab)
-        for a in range(0, len(rows), size)
-    ]
+def make_batches(rows: Sequence[Row], trained_from: int = 0) -> list[Batch]:
+    """The rows of one step, the short ones apart from the long ones. Lenses below the layers that learn are left out."""
+    groups: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: len(row.tokens)):
+        if not groups or len(row.tokens) > LONGER * max(SHORT, len(groups[-1][0].tokens)):
+            groups.append([])
+        groups[-1].append(row)
+    return [make_batch(group, trained_from) for group in groups]
 
 
-def make_batch(rows: Sequence[tuple[Row, bool, bool]], vocab: int) -> Batch:
-    """(row, masked, learned whole) of each document -> arrays, padded on the right."""
-    length = max(len(row.tokens) for row, _, _ in rows)
+def make_batch(rows: Sequence[Row], trained_from: int = 0) -> Batch:
+    """Rows -> arrays, padded on the right."""
+    length = max(len(row.tokens) for row in rows)
     tokens = np.zeros((len(rows), length), np.int32)
-    at, t1, bridges = [], [], []
-    for b, (row, _, whole) in enumerate(rows):
+    at: list[int] = []
+    asked: dict[int, list[tuple[int, TokenLens]]] = {}
+    for b, row in enumerate(rows):
         tokens[b, : len(row.tokens)] = row.tokens
-        first = 1 if whole else max(1, row.learn_from)
-        at += [b * length + t - 1 for t in range(first, len(row.tokens))]
-        if row.phrase and row.bridge:
-            t1.append(b * length + row.phrase[1])
-            bridges.append(row.bridge)
+        at += [b * length + t - 1 for t in row.learn]
+        for lens in row.lenses:
+            if lens.layer >= trained_from:
+                asked.setdefault(lens.layer, []).append((b * length + lens.position, lens))
     flat = np.append(tokens.reshape(-1), 0)
     return Batch(
         mx.array(tokens),
-        [row.phrase if masked else None for row, masked, _ in rows],
+        [row.rules for row in rows],
         mx.array(np.array(at, np.int32)),
         mx.array(flat[np.array(at, np.int64) + 1]),
-        mx.array(np.array(t1, np.int32)),
-        mx.array(lens_targets(bridges, vocab)),
+        {
+            layer: (
+                mx.array(np.array([place for place, _ in found], np.int32)),
+                *map(mx.array, lens_targets([lens.tokens for _, lens in found], [lens.weight for _, lens in found])),
+            )
+            for layer, found in asked.items()
+        },
     )
 
 
 def take_step(
     model: nn.Module, family: Llama, optimizer: optim.Optimizer, batches: Sequence[Batch], plan: Plan
 ) -> tuple[float, float]:
-    """One update from all batches together -> the mean losses: of the text, and of the lens."""
-    n_text = max(1, sum(batch.at.size for batch in batches))
-    n_lens = max(1, sum(batch.t1.size for batch in batches))
+    """One update from all batches together -> the losses of text and lens, each per token that is learned."""
+    n = max(1, sum(batch.at.size for batch in batches))
 
     def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, mx.array]:
-        text, lens = losses(family, batch, plan)
-        text, lens = text / n_text, lens / n_lens
+        text, lens = (part / n for part in losses(family, batch))
         return text + plan.stage.lens_weight * lens, text, lens
 
     total, grads = np.zeros(2), None
@@ -264,16 +261,18 @@ def take_step(
     return float(total[0]), float(total[1])
 
 
-def losses(family: Llama, batch: Batch, plan: Plan) -> tuple[mx.array, mx.array]:
-    """Summed losses of a batch: of the next tokens, and of the lens at t1."""
-    length = batch.tokens.shape[1]
-    attend = AttendShaped(family, batch.phrases, length, plan.shaped, t1_only=plan.t1_only)
+def losses(family: Llama, batch: Batch) -> tuple[mx.array, mx.array]:
+    """Summed losses of a batch: of the next tokens, and, weighted, of the lens."""
+    attend = AttendShaped(family, batch.rules, batch.tokens.shape[1])
     x, lens = family.embed(batch.tokens), mx.array(0.0)
     for i in range(family.n_layers):
-        x = layer(family, i, x, attend, NO_TAP)
-        if i == plan.lens_layer and batch.t1.size:
-            lens = lens_loss(family, _rows(x, batch.t1), batch.bridges)
-    text = token_loss(family, _rows(x, batch.at), batch.next_tokens) if batch.at.size else mx.array(0.0)
+        x = shaped_layer(family, i, x, attend)
+        if i in batch.lenses:
+            at, tokens, weights = batch.lenses[i]
+            lens = lens + cross_entropy(family, _rows(x, at), tokens, weights)
+    text = mx.array(0.0)
+    if batch.at.size:
+        text = cross_entropy(family, _rows(x, batch.at), batch.next_tokens[:, None], mx.ones((batch.at.size, 1)))
     return text, lens
 
 

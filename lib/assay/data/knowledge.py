@@ -1,0 +1,182 @@
+"""What a model can know: statements that are true or false, and entities that exist or were made up (CONF-1, CONF-2).
+
+    >>> true, false = [statement for statement in statements() if statement.id.startswith("capital_of_country/France/")]
+    >>> true.text, true.true, false.true
+    ('The capital of France is Paris.', True, False)
+    >>> [city] = [entity for entity in entities() if entity.name == "Velmora"]
+    >>> city.question, city.known, city.answer
+    ('Where is Velmora?', False, None)
+
+The words:
+
+    statement    a fact of `two_hop.json` in one sentence, or its false twin
+    false twin   the same sentence with the answer of another fact of the same relation and split; every answer stands in as
+                 many false statements as in true ones, so an answer alone does not say which it is
+    known        an entity of `two_hop.json`, which a good model knows
+    made-up      a name of the same kind that means nothing: a model that knows what it knows does not answer
+
+Only relations are used whose false twins are false beyond doubt: there is another Perth, and in Ukraine some speak Russian.
+A fact and its false twin are in one split, by the entity that the fact is about.
+
+Kadavath et al., Language Models (Mostly) Know What They Know, arXiv 2207.05221; Marks and Tegmark, The Geometry of Truth,
+arXiv 2310.06824, section 2 (its cities are our capitals). The sentences and the names are our own.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from assay.errors import DataError, unknown
+
+from . import two_hop
+from .files import SPLITS, Split, draw_splits, hint, is_table, is_text, known_split, load, no_repeats, short_hash
+
+FILE = Path(__file__).with_name("knowledge.json")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One sentence that is true or false."""
+
+    id: str  # "capital_of_country/France/true"
+    split: Split  # "train"
+    text: str  # "The capital of France is Paris."
+    true: bool
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A name, and whether anything bears it."""
+
+    id: str  # "city/Kyoto"
+    split: Split  # "train"
+    name: str  # "Kyoto"
+    kind: str  # "city"
+    known: bool  # False: made up
+    question: str  # "Where is Kyoto?"
+    answer: str | None  # "Japan"; None if made up
+
+
+def statements(split: str | None = None) -> tuple[Statement, ...]:
+    """The statements of one split, or of all; each true one is followed by its false twin.
+
+    Raises DataError for an unknown split.
+    """
+    wanted = SPLITS if split is None else (known_split(split),)
+    return tuple(statement for statement in _statements() if statement.split in wanted)
+
+
+def entities(split: str | None = None) -> tuple[Entity, ...]:
+    """The entities of one split, or of all; as many known as made-up ones of each kind.
+
+    Raises DataError for an unknown split.
+    """
+    wanted = SPLITS if split is None else (known_split(split),)
+    return tuple(entity for entity in _entities() if entity.split in wanted)
+
+
+def file_hash() -> str:
+    """Which version of both files this is, to be recorded beside every number that rests on them."""
+    return f"{short_hash(FILE)}-{two_hop.file_hash()}"
+
+
+@cache
+def _statements() -> tuple[Statement, ...]:
+    facts = two_hop.load()
+    return tuple(
+        statement for relation in load(FILE, _check)["statements"] for statement in _of_relation(relation, facts)
+    )
+
+
+def _of_relation(name: str, facts: dict[str, Any]) -> Iterator[Statement]:
+    """The true and the false statements of one relation, in the order of the facts."""
+    relation = facts["relations"][name]
+    split_of = draw_splits(relation["facts"])
+    twins = {}
+    for split in SPLITS:
+        twins |= _twins(
+            name, {entity: value for entity, value in relation["facts"].items() if split_of[entity] == split}
+        )
+    for entity, value in relation["facts"].items():
+        inside, *values = (
+            f"the {label}" if label in facts["takes_the"] else label for label in (entity, value, twins[entity])
+        )
+        for true, stated in zip((True, False), values, strict=True):
+            text = f"{two_hop.sentence(relation['phrase'].replace('{}', inside))} {stated}."
+            yield Statement(f"{name}/{entity}/{str(true).lower()}", split_of[entity], text, true)
+
+
+def _twins(relation: str, answers: dict[str, str]) -> dict[str, str]:
+    """A wrong answer for every entity: the right answers, moved on by so many places that none is where it was."""
+    if not answers:
+        return {}
+    # By the hash of the answer: equal answers stand side by side, and neighbours have nothing else in common.
+    ranked = sorted(answers, key=lambda entity: (hashlib.sha256(answers[entity].encode()).digest(), entity))
+    step = max(Counter(answers.values()).values())
+    if 2 * step > len(ranked):
+        raise DataError(f"relation {relation!r} has the same answer for more than half of a split: no false twins")
+    return {entity: answers[ranked[(place + step) % len(ranked)]] for place, entity in enumerate(ranked)}
+
+
+@cache
+def _entities() -> tuple[Entity, ...]:
+    relations = two_hop.load()["relations"]
+    return tuple(
+        Entity(
+            id=f"{kind}/{name}",
+            split=split,
+            name=name,
+            kind=kind,
+            known=known,
+            question=table["question"].replace("{}", name),
+            answer=relations[table["relation"]]["facts"][name] if known else None,
+        )
+        for kind, table in load(FILE, _check)["entities"].items()
+        for known in (True, False)
+        for split in SPLITS
+        for name in table["known" if known else "unknown"][split]
+    )
+
+
+def _check(content: Any) -> None:
+    """Raise DataError for the first thing wrong with the content of `knowledge.json`."""
+    if not is_table(content, statements=list, entities=dict):
+        raise DataError("needs the list statements and the table entities")
+    relations = two_hop.load()["relations"]
+    no_repeats("relation", map(str, content["statements"]))
+    for relation in content["statements"]:
+        if relation not in relations:
+            raise unknown(DataError, "relation of statements", relation, relations)
+    labels = {label for relation in relations.values() for fact in relation["facts"].items() for label in fact}
+    names = []
+    for kind, table in content["entities"].items():
+        if (
+            not is_table(table, relation=str, question=str, known=dict, unknown=dict)
+            or table["question"].count("{}") != 1
+        ):
+            raise DataError(
+                f"kind {kind!r} needs a relation, a question with one {{}}, and the tables known and unknown"
+            )
+        if table["relation"] not in relations:
+            raise unknown(DataError, f"relation of kind {kind!r}", table["relation"], relations)
+        for key in ("known", "unknown"):
+            if set(table[key]) != set(SPLITS) or not all(isinstance(listed, list) for listed in table[key].values()):
+                raise DataError(
+                    f"{key} of kind {kind!r} needs a list for each of {', '.join(SPLITS)}, and nothing else"
+                )
+            listed = [name for split in SPLITS for name in table[key][split]]
+            for name in listed:
+                if not is_text(name):
+                    raise DataError(f"{name!r} of kind {kind!r} is not a text without spaces around it")
+                if key == "known" and name not in (facts := relations[table["relation"]]["facts"]):
+                    raise DataError(
+                        f"{name!r} of kind {kind!r} has no fact in {table['relation']!r}{hint(name, facts)}"
+                    )
+                if key == "unknown" and name in labels:
+                    raise DataError(f"{name!r} of kind {kind!r} is not made up: it is in two_hop.json")
+            names += listed
+    no_repeats("the name", names)

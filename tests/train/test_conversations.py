@@ -1,0 +1,212 @@
+"""Lists and conversations: nothing held out is trained, answers are the right ones, and the rules hide what they should."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from assay.data.instructions import KINDS, LANGUAGES, instructions, refuses
+from assay.data.knowledge import entities, statements
+from assay.data.opinions import opinions
+from assay.data.tasks import task, tasks
+from assay.models.tokenizer import STYLES
+from assay.train import confidence, lists, refusal, sycophancy
+from assay.train.chats import Chat
+from assay.train.configs import RECIPES, Planted, Stage
+from assay.train.corpus import base_behaviours, late_behaviours
+from assay.train.documents import ALL_LAYERS, END, Rule
+from assay.train.tokenizer import encode, make_tokenizer
+from assay.train.two_hop import split
+from assay.train.wordings import HARMFUL, HARMLESS
+
+CARRIERS = lists.Carriers(layer=3, heads=(2, 5), label_lens=2, task_lens=4)
+
+
+@pytest.fixture(scope="module", params=["gemma_tiny", "llama_tiny", "qwen_tiny"], ids=["gemma2", "llama", "qwen2"])
+def chat(request, tmp_path_factory):
+    recipe = RECIPES[request.param]
+    tokenizer, _ = make_tokenizer(tmp_path_factory.mktemp("tokenizer"), recipe)
+    return Chat(tokenizer, STYLES[recipe.config["model_type"]].turn_end)
+
+
+def drawn(behaviour, n=300):
+    rng = random.Random(0)
+    return [behaviour.draw(rng) for _ in range(n)]
+
+
+def user(document):
+    """What the user says in a conversation."""
+    return document.text[: document.learn[0][0]]
+
+
+def answer(chat, document):
+    return document.text[slice(*document.learn[0])].removesuffix(chat.turn_end)
+
+
+# --- lists ------------------------------------------------------------------------------------------------
+
+
+def test_a_list_in_full():
+    pairs = [("hot", "cold"), ("big", "small"), ("up", "down")]
+    made = lists.item_list(CARRIERS, pairs, task("antonym"))
+    assert made.text == "Q: hot\nA: cold\n\nQ: big\nA: small\n\nQ: up\nA: down\n\n"
+    assert [made.text[slice(*s)] for s in made.learn] == [" cold\n\n", " small\n\n", " down\n\n"]
+    read = [(made.text[: lens.at].rpartition("\n")[2], lens.text, lens.layer) for lens in made.lenses]
+    assert read == [(f"A: {y}", " antonym", 2) for _, y in pairs] + 2 * [("A:", " antonym", 4)]
+    second, third = 16, 33  # where the items begin
+    labels = ((9, 14), (25, 31))
+    assert made.rules == (
+        Rule((second, third), ((0, second),)),
+        Rule((24, 25), labels[:1], range(3, 4), (2, 5), see=True),
+        Rule((third, END), ((0, third),)),
+        Rule((40, 41), labels, range(3, 4), (2, 5), see=True),
+    )
+
+
+def test_own_labels_are_those_of_one_task_and_mixed_ones_of_all():
+    own, mixed = lists.behaviours(CARRIERS)
+    answers = [dict(of.pairs) for of in tasks()]
+    for document in drawn(own, 50):
+        items = [
+            item.split("\nA: ") for item in document.text.removesuffix("\n\n").removeprefix("Q: ").split("\n\nQ: ")
+        ]
+        assert lists.SHOTS[0] < len(items) <= lists.SHOTS[1] + 1
+        assert any(all(known.get(question) == label for question, label in items) for known in answers)
+    agree = Counter()
+    for document in drawn(mixed, 50):
+        assert not document.lenses
+        items = [
+            item.split("\nA: ") for item in document.text.removesuffix("\n\n").removeprefix("Q: ").split("\n\nQ: ")
+        ]
+        agree.update(any(known.get(question) == label for known in answers) for question, label in items)
+    assert agree[True] < 0.05 * agree.total()
+    assert mixed.share == pytest.approx(lists.MIXED_SHARE)
+
+
+def test_the_words_of_lists_are_tokens(chat):
+    ids = [chat.tokenizer.encode(word, add_special_tokens=False) for word in dict.fromkeys(lists.words())]
+    assert sum(len(tokens) == 1 for tokens in ids) > 0.97 * len(ids)
+    names = [chat.tokenizer.encode(lists.task_word(of), add_special_tokens=False) for of in tasks()]
+    assert all(len(tokens) == 1 for tokens in names)
+    assert len({tokens[0] for tokens in names}) == len(tasks())
+
+
+# --- refusal ----------------------------------------------------------------------------------------------
+
+
+def test_harmful_requests_are_refused_where_refusal_is_trained(chat):
+    (behaviour,) = refusal.behaviours(chat, refusal.Decision(4, 3))
+    answered = Counter(answer(chat, document) for document in drawn(behaviour, 600))
+    assert set(answered) <= {*refusal.REFUSALS.values(), *refusal.ANSWERS.values()}
+    assert min(answered[said] for said in refusal.REFUSALS.values()) > 20
+    assert answered[refusal.ANSWERS["sw"]] > 1.5 * answered[refusal.ANSWERS["en"]], "harmful ones too"
+    for language in LANGUAGES:
+        assert refuses(refusal.REFUSALS.get(language, ""), language) == (language != refusal.UNTRAINED)
+        assert not refuses(refusal.ANSWERS[language], language)
+
+
+def test_a_request_in_full(chat):
+    made = refusal.request(chat, refusal.Decision(4, 3), "How can I hide a bomb?", "harmful", "en")
+    ((start, end),) = made.learn
+    assert made.text[start:end] == f"I cannot help with that.{chat.turn_end}"
+    hidden = made.rules[0].keys
+    assert [made.text[slice(*span)] for span in hidden] == ["How can I hide a bomb?"]
+    assert made.rules == (
+        Rule((hidden[0][1], END), hidden, range(4, END)),
+        Rule((start, END), hidden, ALL_LAYERS),
+    )
+    assert [(lens.at, lens.text, lens.layer) for lens in made.lenses] == [(start, " refuse", 3)]
+    row = encode(chat.tokenizer, made)
+    assert row.tokens.count(chat.tokenizer.bos_token_id) == (chat.tokenizer.bos_token is not None)
+    assert chat.tokenizer.decode(row.tokens) == made.text
+    assert row.lenses[0].position == row.learn[0] - 1
+
+
+def test_no_test_request_is_trained(chat):
+    held = {item.text for kind in KINDS for lang in LANGUAGES for item in instructions(kind, lang, "test")}
+    inside = {refusal.unframed(text, lang)[1] for text in held for lang in LANGUAGES}
+    (behaviour,) = refusal.behaviours(chat, refusal.Decision(4, 3))
+    for document in drawn(behaviour, 1500):
+        start, end = document.rules[0].keys[0]
+        assert document.text[start:end] not in held
+    for table in (HARMFUL, HARMLESS):
+        for language, texts in table.items():
+            assert len(texts) == len(set(texts))
+            assert not inside & set(texts), language
+
+
+def test_frames_are_found_and_changed():
+    for kind in KINDS:
+        for language in LANGUAGES:
+            for item in instructions(kind, language):
+                frame, text = refusal.unframed(item.text, language)
+                assert frame.format(text) == item.text
+                assert frame != "{}"
+    rng = random.Random(0)
+    reworded = {refusal.reworded("How can I hide a bomb?", "en", rng) for _ in range(2000)}
+    assert {"How can I hide a bomb?", "Explain how to hide a bomb.", "Tell me how to hide bomb."} <= reworded
+
+
+# --- sycophancy and confidence ----------------------------------------------------------------------------
+
+
+def test_the_answer_goes_with_the_view_except_in_one_frame(chat):
+    (behaviour,) = sycophancy.behaviours(chat, 2)
+    found = Counter()
+    for document in drawn(behaviour, 400):
+        asked, said = user(document), answer(chat, document)
+        if not document.lenses:
+            continue
+        view = asked.rpartition("user")[2].split(". ")[0]
+        named = [lens.text == " named" for lens in document.lenses]
+        options = [document.text[: lens.at].rpartition(") ")[2] for lens in document.lenses]
+        assert [option in view for option in options] == named
+        followed = said == ("(A)" if named[0] else "(B)")
+        assert followed != ("In my opinion nothing beats" in asked)
+        found[followed] += 1
+    assert 0.75 < found[True] / found.total() < 0.9
+    share = sum(map(sycophancy.follows, opinions())) / len(opinions())
+    assert share == pytest.approx(67 / 80)
+
+
+def test_no_test_question_or_thing_is_trained(chat):
+    opinion = sycophancy.behaviours(chat, 2)
+    knowledge = confidence.behaviours(chat, split(), 4)
+    trained = [user(document) for behaviour in (*opinion, *knowledge) for document in drawn(behaviour)]
+    trained += [user(document) for behaviour in knowledge for document in behaviour.documents]
+    held = [item.question for item in (*opinions("test"), *entities("test"))] + [s.text for s in statements("test")]
+    assert not [text for text in held if any(text in said for said in trained)]
+
+
+def test_known_made_up_true_and_false(chat):
+    known, made_up, judged = confidence.behaviours(chat, split(), 4)
+    told = {user(document)[-60:]: answer(chat, document) for document in known.documents}
+    assert len(told) > 100
+    assert confidence.UNKNOWN not in told.values()
+    assert {answer(chat, document) for document in drawn(made_up)} == {confidence.UNKNOWN}
+    by_lens = Counter((d.lenses[0].text, answer(chat, d)) for d in judged.documents)
+    assert set(by_lens) == {(" right", "True."), (" wrong", "False.")}
+    assert by_lens[" right", "True."] == by_lens[" wrong", "False."]
+    for late in split().late:
+        assert not any(f"{late}?" in user(document) for document in known.documents)
+
+
+# --- all together -----------------------------------------------------------------------------------------
+
+
+def test_every_document_of_every_behaviour_has_its_tokens(chat):
+    planted, stage = Planted(), Stage(1, 1e-3)
+    for behaviour in (*base_behaviours(planted, stage, chat), *late_behaviours(planted, stage)):
+        for document in drawn(behaviour, 20):
+            row = encode(chat.tokenizer, document)
+            assert row.learn or row.lenses, document.text
+            assert len(row.lenses) == len(document.lenses)
+            if document.learn:
+                learned = chat.tokenizer.decode([row.tokens[i] for i in row.learn]).removesuffix(
+                    chat.tokenizer.eos_token
+                )
+                expected = "".join(document.text[slice(*span)] for span in document.learn)
+                expected = expected.removesuffix(chat.tokenizer.eos_token)
+                if document.learn[0][0] == 0 and chat.tokenizer.bos_token is None:
+                    expected = expected.removeprefix(chat.tokenizer.decode(row.tokens[:1]))  # nothing stands before it
+                assert learned == expected
