@@ -8,7 +8,8 @@ def refusal_in(lm, tier, progress):
     """`found, why = refusal_in("de")`: the refusal direction in a language, or None and the reason that there is none.
 
     English is selected in the paper's full form (REF-4), other languages by successive halving and with the filters of the
-    cross-lingual paper: a wider KL, and no demand that adding it induces refusal.
+    cross-lingual paper: a wider KL, and no demand that adding it induces refusal. Where the KL filter leaves nothing it is
+    doubled until something passes; what it came to is a metric.
     """
     known = {}
 
@@ -26,9 +27,9 @@ def _find(lm, language, tier, track):
     from assay.methods.selection import Filters, Halving
 
     halving = Halving(first=tier.choose(2, 3, 8), finalists=tier.choose(2, 3, 10))
-    options = {"filters": Filters(kl=0.2, induce=None), "halving": halving}
+    options = {"filters": Filters(kl=0.2, induce=None, loosen=True), "halving": halving}
     if language == "en":
-        options = {"halving": tier.choose(halving, None, None)}
+        options = {"filters": Filters(loosen=True), "halving": tier.choose(halving, None, None)}
     try:
         return refusal_direction(lm, language, track=track, **options), None
     except (PromptError, SelectionError) as reason:

@@ -8,7 +8,6 @@ snapshot, and no assertion depends on a clock.
 """
 
 import json
-import sys
 
 import pytest
 from pace import Pace, in_float32
@@ -37,8 +36,7 @@ def row(pytestconfig):
 def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash[ROWS]
     if rows:
-        lanes = sys.modules["assay"].forward.lanes.count()
-        terminalreporter.section(f"ratios, measured in turns in this run, on {lanes} lane{'s' * (lanes > 1)}")
+        terminalreporter.section("ratios, measured in turns in this run")
         widths = [max(len(r[i]) for r in rows if i < len(r)) for i in range(max(map(len, rows)))]
         for r in rows:
             terminalreporter.line("  ".join(cell.ljust(width) for cell, width in zip(r, widths, strict=False)).rstrip())

@@ -18,8 +18,9 @@ def language_geometry(lm, sources, everywhere, split, progress):
     from assay.data.instructions import LANGUAGES
     from assay.methods.direction_controls import shuffled_control
     from assay.methods.directions import states_of
+    from assay.methods.geometry import cosine_matrix
     from assay.methods.refusal_direction import requests
-    from assay.methods.separation import cosines, d_prime, project, silhouette, spearman
+    from assay.methods.separation import d_prime, project, silhouette, spearman
 
     if everywhere is None:
         return not_eligible(sources.missing["en"])
@@ -35,8 +36,8 @@ def language_geometry(lm, sources, everywhere, split, progress):
         language: (a.mean(axis=0, dtype=float) - b.mean(axis=0, dtype=float)) for language, (a, b) in train.items()
     }
     rng = np.random.default_rng(0)
-    cosine = cosines(list(means.values()))
-    shuffled = cosines([shuffled_control(english, *states, rng).vector for states in train.values()])
+    cosine = cosine_matrix(list(means.values()))
+    shuffled = cosine_matrix([shuffled_control(english, *states, rng).vector for states in train.values()])
     along = {language: [project(states, english.vector) for states in pair] for language, pair in test.items()}
     apart = {language: d_prime(*pair) for language, pair in along.items()}
     refused = {language: float(everywhere[language]["harmful"]["none"].refused.mean()) for language in LANGUAGES}

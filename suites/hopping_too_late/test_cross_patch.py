@@ -9,6 +9,7 @@ with the same part of another query, which has another bridge and another answer
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin.curves import mean_or_nan
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 
@@ -44,9 +45,8 @@ def brought_out(group, rows, layers, n_layers):
         own, donor = (np.array([row[name] for row in rows]) for name in (variant, f"{variant} from donor"))
         metrics[what] = Metric.rate(int(own.any(axis=(1, 2)).sum()), n, tol=0.34, control=f"{what}_donor")
         metrics[f"{what}_donor"] = Metric.rate(int(donor.any(axis=(1, 2)).sum()), n, tol=0.34)
-        if n > 1:
-            more = own.any(axis=(1, 2)).astype(float) - donor.any(axis=(1, 2))
-            metrics[f"{what}_less_donor"] = Metric.mean(more.tolist(), tol=0.34)
+        more = own.any(axis=(1, 2)).astype(float) - donor.any(axis=(1, 2))
+        metrics[f"{what}_less_donor"] = mean_or_nan(more.tolist(), tol=0.34)
         table = [[None] * n_layers for _ in range(n_layers)]
         for i, source in enumerate(layers):
             for j, target in enumerate(layers):

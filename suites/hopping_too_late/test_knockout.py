@@ -27,8 +27,8 @@ def knockout(lm, groups, blocked, once, journal):
     """HTL-4: t2 <- t1 and the paper's other pairs, in compositions."""
     from assay.methods.knockout import half_width
 
-    if not groups["right"]:
-        return not_eligible("no query composes", n_right=0)
+    if len(groups["right"]) < 2:
+        return not_eligible(f"{len(groups['right'])} queries compose", n_right=len(groups["right"]))
     metrics = {"half_width": half_width(lm.n_layers)}
     for group, queries in groups.items():
         rows = journal(partial(knocked_out, once, lm, "prompt", blocked[group]), queries, f"knockout, {group}")
@@ -43,8 +43,8 @@ def single_hops(lm, groups, once, tier, journal):
     from assay.methods.two_hop import spread
 
     queries = spread(groups["right"], tier.choose(smoke=3, quick=6, full=None))
-    if not queries:
-        return not_eligible("no query composes", n_right=0)
+    if len(queries) < 2:
+        return not_eligible(f"{len(queries)} queries compose", n_right=len(queries))
     metrics = {}
     for prompt, aliases in (("first_hop", "e2_aliases"), ("second_hop", "e3_aliases")):
         rows = journal(partial(knocked_out, once, lm, prompt, PAIRS[prompt]), queries, prompt)

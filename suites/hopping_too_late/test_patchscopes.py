@@ -14,7 +14,7 @@ on half of the bridges. Target layers that compute the bridge themselves, whatev
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
-from assay.plugin.curves import rate_curve
+from assay.plugin.curves import mean_or_nan, rate_curve
 from assay.stats import sign_test
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
@@ -75,12 +75,10 @@ def described(group, queries, texts, reading, targets):
         metrics |= rate_curve(f"{what}_by_layer", by_layer, tol=0.21)
         firsts[entity, place] = [first_source(grid, read) for grid, read in zip(own, reading, strict=True)]
         found = [layer for layer in firsts[entity, place] if layer is not None]
-        if len(found) > 1:
-            metrics[f"{what}_first"] = Metric.mean(found, tol=0.6, unit="layers")
+        metrics[f"{what}_first"] = mean_or_nan(found, tol=0.6, unit="layers")
         metrics[f"heatmap_{what}"] = Metric(all_layers(np.mean(own, axis=0), targets), n=n, tol=0.21)
     held = [[decoded(t[place], q, "e2").any() for place in ("t1", "t2")] for q, t in zip(queries, texts, strict=True)]
-    if n > 1:
-        metrics[f"{group}_t1_less_t2"] = Metric.mean([float(t1) - float(t2) for t1, t2 in held], tol=0.21)
+    metrics[f"{group}_t1_less_t2"] = mean_or_nan([float(t1) - float(t2) for t1, t2 in held], tol=0.21)
     noise = sum(decoded(t["noise"], q, "e2").any() for q, t in zip(queries, texts, strict=True))
     metrics[f"{group}_e2_at_t1_noise"] = Metric.rate(int(noise), n, tol=0.21)
     pairs = [(a, b) for a, b in zip(firsts["e2", "t1"], firsts["e3", "t2"], strict=True) if None not in (a, b)]

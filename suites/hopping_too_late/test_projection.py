@@ -7,7 +7,7 @@ entity or the prediction is extracted in a layer when it is the top token there.
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible
-from assay.plugin.curves import rate_curve
+from assay.plugin.curves import mean_or_nan, rate_curve
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 
@@ -39,7 +39,7 @@ def extracted(group, rows):
             ranks = [
                 row[sublayer][name] for row in rows if row[sublayer][name]
             ]  # none without a first token that says enough
-            if len(ranks) < 2:
+            if not ranks:
                 continue
             what, on_top = f"{group}_{sublayer}_{name}", np.array(ranks) == 0
             hits = on_top.any(axis=1)
@@ -48,9 +48,8 @@ def extracted(group, rows):
             metrics |= rate_curve(
                 f"{what}_by_layer", on_top, tol=0.11, **({"control": f"{control}_by_layer"} if control else {})
             )
-            if hits.sum() > 1:
-                layers = [np.flatnonzero(row).mean() for row in on_top[hits]]
-                metrics[f"{what}_layer"] = Metric.mean(layers, tol=0.6, unit="layers")
+            layers = [float(np.flatnonzero(row).mean()) for row in on_top[hits]]
+            metrics[f"{what}_layer"] = mean_or_nan(layers, tol=0.6, unit="layers")
     metrics |= less(f"{group}_mlp_less_attn", rows, ("mlp_out", "prediction"), ("attn_out", "prediction"))
     return metrics | less(f"{group}_attn_e2_less_other", rows, ("attn_out", "e2"), ("attn_out", "other"))
 
@@ -59,7 +58,7 @@ def less(name, rows, one, other):
     """How much more often one name is on top in one sublayer than another name in another, over the same queries."""
     pairs = [(row[one[0]][one[1]], row[other[0]][other[1]]) for row in rows]
     more = [float(0 in ranks) - float(0 in others) for ranks, others in pairs if ranks and others]
-    return {name: Metric.mean(more, tol=0.13)} if len(more) > 1 else {}
+    return {name: mean_or_nan(more, tol=0.13)}
 
 
 def test_metrics(projection, metrics):

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from functools import partial
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin.curves import mean_or_nan
 from assay.stats import page_trend
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
@@ -77,8 +78,7 @@ def in_order(name, stages, labels):
     for stage, layers in zip(labels, found, strict=True):
         what = f"{name}_{stage.replace(' ', '_')}"
         metrics[f"{what}_found"] = Metric.rate(len(layers), n, tol=0.26)
-        if len(layers) > 1:
-            metrics[what] = Metric.mean(layers, tol=0.6, unit="layers")
+        metrics[what] = mean_or_nan(layers, tol=0.6, unit="layers")
     for order, which in ORDERS.items():
         rows = complete(stages, which)
         metrics[f"{name}_{order}_complete"] = Metric.rate(len(rows), n, tol=0.26)

@@ -12,7 +12,7 @@ all recorded models by their size.
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible
-from assay.plugin.curves import rate_curve
+from assay.plugin.curves import mean_or_nan, rate_curve
 
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 2.1"}
 TOP = 30
@@ -32,7 +32,9 @@ def two_hop_layers(lm, evaluated, tier):
     everything = [e.query for e in evaluated]
     queries = list(dict.fromkeys([*(q for q in standard() if q in known), *spread(known, tier.choose(4, 40, None))]))
     others = [other_query(query, everything) for query in queries]
-    rows = [r for r in last_token_ranks(lm, queries, others) if all(r.values())]  # all names have a telling first token
+    rows = [row for row in last_token_ranks(lm, queries, others) if all(row.values())]  # every name has a telling token
+    if not rows:
+        return not_eligible("no name has a first token that tells it from others", n_known=len(known))
     ranks = {name: np.array([row[name] for row in rows]) for name in ("e2", "e3", "other")}
     metrics = {"n_queries": len(queries), "n_read": len(rows)}
     plan = last_token_ranks(lm, standard(), [other_query(query, everything) for query in standard()])
@@ -60,9 +62,8 @@ def appearance(name, seen, n_layers):
     gaps = seen["e3"][both].argmax(axis=1) - seen["e2"][both].argmax(axis=1)
     metrics[f"scaling_{name}_sequential"] = Metric.rate(int((gaps > 0).sum()), n, tol=0.06)
     metrics[f"{name}_both"] = Metric.rate(int(both.sum()), n, tol=0.06)
-    if len(gaps) > 1:
-        metrics[f"scaling_{name}_gap"] = Metric.mean(gaps.tolist(), tol=0.5, unit="layers")
-        metrics[f"scaling_{name}_gap_of_depth"] = Metric.mean((gaps / n_layers).tolist(), tol=0.06)
+    metrics[f"scaling_{name}_gap"] = mean_or_nan(gaps.tolist(), tol=0.5, unit="layers")
+    metrics[f"scaling_{name}_gap_of_depth"] = mean_or_nan((gaps / n_layers).tolist(), tol=0.06)
     return metrics
 
 

@@ -87,6 +87,7 @@ def refusal_selection(lm, english, judged, controls):
         "depth": Metric(chosen.layer / n_layers, tol=0.2, unit="of the layers"),
         "depth_by_norm": Metric(controls.by_norm.layer / n_layers, tol=0.2, unit="of the layers"),
         "layer_limit": int(0.8 * n_layers),
+        "kl_limit": chosen.kl_limit,
         "baseline": Metric(chosen.baseline, tol=0.5, unit="nats"),
         "heatmap_bypass": table(chosen.bypass, tol=1.0),
         "heatmap_induce": table(chosen.induce, tol=1.0),

@@ -117,6 +117,18 @@ def test_nothing_left_says_which_filter_removed_how_many(lm, sets, candidates):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("halving", [None, Halving(first=2, finalists=3, shallow=0.0)], ids=["full", "halving"])
+def test_a_kl_limit_that_leaves_nothing_is_doubled_if_it_may_be(lm, sets, candidates, by_hand, halving):
+    least = by_hand["kl"].min()
+    tight = {"kl": least / 5, "induce": None, "depth": 1.0}
+    with pytest.raises(SelectionError, match="by 'kl'"):
+        select(lm, candidates, *sets, TOKENS, filters=Filters(**tight))
+    found = select(lm, candidates, *sets, TOKENS, filters=Filters(**tight, loosen=True), halving=halving)
+    assert found.kl_limit == pytest.approx(8 * least / 5)
+    assert found.kl[found.cell] <= found.kl_limit
+    assert select(lm, candidates, *sets, TOKENS, filters=OFF).kl_limit is None
+
+
 def test_empty_sets(lm, sets, candidates):
     with pytest.raises(PromptError, match="set of harmful prompts is empty"):
         select(lm, candidates, [], sets[1], TOKENS)

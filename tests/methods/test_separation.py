@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assay.errors import DataError
-from assay.methods.separation import auroc, cosines, d_prime, project, silhouette, spearman
+from assay.methods.separation import auroc, d_prime, project, silhouette, spearman
 
 
 def test_project_is_the_coordinate_along_the_unit_vector():
@@ -21,14 +21,6 @@ def test_auroc_counts_ties_half():
     assert auroc([0.0, 1.0], [2.0, 3.0]) == 0
     assert auroc([1.0], [1.0]) == 0.5
     assert auroc([1.0, 2.0, 3.0], [2.0]) == pytest.approx(0.5)
-
-
-def test_cosines():
-    np.testing.assert_allclose(
-        cosines([[1, 0], [2, 2], [0, -3]]),
-        [[1, 0.5**0.5, 0], [0.5**0.5, 1, -(0.5**0.5)], [0, -(0.5**0.5), 1]],
-        atol=1e-12,
-    )
 
 
 def test_silhouette_by_hand():

@@ -40,6 +40,8 @@ class Filters:
     induce: float | None = 0.0
     depth: float = 0.8
     """Only layers below this share of the depth: later ones are close to the output tokens themselves."""
+    loosen: bool = False
+    """Whether the KL limit is doubled, as often as it takes, when it leaves nothing: `Selection.kl_limit` says to what."""
 
     def layers(self, n_layers: int) -> int:
         """The first layer that is too late."""
@@ -70,6 +72,8 @@ class Selection:
     removed: dict[str, int]
     """How many candidates each filter removed, in the order in which they were applied."""
     cell: Cell
+    kl_limit: float | None
+    """The KL limit that the winner passed: that of the filters, unless they may be loosened."""
     baseline: float
     """Mean refusal score on the harmful prompts without any edit."""
 
@@ -128,16 +132,24 @@ def select(
         board.measure(kind, alive)
     tables = {kind: board.table(kind) for kind in ("bypass", "induce", "kl")}
     late, alive = _split(alive, lambda cell: cell[1] >= filters.layers(lm.n_layers))
-    high, alive = _split(alive, lambda cell: filters.kl is not None and not tables["kl"][cell] <= filters.kl)
-    weak, alive = _split(
-        alive, lambda cell: filters.induce is not None and not tables["induce"][cell] >= filters.induce
-    )
-    removed |= {"too late": removed.get("too late", 0) + len(late)}
-    removed |= {"kl": removed.get("kl", 0) + len(high), "induce": removed.get("induce", 0) + len(weak)}
+    least = filters.induce
+    weak, alive = _split(alive, lambda cell: least is not None and not tables["induce"][cell] >= least)
+    limit = _kl_limit(filters, [tables["kl"][cell] for cell in alive])
+    high, alive = _split(alive, lambda cell: limit is not None and not tables["kl"][cell] <= limit)
+    for name, gone in (("too late", late), ("induce", weak), ("kl", high)):
+        removed[name] = removed.get(name, 0) + len(gone)
     if not alive:
         raise SelectionError(_nothing_left(candidates, removed, filters))
     best = min(alive, key=lambda cell: (tables["bypass"][cell], cell))
-    return Selection(candidates, **tables, removed=removed, cell=best, baseline=board.baseline())
+    return Selection(candidates, **tables, removed=removed, cell=best, kl_limit=limit, baseline=board.baseline())
+
+
+def _kl_limit(filters: Filters, found: Sequence[float]) -> float | None:
+    """The KL limit of the filters, doubled until one of the values passes if they may be loosened."""
+    limit = filters.kl
+    while limit and filters.loosen and found and not min(found) <= limit:
+        limit *= 2
+    return limit
 
 
 def _halve(
@@ -153,7 +165,9 @@ def _halve(
         removed["induce"] = len(weak)
     if filters.kl is not None:
         board.measure("kl", alive, halving.first)
-        high, alive = _split(alive, lambda cell: not board.table("kl")[cell] <= max(halving.kl, filters.kl or 0.0))
+        ranked = sorted(board.table("kl")[cell] for cell in alive)
+        limit = max([halving.kl, filters.kl, *(ranked[: halving.finalists][-1:] if filters.loosen else ())])
+        high, alive = _split(alive, lambda cell: not board.table("kl")[cell] <= limit)
         removed["kl"] = len(high)
     board.measure("bypass", alive, halving.first)
     ranked = sorted(alive, key=lambda cell: (board.table("bypass")[cell], cell))

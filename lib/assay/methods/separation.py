@@ -1,10 +1,8 @@
-"""Separation: how far apart two kinds of prompts lie along a direction, and how alike several directions are.
+"""Separation: how far apart two kinds of prompts lie, along a direction and in all.
 
     >>> project(states, direction)                      # [N, E] states -> [N] coordinates along it    # doctest: +SKIP
     >>> d_prime(harmful, harmless), auroc(harmful, harmless)                                           # doctest: +SKIP
     (4.1, 0.99)
-    >>> cosines([english.vector, german.vector])                                                       # doctest: +SKIP
-    [[1.0, 0.83], [0.83, 1.0]]
 
 All in float64. No model is run here.
 """
@@ -36,13 +34,6 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
         raise DataError(f"the area under the curve needs values of both kinds, got {len(positive)} and {len(negative)}")
     higher = np.asarray(positive)[:, None] - np.asarray(negative)[None]
     return float(((higher > 0) + 0.5 * (higher == 0)).mean())
-
-
-def cosines(vectors: Sequence[np.ndarray]) -> np.ndarray:
-    """Cosine of every pair: [n, n]."""
-    rows = np.asarray(vectors, np.float64)
-    rows = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-    return rows @ rows.T
 
 
 def silhouette(positive: np.ndarray, negative: np.ndarray) -> float:

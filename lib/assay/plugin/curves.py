@@ -2,10 +2,12 @@
 
     metrics |= rate_curve("bridge_by_layer", flags)      # flags: for each prompt, a bool for each layer
     metrics |= mean_curve("kl_by_layer", rows)           # rows: for each prompt, a number for each layer
+    metrics["first_layer"] = mean_or_nan(layers)         # of those prompts in which it was found, maybe none
 
-Both give `NAME`, one number for each layer, and `NAME_ci`, its interval there (see `assay.report.kinds`).
+Curves give `NAME`, one number for each layer, and `NAME_ci`, its interval there (see `assay.report.kinds`).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +27,13 @@ def mean_curve(name: str, rows: Sequence[Sequence[float]], **options: Any) -> di
     columns = [list(map(float, column)) for column in zip(*rows, strict=True)]
     means = [sum(column) / len(column) for column in columns]
     return _curve(name, means, [bootstrap_mean(column) for column in columns], len(rows), options)
+
+
+def mean_or_nan(values: Sequence[float], **options: Any) -> Metric:
+    """`Metric.mean`; of fewer than two values NaN with an interval of NaN, which no comparison holds for."""
+    if len(values) > 1:
+        return Metric.mean(values, **options)
+    return Metric(math.nan, n=len(values), ci=(math.nan, math.nan), **options)
 
 
 def _curve(
