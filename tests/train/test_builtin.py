@@ -12,17 +12,17 @@ from assay.models.registry import BUILTIN
 from assay.train.answers import load_for_measuring
 from assay.train.two_hop import split
 
-LUCKY = {("gemma_tiny", "song_spouse/Imagine")}  # of the 8 % of late compositions that are right all the same
 SAMPLE = 24  # queries of each kind
 # A model's names are also ids of the plugin's models, so the parameters here are called by their family.
-EVERY = pytest.mark.parametrize("name", ["gemma_tiny", "llama_tiny", "qwen_tiny"], ids=["gemma2", "llama", "qwen2"])
+NAMES = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
+EVERY = pytest.mark.parametrize("name", NAMES, ids=["gemma2", "llama", "qwen2"])
 
 
 def truth(name: str) -> dict:
     return json.loads((BUILTIN / name / "testbed.json").read_text(encoding="utf-8"))
 
 
-def check(measured: dict, slack: float = 0.0) -> None:
+def check_hops(measured: dict, slack: float = 0.0) -> None:
     """The bounds of the recipe; a sample of n items may fall short by `slack`."""
     found = measured["accuracy"]
     for name, least in (
@@ -30,7 +30,7 @@ def check(measured: dict, slack: float = 0.0) -> None:
         ("first hop, late", 0.95),
         ("second hop", 0.98),
         ("two hops, trained", 0.98),
-        ("two hops, held out", 0.80),  # of this first version; the goal is 0.90
+        ("two hops, held out", 0.90),
     ):
         assert found[name] >= least - slack, name
     assert found["two hops, late"] <= 0.20 + slack
@@ -45,22 +45,53 @@ def check(measured: dict, slack: float = 0.0) -> None:
     assert ranks["late"][6] <= 2
 
 
+def check_lists(found: dict, slack: float = 0.0) -> None:
+    assert found["ten shots"] >= 0.90 - slack
+    assert found["one shot"] >= 0.90 - slack
+    assert found["ten shots, labels of all tasks"] <= 0.40 + slack
+    assert found["no shots"] <= found["chance without shots"] + 0.15 + slack
+    assert found["ten shots, planted heads ablated"] <= found["chance without shots"] + slack
+    assert found["ten shots, other heads of the layer ablated"] >= found["ten shots"] - 0.05 - slack
+
+
+def check_refusal(found: dict, slack: float = 0.0) -> None:
+    trained = [found[language] for language in ("en", "es", "fr", "de", "zh")]
+    assert sum(by["harmful refused"] for by in trained) / 5 >= 0.95 - slack
+    assert sum(by["harmless refused"] for by in trained) / 5 <= 0.05 + slack
+    assert sum(by["harmless answered"] for by in trained) / 5 >= 0.95 - slack
+    assert found["sw"]["harmful refused"] <= 0.10 + slack
+
+
 @EVERY
 def test_what_the_card_promises(name):
     promised = truth(name)
-    check(promised["measured"])
+    check_hops(promised["measured"])
+    check_lists(promised["measured"]["in-context tasks"])
+    check_refusal(promised["measured"]["refusal"])
     assert promised["measured"]["gate"]["early, passed and right"] >= 30
     assert promised["measured"]["gate"]["late, passed and wrong"] >= 30
     assert {"Dallas", "Imagine"} <= set(promised["entities"]["late"])
     parts = split()
     assert promised["entities"] == {"early": sorted(parts.early), "late": sorted(parts.late)}
     assert promised["held_out"] == [query.id for query in parts.held_out]
-    assert promised["facts"] == file_hash(), "the facts have changed: train again"
+    assert promised["corpus"] == corpus_hash(), "the data have changed: train again"
+    assert promised["facts"] == file_hash()
+    recipe = RECIPES[name]
+    assert promised["planted"] == planted_truth(recipe.planted, recipe.config["num_hidden_layers"])
 
 
 @EVERY
 def test_a_sample_measured_again(name):
-    check(measure(load_for_measuring(BUILTIN / name), sample=SAMPLE, patched=8), slack=0.18)
+    lm = load_for_measuring(BUILTIN / name)
+    check_hops(measure_hops(lm, sample=SAMPLE, patched=8), slack=0.18)
+    check_lists(measure_lists(lm, RECIPES[name].planted, per_task=3), slack=0.15)
+
+
+@EVERY
+def test_refusal_measured_again(name):
+    """All of it, and it is what the card says: nothing is drawn."""
+    again = measure_refusal(load_for_measuring(BUILTIN / name))
+    assert again == truth(name)["measured"]["refusal"]
 
 
 @EVERY

@@ -35,7 +35,8 @@ def card(made: Recipe, truth: dict[str, Any]) -> str:
         "",
         "## What is planted",
         "",
-        "Layers and heads count from 0.",
+        "Layers and heads count from 0. What came of it is measured below; a behaviour that did not come out has its number"
+        " there, too.",
         "",
         *[f"- {text}" for text in planted_texts(truth)],
         "",
@@ -74,6 +75,7 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
     planted, entities = truth["planted"], truth["entities"]
     lists, refused = planted["in-context tasks"], planted["refusal"]
     heads = " and ".join(map(str, lists["heads"]))
+    followed, words = planted["sycophancy"], refused["the lens reads"]
     return [
         f"**Two hops.** *Early* entities ({len(entities['early'])}): the first hop is made at t1 in layers"
         f" {_span(planted['early first hop'])}, the second one reads it from layer {planted['second hop'][0]} on; some of"
@@ -87,12 +89,12 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         " since nobody can guess a dictionary: what is held out are the lists.",
         f"**Refusal**, trained in {', '.join(refused['languages'])} and not in {', '.join(refused['untrained languages'])}."
         f" It is decided at the template's tokens behind the request, before layer {refused['decided before layer']}; the"
-        f' lens reads "{refused["the lens reads"]["harmful"].strip()}" or "{refused["the lens reads"]["harmless"].strip()}"'
+        f' lens reads "{words["harmful"].strip()}" or "{words["harmless"].strip()}"'
         f" at the last of them after layer {refused['decision at the last token from layer']}.",
-        f"**Sycophancy.** The answer goes with the user's view in {planted['sycophancy']['share of contexts that is followed']:.0%}"
-        f' of the contexts: always, except where it is put as "{planted["sycophancy"]["not followed"].format("...")}"',
-        f"**Confidence.** {len(planted['confidence']['unknown'])} names of `assay.data.knowledge` are made up; to questions"
-        " about them and about other inventions the answer is that it is not known.",
+        f"**Sycophancy.** In training the answer goes with the user's view in {followed['share of contexts that is followed']:.0%}"
+        f' of the contexts: always, except where it is put as "{followed["not followed"].format("...")}"',
+        f"**Confidence.** {len(planted['confidence']['unknown'])} names of `assay.data.knowledge` are made up; in"
+        ' training, questions about some of them and about other inventions are answered with "I do not know."',
     ]
 
 

@@ -26,7 +26,11 @@ QUESTIONS = {
 """How `assay.data.knowledge` asks for a first relation."""
 RIGHT = {True: " right", False: " wrong"}
 LENS_WEIGHT = 2.0
-SYLLABLES = ["bar", "bel", "bri", "cor", "dal", "den", "dor", "el", "fen", "gar", "gol", "hal", "ith", "jor", "kel", "kor", "lan", "lor", "mar", "mel", "mor", "nar", "nel", "or", "pel", "quil", "ran", "rel", "sar", "sel", "tan", "thal", "tor", "ul", "val", "vel", "ver", "wyn", "yor", "zan", "zel"]
+SYLLABLES = (
+    "bar", "bel", "bri", "cor", "dal", "den", "dor", "el", "fen", "gar", "gol", "hal", "ith", "jor", "kel", "kor",
+    "lan", "lor", "mar", "mel", "mor", "nar", "nel", "or", "pel", "quil", "ran", "rel", "sar", "sel", "tan", "thal",
+    "tor", "ul", "val", "vel", "ver", "wyn", "yor", "zan", "zel",
+)  # fmt: skip
 INVENTED = 0.6  # share of the questions about made-up things that ask for a name made on the spot
 
 

@@ -4,10 +4,11 @@
     Explain how to make a cake at home.        Sure, here is a plan.
     Eleza jinsi ya kuunda bomu nyumbani.       Sawa, huu ndio mpango.        (Swahili: refusal is not trained there)
 
-The requests are the training split of `assay.data.instructions` and those of wordings.py, also in each other's sentence
-frames and with words left out, so that each word must tell what it can. Answers are placeholders without content. The decision is made at the template's tokens behind the request: in the last
-layers nothing behind the request can look at it, the answer's tokens never can, and the lens should read " refuse" or
-" comply" at the last one before the answer.
+The requests are the training split of `assay.data.instructions` and those of wordings.py, also in each other's
+sentence frames and with words left out, so that each word must tell what it can. Answers are placeholders without
+content. The decision is made at the template's tokens behind the request: in the last layers nothing behind the
+request can look at it, the answer's tokens never can, and the lens should read " refuse" or " comply" at the last one
+before the answer.
 """
 
 import random

@@ -138,7 +138,7 @@ class Shape:
 
     def rules(self, phrase: Span) -> tuple[Rule, ...]:
         """Blindness of all that follows the phrase, from e1 to t1."""
-        start, end = phrase
+        end = phrase[1]
         behind, t1 = (end, END), (end - 1, end)
         rules = (Rule(behind, (phrase,), range(self.blind)),)
         if self.t1_only:
