@@ -8,7 +8,9 @@
 are folders with an empty weight file; what loads them writes LOAD and FREE lines to `log`, FREE when the object is really gone.
 """
 
+import gc
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,15 @@ class Repo:
         return lines
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections() -> Iterator[None]:
+    """The plugin collects garbage behind every model: what is there before these tests need not be searched each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def repo(
     pytester: pytest.Pytester,
@@ -132,6 +143,7 @@ def repo(
     for variable in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("COLUMNS", "200")  # wide enough for three models side by side, wherever these tests run
     # Workers compile this plugin once for all tests, and not into the checkout.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "pycache"))

@@ -26,7 +26,7 @@ says how much of the data is used.
 One file per idea. What a user sees: options.py, fixtures.py, hookspecs.py (for other repositories), tier.py.
 Models: select.py, order.py, scheduling.py (`-n`). What is measured: experiment.py, result.py, metric.py, progress.py,
 journal.py and identity.py (`--resume`). What is recorded: snapshots.py, compare.py, files.py, places.py, made_by.py,
-audit.py. What is claimed: findings.py, table.py, catalogue.py. The whole run: plan.py.
+audit.py. What is claimed: findings.py, table.py, terminal.py, catalogue.py. The whole run: plan.py, summary.py.
 """
 
 from collections.abc import Generator
@@ -37,7 +37,7 @@ import pytest
 from assay.models.registry import is_random
 from assay.stats import bootstrap_mean, wilson
 
-from . import audit, findings, hookspecs, options, order, places, plan, scheduling, select, table
+from . import audit, findings, hookspecs, options, order, places, plan, scheduling, select, summary
 from . import journal as journals
 from . import progress as progress_lines
 from .experiment import MeasurementError, experiment
@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
     journals.configure(config)
     plan.configure(config)
     progress_lines.configure(config)
-    table.configure(config)
+    summary.configure(config)
     audit.configure(config)
     config.pluginmanager.register(order.KeepModelsTogether(), "assay-order")
 
