@@ -35,12 +35,12 @@ GATED = """
 @pytest.mark.parametrize(
     ("env", "args", "outcomes", "row"),
     [
-        ({}, (), {"passed": 5, "xfailed": 1}, "*HTL-7 *patching rescues * yes * yes * no *"),
-        ({"HITS_toy_c": "24"}, (), {"passed": 5, "failed": 1}, "*patching rescues * yes * yes * NOW YES *"),
-        ({"HITS_toy_b": "2"}, (), {"passed": 4, "failed": 1, "xfailed": 1}, "*patching rescues * yes * LOST * no *"),
-        ({"OOM": "toy_b"}, (), {"passed": 3, "errors": 2, "xfailed": 1}, "*patching rescues * yes * ERROR * no *"),
-        ({"OOM": "toy_c"}, (), {"passed": 4, "errors": 2}, "*patching rescues * yes * yes * ERROR *"),
-        ({"OOM": "toy_a"}, ("-x",), {"errors": 1}, "*patching rescues * not run * not run * not run *"),
+        ({}, (), {"passed": 5, "xfailed": 1}, "*HTL-7 *patching rescues * yes * yes * no"),
+        ({"HITS_toy_c": "24"}, (), {"passed": 5, "failed": 1}, "*patching rescues * yes * yes * NOW YES"),
+        ({"HITS_toy_b": "2"}, (), {"passed": 4, "failed": 1, "xfailed": 1}, "*patching rescues * yes * LOST * no"),
+        ({"OOM": "toy_b"}, (), {"passed": 3, "errors": 2, "xfailed": 1}, "*patching rescues * yes * ERROR * no"),
+        ({"OOM": "toy_c"}, (), {"passed": 4, "errors": 2}, "*patching rescues * yes * yes * ERROR"),
+        ({"OOM": "toy_a"}, ("-x",), {"errors": 1}, "*patching rescues * not run * not run * not run"),
     ],
     ids=["as recorded", "now replicates", "lost", "broken", "broken where it is known to fail", "stopped"],
 )
@@ -60,9 +60,9 @@ def test_the_table_shows_value_interval_and_control(repo, run, monkeypatch):
     result.stdout.fnmatch_lines(
         [
             "Hopping Too Late, arXiv:2406.12775 *toy_a *toy_b *toy_c",
-            "  HTL-7  patching rescues *yes *yes *no *",
+            "  HTL-7  patching rescues *yes *yes *no",
             "           rate * 0.8 [[]0.63, 0.9[]] n 30 * 0.8 [[]0.63, 0.9[]] n 30 * 0.0667 [[]0.018, 0.21[]] n 30",
-            "           null (control) *0.0667 [[]0.018, 0.21[]] n 30 *",
+            "           null (control) *0.0667 [[]0.018, 0.21[]] n 30*",
             "  HTL-7 on toy_c: too small",
         ]
     )
@@ -73,7 +73,7 @@ def test_a_worker_that_dies_is_an_error_and_the_rest_is_known(repo):
     result = repo.run("-n", "2")
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(
-        ["*patching rescues * ERROR * ERROR *", "*HTL-7 on toy_a, toy_b: the worker process died"]
+        ["*patching rescues * ERROR * ERROR", "*HTL-7 on toy_a, toy_b: the worker process died"]
     )
 
 
@@ -81,7 +81,7 @@ def test_a_worker_that_is_not_replaced_leaves_not_run(repo):
     text = RESCUE.replace("return {", "lm.id == 'toy_b' and os._exit(9)\n        return {")
     repo.suite(test_rescue=text)
     result = repo.run("-n", "2", "--max-worker-restart", "0")
-    result.stdout.fnmatch_lines(["*patching rescues * not run *"])
+    result.stdout.fnmatch_lines(["*patching rescues * not run"])
     assert result.ret != 0
 
 
@@ -91,8 +91,8 @@ def test_nothing_eligible_is_neither_pass_nor_fail(repo, run):
     result.assert_outcomes(passed=4, skipped=3, xfailed=1)
     result.stdout.fnmatch_lines(
         [
-            "*gated claim  *not eligible * yes *",
-            "*gated claim that is known to fail *not eligible * no *",
+            "*gated claim  *not eligible * yes",
+            "*gated claim that is known to fail *not eligible * no",
             "*gated claim on toy_a: 0 of 40 prompts passed the gate",
         ]
     )
@@ -102,7 +102,7 @@ def test_nothing_eligible_is_neither_pass_nor_fail(repo, run):
     }
     result = run("--recorded")
     result.assert_outcomes(passed=1, skipped=2, xfailed=1)
-    result.stdout.fnmatch_lines(["*gated claim  *not eligible * yes *"])
+    result.stdout.fnmatch_lines(["*gated claim  *not eligible * yes"])
 
 
 def test_a_finding_can_need_a_larger_tier(repo):
@@ -182,6 +182,7 @@ def test_drift_of_metrics_is_not_hidden_by_a_known_failure(repo, monkeypatch):
         ('@finding("c", id="HTL-77")', "*test_it*: no experiment has the id 'HTL-77'. Did you mean HTL-7*"),
         ('@finding("c", tier="huge")', "*test_it*: finding has no tier 'huge'*"),
         ('@finding("")', "*test_it*: finding needs its claim, one sentence"),
+        ("@pytest.mark.finding", "*test_it*: finding needs its claim, one sentence"),
         ('@pytest.mark.parametrize("x", ["toy_b"])', "*test_it*: the parameter id 'toy_b' is also a model*"),
     ],
 )

@@ -227,23 +227,3 @@ def test_snapshot_file_is_strict_json(repo):
 
     for path in repo.path.glob("snapshots/*/*.json"):
         json.loads(path.read_text(), parse_constant=refuse)
-
-
-def test_four_workers_write_one_file_and_lose_nothing(repo):
-    repo.suite(
-        test_many="""
-        import pytest
-        from assay.plugin import Metric
-
-        @pytest.mark.parametrize("at", range(200))
-        def test_at(lm, metrics, at):
-            assert metrics == {"v": at}
-        """
-    )
-    result = repo.run("--model", "toy_a", "-n", "4", "--dist", "worksteal")
-    result.assert_outcomes(passed=200)
-    document = repo.document(name="many")
-    assert {key: rows["v"]["value"] for key, rows in document.items()} == {
-        f"test_at[{at}]@quick": at for at in range(200)
-    }
-    assert len({line.split()[0] for line in (repo.path / "log").read_text().splitlines()}) == 4

@@ -93,9 +93,13 @@ def pytest_assay_load(spec: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m: what is wrong is wrong whatever was selected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    select.needs_models(config, items)
-    places.check(config, items)
-    findings.prepare(config, items)
+    try:
+        select.needs_models(config, items)
+        places.check(config, items)
+        findings.prepare(config, items)
+    except pytest.UsageError:
+        items.clear()  # pytest finishes the collection all the same, and nobody must plan what was refused
+        raise
     if options.recorded(config):
         findings.keep_only(config, items)
 

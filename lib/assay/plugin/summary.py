@@ -33,6 +33,8 @@ class Summary:
             self.cells[report.nodeid] = Cell("ERROR", "the worker process died")  # xdist: when is "???"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.config.option.collectonly:
+            return
         found = table.lines(self.config.stash.get(PLAN, {}), self.cells)
         if found:
             terminalreporter.section(table.title(self.config), bold=True)
