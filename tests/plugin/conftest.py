@@ -107,7 +107,8 @@ class Repo:
         return self.pytester.runpytest_subprocess("-p", "assay.plugin", *QUIET, *args)
 
     def run(self, *args: str) -> pytest.RunResult:
-        return self.pytester.runpytest("-p", "assay.plugin", *QUIET, *args)
+        """In this process; a Ctrl-C inside ends only that run."""
+        return self.pytester.runpytest("-p", "assay.plugin", *QUIET, *args, no_reraise_ctrlc=True)
 
     def document(self, model: str = "toy_a", name: str = "rescue") -> dict:
         return json.loads(self.file(model, name).read_text())
@@ -118,8 +119,18 @@ class Repo:
     def file(self, model: str = "toy_a", name: str = "rescue") -> Path:
         return self.path / "snapshots" / model / f"{name}.json"
 
+    def put(self, snapshots: dict[str, bytes]) -> None:
+        """Writes what `snapshots` has returned, in this repository or in another one: they are the same in all."""
+        for file, content in snapshots.items():
+            (self.path / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / file).write_bytes(content)
+
     def snapshots(self) -> dict[str, bytes]:
         return {str(path.relative_to(self.path)): path.read_bytes() for path in self.path.glob("snapshots/**/*.json")}
+
+    def workers(self) -> set[str]:
+        """Who wrote to the log since the last call of `log`: "main", or workers of xdist."""
+        return {line.partition(" ")[0] for line in (self.path / "log").read_text().splitlines()}
 
     def log(self) -> list[str]:
         """LOAD, MEASURE and FREE lines since the last call, without the worker."""

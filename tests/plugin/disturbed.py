@@ -59,7 +59,7 @@ class Disturbed:
 
     def wait_for(self, asked: int, process: subprocess.Popen) -> None:
         """Until so many prompts are asked."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         log = self.repo.path / "log"
         while process.poll() is None and time.monotonic() < deadline:
             if log.exists() and log.read_text().count("ASK") >= asked:
@@ -90,9 +90,7 @@ def changed(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Disturbed:
     old, new = BYTES["old"], BYTES["new"]
     assert len(old) == 2
     assert all(old[file] != new[file] for file in old | new)
-    for file, content in old.items():
-        (repo.path / file).parent.mkdir(parents=True, exist_ok=True)
-        (repo.path / file).write_bytes(content)
+    repo.put(old)
     repo.log()
     return Disturbed(repo, old, new)
 

@@ -50,7 +50,7 @@ def test_a_disk_that_is_full(changed, disk, free):  # noqa: F811
     fill(disk / "ballast", free)
 
     process = changed.start("-p", "no:cacheprovider", cwd=disk)
-    output = process.communicate(timeout=60)[0].decode()
+    output = process.communicate(timeout=600)[0].decode()
     assert process.returncode == pytest.ExitCode.TESTS_FAILED, output
     assert "OSError: [Errno 28] No space left on device" in output
     changed.each_is_old_or_new()
@@ -59,7 +59,7 @@ def test_a_disk_that_is_full(changed, disk, free):  # noqa: F811
 
     (disk / "ballast").unlink()
     process = changed.start("-p", "no:cacheprovider", "--resume", cwd=disk)
-    output = process.communicate(timeout=60)[0].decode()
+    output = process.communicate(timeout=600)[0].decode()
     assert process.returncode == 0, output
     assert repo.snapshots() == changed.new
     assert (disk / ".assay" / ".gitignore").read_text() == "*\n"
@@ -68,7 +68,7 @@ def test_a_disk_that_is_full(changed, disk, free):  # noqa: F811
 def test_a_limit_on_file_sizes(changed):  # noqa: F811
     """No file may grow beyond 1.5 kB: the journal fits, a snapshot does not, and its beginning is really written."""
     process = changed.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)))
-    output = process.communicate(timeout=60)[0].decode()
+    output = process.communicate(timeout=600)[0].decode()
     assert process.returncode == pytest.ExitCode.TESTS_FAILED, output
     assert "OSError: [Errno 27] File too large" in output
     assert changed.repo.snapshots() == changed.old

@@ -18,7 +18,7 @@ SUITE = """
     @pytest.fixture(scope="session")
     def together():
         Path("here-" + os.environ["PYTEST_XDIST_WORKER"]).touch()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while len(list(Path().glob("here-*"))) < 4 and time.monotonic() < deadline:
             time.sleep(0.001)
 

@@ -73,10 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
     select.configure(config)
     places.read_all(config)
     journals.configure(config)
+    audit.configure(config)  # before the plan: an audit runs nothing, and has no workers
     plan.configure(config)
     progress_lines.configure(config)
     summary.configure(config)
-    audit.configure(config)
     config.pluginmanager.register(order.KeepModelsTogether(), "assay-order")
 
 
