@@ -30,10 +30,10 @@ def evaluated(lm, located, progress):
 
 @pytest.fixture(scope="session")
 def groups(evaluated, tier):
-    """{"right": queries, "wrong": queries}, evenly over the families, eight of each at tier quick."""
+    """{"right": queries, "wrong": queries}, evenly over the families, sixteen of each at tier quick."""
     from assay.methods.two_hop import failures, spread, successes
 
-    n = tier.choose(smoke=3, quick=8, full=500)
+    n = tier.choose(smoke=3, quick=16, full=500)
     return {"right": spread(successes(evaluated), n), "wrong": spread(failures(evaluated), n)}
 
 
@@ -59,7 +59,7 @@ def scope(lm, evaluated, tier, progress):
 
     known = [e.query for e in evaluated if e.right["second_hop"]]
     layers = range(0, lm.n_layers, tier.choose(smoke=4, quick=2, full=1) * max(1, lm.n_layers // 8))
-    queries, everything = spread(known, tier.choose(smoke=3, quick=12, full=100)), [e.query for e in evaluated]
+    queries, everything = spread(known, tier.choose(smoke=3, quick=24, full=100)), [e.query for e in evaluated]
     return choose_scope(lm, queries, SCOPES, layers, donors=everything)
 
 
