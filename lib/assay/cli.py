@@ -3,6 +3,7 @@
     assay models                  which models exist, and which are on this machine's disk
     assay doctor qwen7b tiny      is each of these hooked exactly?
     assay train llama_tiny        make a built-in model again
+    assay report                  figures and a page of what is recorded in snapshots/
 
 Exit status: 0; 2 for anything that cannot be done, with one line on stderr; 1 is left to real failures of the program.
 """
@@ -12,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from assay.errors import AssayError, ModelNotCached, UnknownModel
 from assay.models.registry import GROUPS, REGISTRY, ModelSpec, locate, resolve
@@ -46,6 +48,15 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a built-in model; further options are those of assay.train")
     train.add_argument("name", metavar="NAME", help="id of a built-in model")
     train.set_defaults(command=_train)
+
+    report = commands.add_parser("report", help="draw figures and a page from recorded snapshots")
+    report.add_argument("--snapshots", type=Path, default=Path("snapshots"), metavar="DIR", help="what is recorded")
+    report.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where the page and figures go")
+    report.add_argument("--tier", default="quick", help="smoke, quick (default) or full")
+    report.add_argument(
+        "--findings", type=Path, metavar="FILE.json", help="verdicts, as `pytest --findings` wrote them"
+    )
+    report.set_defaults(command=_report)
     return parser
 
 
@@ -91,6 +102,13 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     train = import_module("assay.train").main
     for spec in specs:
         train(spec.id, *rest)
+    return 0
+
+
+def _report(args: argparse.Namespace, rest: list[str]) -> int:
+    from assay.report import write_report
+
+    print(write_report(args.snapshots, args.out, args.tier, args.findings))
     return 0
 
 

@@ -54,6 +54,10 @@ class PromptError(AssayError):
     """An empty prompt, or one that is not in the form that the experiment needs."""
 
 
+class SelectionError(AssayError):
+    """No candidate is left to choose from: the message says which filter removed how many."""
+
+
 class NotExact(AssayError):
     """The doctor found that the instrumented forward differs from the model's own."""
 

@@ -39,9 +39,9 @@ def paired_ratio(
     return statistics.median(ratios), (low, high)
 
 
-def medians(*functions: Callable[[], Any], rounds: int = 3) -> list[float]:
-    """Median seconds of several functions, run in turns; one discarded call of each first."""
-    for function in functions:
+def medians(*functions: Callable[[], Any], rounds: int = 3, warmup: bool = True) -> list[float]:
+    """Median seconds of several functions, run in turns; with `warmup`, one discarded call of each first."""
+    for function in functions if warmup else ():
         function()
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(rounds):

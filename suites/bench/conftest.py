@@ -7,13 +7,24 @@ Absolute times go to pytest-benchmark; ratios are measured in turns in one proce
 snapshot, and no assertion depends on a clock.
 """
 
+import json
+
 import pytest
+from pace import Pace, in_float32
 
 ROWS = pytest.StashKey[list[tuple[str, ...]]]()
 
 
 def pytest_configure(config):
     config.stash[ROWS] = []
+
+
+def pytest_collection_modifyitems(config, items):
+    """Whoever names a model wants that one, and not the reference shape too."""
+    if config.option.model:
+        others = [item for item in items if "reference_lm" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 @pytest.fixture
@@ -31,6 +42,13 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.line("  ".join(cell.ljust(width) for cell, width in zip(r, widths, strict=False)).rstrip())
 
 
+@pytest.fixture(scope="module")
+def pace(lm):
+    """How fast the plain model is here, in float32."""
+    with in_float32(lm.model):
+        return Pace.of(lm)
+
+
 REFERENCE = {
     "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 16, "intermediate_size": 1408,
     "num_attention_heads": 8, "num_key_value_heads": 4, "rms_norm_eps": 1e-6, "vocab_size": 8192,
@@ -40,8 +58,6 @@ REFERENCE = {
 @pytest.fixture(scope="session")
 def reference_lm(tmp_path_factory):
     """The reference shape of the sweep benchmarks: a dense Llama of 16 layers and width 512, 8 heads on 4, random weights."""
-    import json
-
     from assay import random_lm
     from assay.models.registry import ModelSpec
 

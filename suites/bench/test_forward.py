@@ -1,10 +1,11 @@
 """Speed of one forward pass: plain mlx-lm, and through assay with nothing, all residuals, all patterns or all sites kept."""
 
 import pytest
+from pace import LENGTHS, LIMIT, Pace, in_float32
 
 from assay.timing import paired_ratio
 
-LENGTH = 64
+KEPT = {"nothing": (), "all resid_post": ("resid_post",), "all patterns": ("pattern",), "all sites": None}
 
 
 def tokens_of(lm, length):
@@ -13,46 +14,67 @@ def tokens_of(lm, length):
     return mx.random.randint(0, lm.family.vocab, (1, length), key=mx.random.key(length))
 
 
-@pytest.mark.parametrize("length", [32, 128])
-def test_forward(lm, benchmark, length):
-    """Absolute speed of the instrumented forward, logits at the last token."""
+@pytest.mark.parametrize("length", LENGTHS)
+def test_forward(lm, pace, benchmark, length):
+    """Absolute speed of the instrumented forward on all lanes, logits at the last token."""
     import mlx.core as mx
 
+    from assay.forward import lanes
+
+    length = pace.length(length, forwards=2)
     tokens = tokens_of(lm, length)[0]
+    before = mx.get_active_memory()
     mx.reset_peak_memory()
-    benchmark.pedantic(lm.run, args=(tokens,), rounds=5, warmup_rounds=1)
-    benchmark.extra_info.update(tokens=length, peak_mib=round(mx.get_peak_memory() / 2**20, 1), model=lm.name)
+    benchmark.pedantic(lm.run, args=(tokens,), rounds=pace.rounds(length * pace.per_token, 5), warmup_rounds=1)
+    peak = (mx.get_peak_memory() - before) / 2**20
+    benchmark.extra_info.update(
+        model=lm.name, tokens=length, lanes=lanes.count(), peak_mib=round(peak, 1), weights_mib=round(before / 2**20, 1)
+    )
 
 
-KEPT = {"nothing": (), "all resid_post": ("resid_post",), "all patterns": ("pattern",), "all sites": None}
-
-
-def hooked_ratios(lm, row):
+def hooked_ratio(lm, pace, row, what, n_lanes):
     """Time of the instrumented forward over plain mlx-lm: all positions unembedded in both, evaluated in both."""
     import mlx.core as mx
 
     from assay import SITES
+    from assay.forward import lanes
     from assay.forward.generate import forward
     from assay.forward.layers import NO_TAP, unembed
     from assay.forward.sites import expand
     from assay.forward.taps import Taps
 
-    tokens = tokens_of(lm, LENGTH)
-    for what, sites in KEPT.items():
-        keys = expand(SITES if sites is None else sites, lm.n_layers)
+    sites, length = KEPT[what], 64
+    while length > 1 and 8 * length * pace.per_token > LIMIT:
+        length //= 2
+    tokens, keys = tokens_of(lm, length), expand(SITES if sites is None else sites, lm.n_layers)
 
-        def hooked(keys=keys):
-            tap = Taps([[]], keys) if keys else NO_TAP
+    def hooked():
+        tap = Taps([[]], keys) if keys else NO_TAP
+        with lanes.use(n_lanes):
             mx.eval(unembed(lm.family, forward(lm.family, tokens, None, tap, None), tap), getattr(tap, "kept", {}))
 
-        rounds = 20 if lm.n_layers * lm.width < 2048 else 6
-        ratio, (low, high) = paired_ratio(lambda: mx.eval(lm.model(tokens)), hooked, rounds=rounds)
-        row("hooked / plain", lm.name, f"keep {what}", f"{ratio:.3f}", f"quartiles {low:.3f} to {high:.3f}")
+    rounds = max(2, pace.rounds(2 * length * pace.per_token, 30))
+    with in_float32(lm.model):
+        ratio, (low, high) = paired_ratio(lambda: mx.eval(lm.model(tokens)), hooked, rounds=rounds, warmup=1)
+    row(
+        f"hooked / plain, {n_lanes} lane{'s' * (n_lanes > 1)}", lm.name, f"{length} tokens", f"keep {what}",
+        f"{ratio:.3f}", f"quartiles {low:.3f} to {high:.3f} of {rounds}",
+    )  # fmt: skip
 
 
-def test_hooked_ratio(lm, row):
-    hooked_ratios(lm, row)
+@pytest.mark.parametrize("what", KEPT)
+def test_hooked_ratio(lm, pace, row, what):
+    """On one lane, as the plain model: the price of looking."""
+    hooked_ratio(lm, pace, row, what, 1)
 
 
-def test_hooked_ratio_reference(reference_lm, row):
-    hooked_ratios(reference_lm, row)
+@pytest.mark.parametrize("what", KEPT)
+def test_hooked_ratio_reference(reference_lm, row, what):
+    hooked_ratio(reference_lm, Pace.of(reference_lm), row, what, 1)
+
+
+def test_lanes_reference(reference_lm, row):
+    """On all lanes: below 1, for the plain model uses one core."""
+    from assay.forward import lanes
+
+    hooked_ratio(reference_lm, Pace.of(reference_lm), row, "nothing", lanes.count())

@@ -1,10 +1,12 @@
 """Sweeps against the naive loop (one full mlx-lm forward per variant), and against the floor of what must be computed.
 
-The naive side is timed on three forwards, in turns with the sweep, and multiplied by the number of variants. The floor is
-(layer-positions that must be computed, clean run included) x (time per layer-position of a plain forward of 128 tokens).
+The naive side is timed on a few forwards, in turns with the sweep, and multiplied by the number of variants. The floor is
+(layer-positions that must be computed, clean run included) x (time per layer-position of a plain forward of 128 tokens),
+on one core: the sweep is measured on all lanes, and for the reference shape on one as well.
 """
 
 import pytest
+from pace import LENGTHS, LIMIT, Pace, in_float32
 
 from assay.timing import medians
 
@@ -29,49 +31,72 @@ def knockout_windows(lm, clean):
     def window(i):
         return [j for j in range(i - 3, i + 4) if 0 <= j < lm.n_layers]
 
-    return [knockout(queries=-1, keys=[k], layer=window(i)) for i in range(lm.n_layers) for k in range(8)]
+    keys = range(min(8, len(clean.prompts[0])))
+    return [knockout(queries=-1, keys=[k], layer=window(i)) for i in range(lm.n_layers) for k in keys]
 
 
 GRIDS = {"back-patching": back_patches, "heads": every_head, "knockout windows": knockout_windows}
 
 
-def measure(lm, grid, length, row):
-    """One line of the table; the sweep is also shown to be right on one variant."""
+def measure(lm, pace, name, length, row, lane_counts):
+    """One line of the table for each number of lanes; the sweep is also shown to be right on one variant."""
     import mlx.core as mx
 
     from assay import SWEEPABLE
+    from assay.forward import lanes
 
     tokens = mx.random.randint(0, lm.family.vocab, (length,), key=mx.random.key(length))
-    long = mx.random.randint(0, lm.family.vocab, (1, 128), key=mx.random.key(1))
+    clean = lm.run(tokens, keep=SWEEPABLE)
+    every = GRIDS[name](lm, clean)
+    work = lm.plan(clean, every).variant_positions * pace.per_layer_position
+    thin = max(1, round(work / (LIMIT / 2)))  # every so manieth variant, where all would take too long
 
-    def sweep():
-        clean = lm.run(tokens, keep=SWEEPABLE)
-        return lm.sweep(clean, grid(lm, clean), targets=[5], progress=False)
+    def variants(clean):
+        return GRIDS[name](lm, clean)[thin // 2 :: thin]
 
-    mx.reset_peak_memory()
+    def sweep(n_lanes):
+        with lanes.use(n_lanes):
+            clean = lm.run(tokens, keep=SWEEPABLE)
+            return lm.sweep(clean, variants(clean), targets=[5], progress=False)
+
+    del every, clean
     before = mx.get_active_memory()
-    result = sweep()
+    mx.reset_peak_memory()
+    result = sweep(lane_counts[-1])
     peak = (mx.get_peak_memory() - before) / 2**20
-    naive, ours, plain = medians(lambda: mx.eval(lm.model(tokens[None])), sweep, lambda: mx.eval(lm.model(long)))
-    n = len(result)
-    needed = result.plan.variant_positions + lm.n_layers * length
-    floor = needed * plain / (128 * lm.n_layers)
-    row(
-        f"sweep, {grid.__name__}", lm.name, f"{length} tokens", f"{n} variants", f"{naive * n / ours:.0f}x the naive loop",
-        f"{ours / floor:.2f} of the floor", f"{ours * 1e3:.0f} ms", f"{peak:.0f} MiB",
+
+    long = mx.random.randint(0, lm.family.vocab, (1, length if pace.per_token > 0.1 else 128), key=mx.random.key(1))
+    rounds = pace.rounds(2 * length * pace.per_token + work / thin, 3)
+    naive, plain, *ours = medians(
+        lambda: mx.eval(lm.model(tokens[None])), lambda: mx.eval(lm.model(long)),
+        *(lambda n=n: sweep(n) for n in lane_counts), rounds=rounds, warmup=rounds == 3,
     )  # fmt: skip
-    variant = grid(lm, result.clean)[n // 2]
+    n = len(result)
+    floor = (result.plan.variant_positions + lm.n_layers * length) * plain / (long.size * lm.n_layers)
+    for n_lanes, took in zip(lane_counts, ours, strict=True):
+        row(
+            f"sweep, {name}", lm.name, f"{length} tokens", f"{n} of {n * thin} variants" if thin > 1 else f"{n} variants",
+            f"{n_lanes} lane{'s' * (n_lanes > 1)}", f"{naive * n / took:.0f}x the naive loop",
+            f"{took / floor:.2f} of the floor", f"{took * 1e3:.0f} ms", f"{peak:.0f} MiB",
+        )  # fmt: skip
+    variant = variants(result.clean)[n // 2]
     full = lm.run(tokens, edits=[variant]).log_probs()[0, 5].item()
     assert result.target_log_probs[n // 2, 0] == pytest.approx(full, abs=1e-3)
 
 
-@pytest.mark.parametrize("length", [32, 128])
+@pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", GRIDS)
-def test_sweep(lm, row, name, length):
-    measure(lm, GRIDS[name], length, row)
+def test_sweep(lm, pace, row, name, length):
+    from assay.forward import lanes
+
+    length = pace.length(length, forwards=2)
+    with in_float32(lm.model):
+        measure(lm, pace, name, length, row, [lanes.count()])
 
 
 @pytest.mark.parametrize("length", [64, 256])
 @pytest.mark.parametrize("name", GRIDS)
 def test_sweep_reference(reference_lm, row, name, length):
-    measure(reference_lm, GRIDS[name], length, row)
+    from assay.forward import lanes
+
+    measure(reference_lm, Pace.of(reference_lm), name, length, row, sorted({1, lanes.count()}))

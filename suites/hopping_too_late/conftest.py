@@ -1,15 +1,80 @@
-"""What the experiments of Hopping Too Late share: the evaluated queries of the model, measured once per module."""
+"""What the experiments of Hopping Too Late share, measured once per model: the evaluated queries, and what is read from each.
+
+An experiment studies two groups of queries that are known hop by hop and take no shortcut: those that the model composes
+("right") and those that it fails ("wrong").
+"""
 
 import pytest
 
-from assay.data.two_hop import standard, two_hop
+MEASURED = {}
+"""(model, method, query, options) -> what it returned; JSON values only, so nothing holds on to a model."""
 
 
-@pytest.fixture(scope="module")
-def evaluated(lm, tier, progress):
-    """The plan's four standard queries and others, balanced over families and bridges, evaluated in five ways (HTL-1)."""
-    from assay.methods.two_hop import evaluate
+@pytest.fixture(scope="session")
+def located(lm, tier):
+    """(queries, dropped): the plan's four standard queries and others, balanced over families and bridges."""
+    from assay.data.two_hop import standard, two_hop
+    from assay.methods.parts import locate
 
     chosen = two_hop(limit=tier.choose(smoke=4, quick=96, full=None), per_bridge=tier.choose(2, 4, None))
-    queries = list(dict.fromkeys([*standard(), *chosen]))
-    return evaluate(lm, queries, track=lambda batches: progress(batches, "five-way evaluation"))
+    return locate(lm, dict.fromkeys([*standard(), *chosen]))
+
+
+@pytest.fixture(scope="session")
+def evaluated(lm, located, progress):
+    """The located queries, evaluated in five ways (HTL-1)."""
+    from assay.methods.two_hop import evaluate
+
+    return evaluate(lm, located[0], track=lambda batches: progress(batches, "five-way evaluation"))
+
+
+@pytest.fixture(scope="session")
+def groups(evaluated, tier):
+    """{"right": queries, "wrong": queries}, evenly over the families, eight of each at tier quick."""
+    from assay.methods.two_hop import failures, spread, successes
+
+    n = tier.choose(smoke=3, quick=8, full=500)
+    return {"right": spread(successes(evaluated), n), "wrong": spread(failures(evaluated), n)}
+
+
+@pytest.fixture(scope="session")
+def once():
+    """`once(lm, method, query, *options)`: `method(lm, query, *options)`, run once per session though several modules ask."""
+    return measured_once
+
+
+def measured_once(lm, method, query, *options):
+    key = lm.name, method.__qualname__, query.id, repr(options)
+    if key not in MEASURED:
+        MEASURED[key] = method(lm, query, *options)
+    return MEASURED[key]
+
+
+@pytest.fixture(scope="session")
+def scope(lm, evaluated, tier, progress):
+    """The target prompt of Patchscopes that this model can follow, of the paper's two and one of short statements."""
+    from assay.methods.description import choose_scope
+    from assay.methods.patchscopes import SCOPES
+    from assay.methods.two_hop import spread
+
+    known = [e.query for e in evaluated if e.right["second_hop"]]
+    layers = range(0, lm.n_layers, tier.choose(smoke=4, quick=2, full=1) * max(1, lm.n_layers // 8))
+    queries, everything = spread(known, tier.choose(smoke=3, quick=12, full=100)), [e.query for e in evaluated]
+    return choose_scope(lm, queries, SCOPES, layers, donors=everything)
+
+
+@pytest.fixture(scope="session")
+def description(lm, scope, tier):
+    """(target prompt, target layers, seeds) of Patchscopes: all layers and three samples at tier full, else four and greedy."""
+    from assay.methods.patchscopes import SCOPES
+
+    step = 1 if tier == "full" else max(1, lm.n_layers // 4)
+    return SCOPES[scope.name], tuple(range(0, lm.n_layers, step)), tier.choose((), (), (0, 1, 2))
+
+
+@pytest.fixture(scope="session")
+def blocked():
+    """The pairs of attention knockout in the compositions of each group: all of the paper's, or the main one and the control."""
+    from assay.methods.knockout import MAIN, NOTHING, PAIRS
+
+    return {"right": PAIRS["prompt"], "wrong": (MAIN, NOTHING)}

@@ -18,10 +18,13 @@ PLANTED_AT_T1 = (
 
 
 @experiment
-def five_way(evaluated):
+def five_way(evaluated, located):
     """HTL-1: how many queries are known hop by hop, without shortcuts, and how many of those compose."""
     n, eligible = len(evaluated), [e for e in evaluated if e.eligible]
-    counts = {
+    counts = {"n_queries": n, "not_located": len(located[1])}
+    if not evaluated:
+        return not_eligible(f"0 of {len(located[1])} queries have all their parts in this tokenizer", **counts)
+    counts |= {
         f"right_{name}": Metric.rate(sum(e.right[name] for e in evaluated), n, tol=0.02) for name in evaluated[0].right
     }
     counts["knows_both_hops"] = Metric.rate(sum(e.knows_both_hops for e in evaluated), n, tol=0.02)
@@ -34,33 +37,28 @@ def five_way(evaluated):
 @experiment
 def backpatch_t1(lm, evaluated, tier, journal):
     """HTL-7: back-patching at t1 of queries that fail."""
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=16, full=None))
+    from assay.methods.two_hop import failures, spread
+
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=12, full=None))
     return rescue(lm, queries, "t1", evaluated, tier, journal)
 
 
 @experiment
 def backpatch_t2(lm, evaluated, tier, journal):
     """HTL-8: back-patching at t2 of queries that fail."""
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=10, full=None))
+    from assay.methods.two_hop import failures, spread
+
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=8, full=None))
     return rescue(lm, queries, "t2", evaluated, tier, journal)
 
 
 @experiment
 def backpatch_right(lm, evaluated, tier, journal):
     """HTL-9: back-patching at t1 of queries that are right already."""
-    right = [e.query for e in evaluated if e.eligible and e.composes]
-    return rescue(lm, spread(right, tier.choose(smoke=4, quick=16, full=None)), "t1", evaluated, tier, journal)
+    from assay.methods.two_hop import spread, successes
 
-
-def failures(evaluated):
-    return [e.query for e in evaluated if e.eligible and not e.composes]
-
-
-def spread(queries, n):
-    """n of the queries, evenly over the order of the file and so over families; all for n=None."""
-    if n is None or len(queries) <= n:
-        return queries
-    return [queries[i * len(queries) // n] for i in range(n)]
+    queries = spread(successes(evaluated), tier.choose(smoke=4, quick=12, full=None))
+    return rescue(lm, queries, "t1", evaluated, tier, journal)
 
 
 def rescue(lm, queries, where, evaluated, tier, journal):

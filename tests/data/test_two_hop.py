@@ -1,15 +1,15 @@
 """The two-hop queries: what the file may hold, what the prompts look like, and how queries are chosen."""
 
-import doctest
 import json
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
+from breaking import GONE, broken, complains
 
 from assay.data import two_hop as module
-from assay.data.two_hop import STANDARD, answers, file_hash, load, split, standard, two_hop
+from assay.data.two_hop import STANDARD, answers, load, split, standard, two_hop
 from assay.errors import DataError
 
 EVERY = two_hop()
@@ -208,64 +208,35 @@ def test_any_alias_answers():
     assert not answers("Austin", ())
 
 
-def test_the_hash_follows_the_file(tmp_path, monkeypatch):
-    before = file_hash()
-    assert len(before) == 12
-    assert set(before) <= set("0123456789abcdef")
-    changed = tmp_path / "two_hop.json"
-    changed.write_bytes(module.FILE.read_bytes() + b"\n")
-    monkeypatch.setattr(module, "FILE", changed)
-    assert file_hash() != before
+FACTS = {  # a small sound file, to be broken in one place
+    "relations": {
+        "state_of_city": {"phrase": "the state containing {}", "bare": "the state", "facts": {"Dallas": "Texas"}},
+        "capital_of_state": {"phrase": "the capital of {}", "bare": "the capital", "facts": {"Texas": "Austin"}},
+    },
+    "families": {"state_capital": {"first": "state_of_city", "second": "capital_of_state"}},
+    "takes_the": [],
+    "aliases": {"Texas": ["Lone Star State"]},
+}
 
 
-def test_the_example_of_the_docstring_runs():
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0
+def test_a_sound_file_loads(tmp_path):
+    (tmp_path / "facts.json").write_text(json.dumps(FACTS))
+    assert load(tmp_path / "facts.json") == FACTS
 
 
-def test_no_mlx_is_imported():
-    program = "import sys, assay.data.two_hop as d; d.two_hop(); print([m for m in sys.modules if m.startswith('mlx')])"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
-@pytest.fixture
-def facts():
-    """A small sound file, to be broken in one place."""
-    return {
-        "relations": {
-            "state_of_city": {"phrase": "the state containing {}", "bare": "the state", "facts": {"Dallas": "Texas"}},
-            "capital_of_state": {"phrase": "the capital of {}", "bare": "the capital", "facts": {"Texas": "Austin"}},
-        },
-        "families": {"state_capital": {"first": "state_of_city", "second": "capital_of_state"}},
-        "takes_the": [],
-        "aliases": {"Texas": ["Lone Star State"]},
-    }
-
-
-def put(facts, path, value):
-    """Set `facts[a][b]` for the path "a.b", or remove it when the value is None."""
-    *parents, last = path.split(".")
-    for key in parents:
-        facts = facts[key]
-    if value is None:
-        del facts[last]
-    else:
-        facts[last] = value
-
-
-def test_a_sound_file_loads(facts, tmp_path):
-    (tmp_path / "facts.json").write_text(json.dumps(facts))
-    assert load(tmp_path / "facts.json") == facts
+def test_what_is_wrong_with_a_file_is_said_by_its_loader(tmp_path):
+    (tmp_path / "facts.json").write_text("[]")
+    with pytest.raises(DataError, match=r"facts\.json: needs the tables"):
+        load(tmp_path / "facts.json")
 
 
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("relations", None, "needs the tables"),
+        ("relations", GONE, "needs the tables"),
         ("takes_the", {}, "needs the tables"),
         ("relations.state_of_city", "Texas", "relation 'state_of_city' needs"),
-        ("relations.state_of_city.bare", None, "relation 'state_of_city' needs"),
+        ("relations.state_of_city.bare", GONE, "relation 'state_of_city' needs"),
         ("relations.state_of_city.phrase", "the state", "relation 'state_of_city' needs a phrase with one {}"),
         ("relations.state_of_city.facts.Dallas", 7, "a fact that is not a text"),
         ("relations.state_of_city.facts.Dallas", "Texsa", "'Dallas' of 'state_of_city' leads to 'Texsa'"),
@@ -281,39 +252,13 @@ def test_a_sound_file_loads(facts, tmp_path):
         ("takes_the", [["Texas"]], "which is in no fact"),
     ],
 )
-def test_a_malformed_file_is_one_clear_sentence(facts, tmp_path, path, value, says):
-    put(facts, path, value)
-    file = tmp_path / "facts.json"
-    file.write_text(json.dumps(facts))
-    with pytest.raises(DataError) as error:
-        load(file)
-    assert says in str(error.value)
-    assert str(error.value).startswith(f"{file}: ")
-    assert "\n" not in str(error.value)
+def test_a_malformed_file_is_one_clear_sentence(tmp_path, path, value, says):
+    complains(broken(FACTS, path, value), module._check, tmp_path, says)
 
 
-def test_an_entity_listed_twice_is_an_error(facts, tmp_path):
-    file = tmp_path / "facts.json"
-    file.write_text(json.dumps(facts).replace('"Dallas": "Texas"', '"Dallas": "Texas", "Dallas": "Iowa"'))
-    with pytest.raises(DataError, match="'Dallas' occurs 2 times"):
-        load(file)
-
-
-@pytest.mark.parametrize("content", [None, b"{", b"", b"\xff\xfe"])
-def test_a_file_that_is_missing_or_not_json(tmp_path, content):
-    file = tmp_path / "facts.json"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(DataError, match="not a readable JSON file"):
-        load(file)
-
-
-@pytest.mark.parametrize("content", ["[]", "null", '"text"'])
+@pytest.mark.parametrize("content", [[], None, "text"])
 def test_a_file_that_is_json_of_another_shape(tmp_path, content):
-    file = tmp_path / "facts.json"
-    file.write_text(content)
-    with pytest.raises(DataError, match="needs the tables"):
-        load(file)
+    complains(content, module._check, tmp_path, "needs the tables")
 
 
 def test_the_standard_queries_are_all_there():

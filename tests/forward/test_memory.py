@@ -41,7 +41,7 @@ def wide():
     return tiny.around(tiny.build("llama", **shape))
 
 
-@pytest.mark.parametrize("budget", [64 * MIB, 256 * MIB])
+@pytest.mark.parametrize("budget", [64 * MIB, 256 * MIB, 1024 * MIB])
 def test_the_peak_stays_under_the_budget(wide, budget):
     """Every row carries all 160 tokens, and its logits are wanted: all at once would take several times the budget."""
     ids = tiny.ids(160)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import assay
-from assay.methods.logit_lens import logit_lens
+from assay.errors import PositionError
+from assay.methods.logit_lens import logit_lens, logit_lenses
 
 PROMPT = "The capital of the state containing Dallas is"
 
@@ -54,3 +55,29 @@ def test_readings_agree_with_each_other(lm):
     assert (lens.entropy() > 0).all()
     assert lens.first_layer(int(top), rank_below=1) == int(np.flatnonzero(lens.ranks(int(top)) == 0)[0])
     assert lens.first_layer(int(lens.log_probs.sum(axis=0).argmin()), rank_below=1) is None
+
+
+def test_several_prompts_give_what_each_gives_alone_bit_for_bit(lm):
+    prompts = [PROMPT, "The capital of France is", "The spouse of the performer of Imagine is"]
+    positions = [3, "France", -1]
+    together = logit_lenses(lm, prompts, positions, batch=2)
+    for lens, prompt, position in zip(together, prompts, positions, strict=True):
+        assert (lens.log_probs == logit_lens(lm, prompt, position).log_probs).all()
+    for lens, prompt in zip(logit_lenses(lm, prompts), prompts, strict=True):
+        assert (lens.log_probs[-1] == np.array(lm.run(prompt).log_probs()[0])).all()
+
+
+def test_positions_that_do_not_fit_the_prompts_are_refused(lm):
+    with pytest.raises(PositionError, match="2 prompts need one position, or as many, got 3"):
+        logit_lenses(lm, [PROMPT, PROMPT], [0, 1, 2])
+    with pytest.raises(PositionError, match="reads one position of the prompt, 'all' is"):
+        logit_lens(lm, PROMPT, "all")
+
+
+def test_best_ranks_and_agreement(lm):
+    lens = logit_lens(lm, PROMPT)
+    ids = [5, 70, 900]
+    assert (lens.best_ranks(ids) == np.min([lens.ranks(i) for i in ids], axis=0)).all()
+    top = [set(np.argsort(-row, kind="stable")[:10].tolist()) for row in lens.log_probs]
+    assert lens.agreement(10).tolist() == [len(one & top[-1]) / 10 for one in top]
+    assert lens.agreement(1)[-1] == 1.0

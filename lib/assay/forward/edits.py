@@ -143,12 +143,12 @@ def ablate(
     sites: Sequence[str] = ("resid_pre", "resid_mid", "resid_post"),
 ) -> Edit:
     """Directional ablation: project `direction` [E] out of the stream wherever it is written (Arditi et al. 2024, 2.4)."""
-    return Edit("project", tuple(sites), layers, position, _unit(direction))
+    return Edit("project", tuple(sites), layers, position, unit(direction))
 
 
 def project_out(site: str, direction: Any, *, layer: Layers = None, position: Position, head: Any = None) -> Edit:
     """Project a direction out of one site: [E] or, of one head, [D]; of all heads, one for each, [H, D]."""
-    return Edit("project", (site,), layer, position, _unit(direction), head)
+    return Edit("project", (site,), layer, position, unit(direction), head)
 
 
 def set_pattern(value: Any, *, layer: Layers, position: Position, head: Any = None) -> Edit:
@@ -380,7 +380,7 @@ def _array(value: Any) -> mx.array:
         raise EditError(f"the value of an edit is an array or a number, got {type(value).__name__}") from error
 
 
-def _unit(direction: Any) -> mx.array:
+def unit(direction: Any) -> mx.array:
     """Vectors along the last axis, each at length 1."""
     direction = _array(direction).astype(mx.float32)
     norm = mx.sqrt((direction * direction).sum(axis=-1, keepdims=True))

@@ -10,6 +10,7 @@ scores (`softcap`), the sliding window of each layer (`windows`), how a branch i
 last residual becomes logits (`unembed`). Nothing of the model is patched, wrapped or swapped.
 """
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -73,6 +74,10 @@ class Llama:
         """The residual addition."""
         return stream + branch
 
+    def gain(self, norm: Any) -> mx.array:
+        """What a norm of this family multiplies by after dividing by the RMS: [E]."""
+        return norm.weight
+
     def final_norm(self, x: mx.array) -> mx.array:
         """The norm before the unembedding, [.., E] -> [.., E]."""
         return self.core.norm(x)
@@ -86,12 +91,12 @@ class Llama:
         """Whether the unembedding is the embedding matrix."""
         return "lm_head" not in self.model
 
-    @property
+    @cached_property
     def vocab(self) -> int:
         """V, the rows of the unembedding."""
         return (self.core.embed_tokens if self.tied else self.model.lm_head).weight.shape[0]
 
-    @property
+    @cached_property
     def mlp_width(self) -> int:
         """The inner width of the MLP."""
         return in_features(self.layers[0].mlp.down_proj)
@@ -109,7 +114,7 @@ class Llama:
         }
         return done[station] / (qkv + out + mlp)
 
-    @property
+    @cached_property
     def head_dim(self) -> int:
         """D, read off the weights: o_proj's input width / H. Not E / H (in Gemma-2 they differ)."""
         return in_features(self.layers[0].self_attn.o_proj) // self.n_heads
@@ -138,6 +143,9 @@ class Gemma2(Llama):
     def embed(self, tokens: mx.array) -> mx.array:
         return self.core.embed_tokens(tokens) * (self.core.args.hidden_size**0.5)
 
+    def gain(self, norm: Any) -> mx.array:
+        return 1.0 + norm.weight
+
     def unembed(self, x: mx.array) -> mx.array:
         cap = self.model.final_logit_softcapping
         return mx.tanh(self.core.embed_tokens.as_linear(x) / cap) * cap
@@ -155,6 +163,9 @@ class Gemma3(Llama):
     def embed(self, tokens: mx.array) -> mx.array:
         h = self.core.embed_tokens(tokens)
         return h * mx.array(self.core.args.hidden_size**0.5, mx.bfloat16).astype(h.dtype)
+
+    def gain(self, norm: Any) -> mx.array:
+        return 1.0 + norm.weight
 
     def add(self, stream: mx.array, branch: mx.array) -> mx.array:
         return clip_residual(stream, branch)

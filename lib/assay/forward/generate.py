@@ -36,19 +36,22 @@ class Generation:
 
 
 def sampler(temperature: float, top_p: float, top_k: int, seed: int | None) -> Sampler:
-    """mlx-lm's sampler on log-probabilities [B, V]; temperature 0 is greedy. A seed makes it repeatable."""
+    """Chooses tokens from logits [B, V] as mlx-lm's sampler does; temperature 0 is greedy. A seed makes it repeatable."""
     if not temperature >= 0:
         raise EditError(f"temperature must be at least 0, got {temperature}")
     if temperature == 0 and (top_p or top_k):
         raise EditError("top_p and top_k choose among samples: they need a temperature above 0")
-    if temperature > 0 and seed is not None:
+    if temperature == 0:
+        return greedy
+    if seed is not None:
         mx.random.seed(seed)
-    return make_sampler(temp=temperature, top_p=top_p, top_k=top_k)
+    choose = make_sampler(temp=temperature, top_p=top_p, top_k=top_k)
+    return lambda logits: choose(logits - mx.logsumexp(logits, axis=-1, keepdims=True))
 
 
-def greedy(log_probs: mx.array) -> mx.array:
+def greedy(logits: mx.array) -> mx.array:
     """The likeliest token of each row."""
-    return mx.argmax(log_probs, axis=-1)
+    return mx.argmax(logits, axis=-1)
 
 
 def embed(family: Llama, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
@@ -148,7 +151,7 @@ def decode(
     alive = list(range(logits.shape[0]))
     later = [[p for p in row if p.where.generated] for row in placed]
     for step in range(max_tokens):
-        chosen = choose(logits - mx.logsumexp(logits, axis=-1, keepdims=True)).tolist()
+        chosen = choose(logits).tolist()
         keep = []
         for i, (row, token) in enumerate(zip(alive, chosen, strict=True)):  # type: ignore[arg-type]
             if token in ends:

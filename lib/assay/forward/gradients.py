@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 
 from assay.errors import EditError
+from assay.forward import lanes
 from assay.forward.families import Llama
 from assay.forward.generate import forward
 from assay.forward.layers import unembed
@@ -66,7 +67,8 @@ def gradients(
         return metric(logits), logits
 
     zeros = {str(key): mx.zeros(plain.kept[key].shape, mx.float32) for key in keys}
-    (_, logits), grads = mx.value_and_grad(value_of)(zeros)
+    with lanes.use(1):  # a gradient is a sum over paths, in an order that lanes change
+        (_, logits), grads = mx.value_and_grad(value_of)(zeros)
     kept = {key: mx.contiguous(plain.kept[key]) for key in keys}
     by_key = {key: grads[str(key)] for key in keys}
     mx.eval(logits, kept, by_key)

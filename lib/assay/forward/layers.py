@@ -19,6 +19,7 @@ import mlx.core as mx
 from mlx_lm.models.base import create_attention_mask
 
 from assay.forward.families import Llama, dense_weight
+from assay.forward.lanes import by_head, by_token
 
 Mask = mx.array | str | None
 
@@ -64,7 +65,8 @@ def layer(family: Llama, i: int, x: mx.array, attend: Attend, tap: Tap) -> mx.ar
 def heads(family: Llama, i: int, x: mx.array, attend: Attend, tap: Tap) -> mx.array:
     """The heads of layer `i` read the stream [B, L, E] -> z [B, L, H, D]."""
     block = family.layers[i]
-    q, k, v = family.qkv(block.self_attn, block[family.norms.attn](x))
+    work = family.head_dim * (family.n_heads + 2 * family.n_kv_heads)
+    q, k, v = by_token(lambda x: family.qkv(block.self_attn, block[family.norms.attn](x)), x, work, axis=2)
     q, k, v = tap("q", i, q), tap("k", i, k), tap("v", i, v)
     return attend(i, q, k, v, tap).transpose(0, 2, 1, 3)
 
@@ -74,14 +76,15 @@ def write_attention(family: Llama, i: int, x: mx.array, z: mx.array, tap: Tap) -
     block, post = family.layers[i], family.norms.attn_post
     if tap.wants("head_out", i):
         tap("head_out", i, head_outputs(block.self_attn.o_proj, z))
-    out = tap("attn_raw", i, block.self_attn.o_proj(z.reshape(*z.shape[:2], -1)))
+    z = z.reshape(*z.shape[:2], -1)
+    out = tap("attn_raw", i, by_token(block.self_attn.o_proj, z, family.width))
     return family.add(x, tap("attn_out", i, block[post](out) if post else out))
 
 
 def mlp(family: Llama, i: int, x: mx.array) -> mx.array:
     """The MLP module of layer `i` reads the stream: mlp_raw, before its tap."""
     block = family.layers[i]
-    return block.mlp(block[family.norms.mlp](x))
+    return by_token(lambda x: block.mlp(block[family.norms.mlp](x)), x, 3 * family.mlp_width)
 
 
 def write_mlp(family: Llama, i: int, x: mx.array, m: mx.array, tap: Tap) -> mx.array:
@@ -93,7 +96,7 @@ def write_mlp(family: Llama, i: int, x: mx.array, m: mx.array, tap: Tap) -> mx.a
 def unembed(family: Llama, x: mx.array, tap: Tap) -> mx.array:
     """The last resid_post [B, L, E] -> logits [B, L, V]."""
     x = tap("final_norm", None, family.final_norm(x))
-    return tap("logits", None, family.unembed(x))
+    return tap("logits", None, by_token(family.unembed, x, family.vocab))
 
 
 def head_outputs(o_proj: Any, z: mx.array) -> mx.array:
@@ -136,12 +139,23 @@ def attention(family: Llama, i: int, q: mx.array, k: mx.array, v: mx.array, mask
 
     Fused when nobody looks inside, else step by step; on the CPU both give the same bits (mlx's fallback does these steps).
     """
+    if tap.wants("scores", i) or tap.wants("pattern", i):
+        return step_by_step(family, i, q, k, v, mask, tap)
     scale = family.layers[i].self_attn.scale
-    if not (family.softcap or tap.wants("scores", i) or tap.wants("pattern", i)):
+
+    def some_heads(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
+        if family.softcap:
+            return step_by_step(family, i, q, k, v, mask, NO_TAP)
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+
+    return by_head(some_heads, q, k, v, work=2 * q.size * k.shape[2])
+
+
+def step_by_step(family: Llama, i: int, q: mx.array, k: mx.array, v: mx.array, mask: Mask, tap: Tap) -> mx.array:
+    """Attention in the steps of mlx's unfused one, with the softcap of families that have one."""
     B, H, L, D = q.shape
     K, S = k.shape[1:3]
-    scores = (q * scale).reshape(B, K, H // K, L, D) @ k[:, :, None].swapaxes(-1, -2)
+    scores = (q * family.layers[i].self_attn.scale).reshape(B, K, H // K, L, D) @ k[:, :, None].swapaxes(-1, -2)
     scores = hide(softcap(family, scores), bool_mask(mask, L, S))
     scores = tap("scores", i, scores.reshape(B, H, L, S))
     pattern = tap("pattern", i, mx.softmax(scores, axis=-1, precise=True))

@@ -17,6 +17,7 @@ import numpy as np
 
 from assay.errors import AssayError, EditError, NotExact, PromptError
 from assay.forward import generate as gen
+from assay.forward import lanes
 from assay.forward.edits import Edit, Placed, place, require_finite
 from assay.forward.families import Llama, adapt
 from assay.forward.gradients import gradients
@@ -45,6 +46,7 @@ class LM:
     ):
         if activations not in ("float32", "native"):
             raise AssayError(f"activations is 'float32' or 'native', got {activations!r}")
+        lanes.count()  # a bad ASSAY_LANES is an error here, not in the middle of an experiment
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self.family: Llama = adapt(model)
         self.activations = activations

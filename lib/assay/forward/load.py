@@ -12,6 +12,7 @@ from typing import Literal
 from mlx_lm.utils import load_tokenizer
 
 from assay.errors import UnknownModel
+from assay.forward.layout import lay_out
 from assay.forward.lm import LM
 from assay.models.registry import ModelSpec, resolve
 
@@ -32,6 +33,7 @@ def random_lm(spec: ModelSpec, bits: int | None = 4) -> LM:
         ids = write_tokenizer(Path(folder), config["model_type"])
         tokenizer = load_tokenizer(Path(folder), eos_token_ids=ids["eos_token_id"])
     model = random_model(config, bits=bits)
+    lay_out(model)
     return LM(model, tokenizer, name=spec.id, provenance={"revision": "random", "bits": bits})
 
 
@@ -51,6 +53,7 @@ def load(name: str | ModelSpec, *, activations: Literal["float32", "native"] = "
             )
         name = specs[0]
     checkpoint = load_checkpoint(name)
+    lay_out(checkpoint.model)
     made_of = {"revision": checkpoint.revision, "bits": checkpoint.bits}
     lm = LM(checkpoint.model, checkpoint.tokenizer, name=name.id, activations=activations, provenance=made_of)
     if doctor:

@@ -15,7 +15,8 @@ import mlx.core as mx
 from mlx_lm.models.base import create_causal_mask
 
 from assay.forward.families import Llama
-from assay.forward.layers import Mask, Tap, attention, hide, softcap
+from assay.forward.lanes import by_head
+from assay.forward.layers import NO_TAP, Mask, Tap, attention, hide, softcap
 from assay.forward.sites import Key
 
 
@@ -36,7 +37,10 @@ class AttendResumed:
         N, m = q.shape[0], q.shape[2]
         old_k, old_v = self.clean["k_rot", i][:, :, :p], self.clean["v", i][:, :, :p]
         if m == 1 and p > 0 and q.dtype == mx.float32:
-            return self.one_query(i, q, k, v, old_k, old_v, tap)
+            if tap.wants("scores", i) or tap.wants("pattern", i):
+                return self.one_query(i, q, k, v, old_k, old_v, tap)
+            heads = lambda *arrays: self.one_query(i, *arrays, NO_TAP)  # noqa: E731
+            return by_head(heads, q, k, v, old_k, old_v, work=2 * q.size * p)
         if p > 0:
             k = mx.concatenate([mx.broadcast_to(old_k, (N, *old_k.shape[1:])), k], axis=2)
             v = mx.concatenate([mx.broadcast_to(old_v, (N, *old_v.shape[1:])), v], axis=2)

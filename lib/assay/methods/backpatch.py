@@ -82,7 +82,7 @@ def back_patch(
     drawn from `seed` and the query, so that a query gives the same whatever else is measured.
     """
     pairs = pairs_of(lm.n_layers, stride)
-    rng = np.random.default_rng([seed, zlib.crc32(query.id.encode())])
+    rng = query_rng(query, seed)
     clean = lm.run(query.prompt, keep=SWEEPABLE)
     own = states(clean, position(query, where))
     other = draw_donor(query, donors, rng)
@@ -129,6 +129,11 @@ def draw_donor(query: TwoHop, donors: Sequence[TwoHop], rng: np.random.Generator
     if not fit:
         raise PromptError(f"no donor for {query.id}: every other query has its bridge or its answer")
     return fit[rng.integers(len(fit))]
+
+
+def query_rng(query: TwoHop, seed: int = 0) -> np.random.Generator:
+    """Random numbers of one query: the same whatever else is measured, and in whatever order."""
+    return np.random.default_rng([seed, zlib.crc32(query.id.encode())])
 
 
 def noise_like(real: mx.array, rng: np.random.Generator) -> mx.array:

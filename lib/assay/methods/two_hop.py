@@ -65,3 +65,20 @@ def evaluate(
         Evaluated(q, {prompt: answers(said[getattr(q, prompt)], expected(q, prompt)) for prompt in PROMPTS})
         for q in queries
     ]
+
+
+def successes(evaluated: Sequence[Evaluated]) -> list[TwoHop]:
+    """The queries that are known hop by hop, without shortcuts, and composed."""
+    return [e.query for e in evaluated if e.eligible and e.composes]
+
+
+def failures(evaluated: Sequence[Evaluated]) -> list[TwoHop]:
+    """The queries that are known hop by hop, without shortcuts, and not composed: hopping too late, or not at all."""
+    return [e.query for e in evaluated if e.eligible and not e.composes]
+
+
+def spread(queries: Sequence[TwoHop], n: int | None) -> list[TwoHop]:
+    """n of the queries, evenly over their order and so over families; all for n=None, or when there are no more."""
+    if n is None or len(queries) <= n:
+        return list(queries)
+    return [queries[i * len(queries) // n] for i in range(n)]

@@ -127,4 +127,4 @@ def _assay() -> str:
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    yield from sorted(root.rglob("*.py"))
+    yield from sorted((*root.rglob("*.py"), *root.glob("data/*.json")))  # built-in prompts are as good as code

@@ -11,9 +11,9 @@ always as they come back from the file, so that a resumed run and an undisturbed
 values and write the same bytes.
 
 A journal is used only if nothing has changed that could change a value (identity.py): the code, the model,
-the tier, and what the function closes over; each entry is found by its item. What is left over from anything
-else is thrown away. Journals lie in `.assay/journal/`, and go when a run that completed their experiment ends
-without a failure.
+the tier, what `--dataset` replaced, and what the function closes over; each entry is found by its item. What
+is left over from anything else is thrown away. Journals lie in `.assay/journal/`, and go when a run that
+completed their experiment ends without a failure.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ import pytest
 
 from assay.errors import DataError
 
-from . import files, identity, options
+from . import files, identity, options, own_data
 from .experiment import RUNNING
 from .progress import Progress
 
@@ -61,6 +61,7 @@ class Journal:
             "measure": identity.of_closure(measure, self.lm),
             "tier": options.tier(self.config),
             "key": identity.data(key, "key"),
+            "datasets": own_data.hashes(self.config),
         }
         names = item_names(items)
         folder = options.scratch_folder(self.config) / "journal" / self.spec.id

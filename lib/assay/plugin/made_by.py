@@ -15,6 +15,8 @@ import pytest
 
 from assay.models.registry import ModelSpec
 
+from . import own_data
+
 DISTRIBUTIONS = {"assay": "mlx-assay", "mlx": "mlx", "mlx-lm": "mlx-lm"}
 
 
@@ -28,10 +30,16 @@ def note(config: pytest.Config, spec: ModelSpec, lm: Any) -> None:
 
 
 def made_by(config: pytest.Config, spec: ModelSpec, prompts: str | None = None) -> dict[str, Any]:
-    """Versions, the platform, the model, and the hash of the prompts."""
+    """Versions, the platform, the model, and the hashes of the prompts and of what `--dataset` replaced."""
     id, described = config.stash.get(PROVENANCE, ("", {}))
     model = ({"model": spec.repo} if spec.repo else {}) | (described if id == spec.id else {})
-    return {**_here(), **model, **({"prompts": prompts} if prompts else {})}
+    replaced = own_data.hashes(config)
+    return {
+        **_here(),
+        **model,
+        **({"prompts": prompts} if prompts else {}),
+        **({"datasets": replaced} if replaced else {}),
+    }
 
 
 @cache

@@ -11,7 +11,7 @@ the same result.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -43,6 +43,12 @@ class Metric:
     def rate(cls, hits: int, n: int, **options: Any) -> "Metric":
         """`hits` of `n`, with its Wilson interval; NaN when `n` is 0."""
         return cls(hits / n if n else math.nan, n=n, ci=wilson(hits, n), **options)
+
+    @classmethod
+    def share(cls, flags: Iterable[Any], **options: Any) -> "Metric":
+        """The rate of true ones among `flags`, one per prompt."""
+        flags = [bool(flag) for flag in flags]
+        return cls.rate(sum(flags), len(flags), **options)
 
     @classmethod
     def mean(cls, values: Sequence[float], **options: Any) -> "Metric":

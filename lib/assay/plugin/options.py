@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from . import own_data
 from .tier import DEFAULT, TIERS
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -25,6 +26,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "choices": ("real", "random"),
         "default": "real",
         "help": "'random': the true shape with random 4-bit weights, to measure speed without the checkpoint",
+    },
+    "--dataset": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=PATH",
+        "help": "use the pairs in PATH, a list of {'input', 'output'}, in place of the built-in task NAME; repeatable",
     },
     "--tier": {
         "choices": TIERS,
@@ -125,8 +132,8 @@ def records_missing(config: pytest.Config) -> bool:
 
 
 def snapshots_folder(config: pytest.Config) -> Path:
-    """`snapshots/` of the repository whose suites run."""
-    return config.rootpath / config.getini("metrics_dir")
+    """`snapshots/` of the repository whose suites run, and another one if they run on other data."""
+    return config.rootpath / f"{config.getini('metrics_dir')}{own_data.suffix(config)}"
 
 
 def scratch_folder(config: pytest.Config) -> Path:

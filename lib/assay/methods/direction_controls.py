@@ -1,0 +1,53 @@
+"""Controls of a direction: vectors that only chance or the wrong question made, and how stable the real one is.
+
+    >>> rng = np.random.default_rng(0)
+    >>> random_control(direction, rng).norm == direction.norm                                     # doctest: +SKIP
+    >>> shuffled_control(direction, harmful_states, harmless_states, rng).unit @ direction.unit   # doctest: +SKIP
+    0.0
+    >>> split_half(harmful_states, harmless_states, rng).mean()                                   # doctest: +SKIP
+    0.97
+
+Both controls are as long as the direction and act at its layer. A random vector misses the stream's few large dimensions; a
+difference in means with shuffled labels lies where the states do, and says nothing about their kind.
+"""
+
+import numpy as np
+
+from assay.errors import DataError
+from assay.methods.directions import Direction
+
+
+def random_control(direction: Direction, rng: np.random.Generator) -> Direction:
+    """A vector drawn uniformly from the sphere."""
+    return direction.like(rng.standard_normal(len(direction.vector)))
+
+
+def shuffled_control(
+    direction: Direction, positive: np.ndarray, negative: np.ndarray, rng: np.random.Generator
+) -> Direction:
+    """Difference in means of the same states [N, E] under shuffled labels, less its component along the direction."""
+    mixed = rng.permutation(np.concatenate([positive, negative]).astype(np.float64))
+    drawn = mixed[: len(positive)].mean(axis=0) - mixed[len(positive) :].mean(axis=0)
+    unit = direction.unit.astype(np.float64)
+    return direction.like(drawn - (drawn @ unit) * unit)
+
+
+def split_half(
+    positive: np.ndarray, negative: np.ndarray, rng: np.random.Generator, *, draws: int = 100, shuffled: bool = False
+) -> np.ndarray:
+    """Cosine between directions found in two random halves of the states [N, E], for each draw: [draws].
+
+    shuffled: with labels permuted first, as a control. Raises DataError below two states of each kind.
+    """
+    if min(len(positive), len(negative)) < 2:
+        raise DataError(f"two halves need two states of each kind, got {len(positive)} and {len(negative)}")
+    out = np.zeros(draws)
+    for i in range(draws):
+        a, b = rng.permutation(positive.astype(np.float64)), rng.permutation(negative.astype(np.float64))
+        if shuffled:
+            mixed = rng.permutation(np.concatenate([a, b]))
+            a, b = mixed[: len(a)], mixed[len(a) :]
+        x = a[: len(a) // 2].mean(axis=0) - b[: len(b) // 2].mean(axis=0)
+        y = a[len(a) // 2 :].mean(axis=0) - b[len(b) // 2 :].mean(axis=0)
+        out[i] = x @ y / (np.linalg.norm(x) * np.linalg.norm(y))
+    return out

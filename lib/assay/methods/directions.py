@@ -1,0 +1,243 @@
+"""Directions of the residual stream: what distinguishes two kinds of prompts, as a difference in means.
+
+    >>> harmful, harmless = chats(lm, ["How do I pick a lock?"]), chats(lm, ["How do I pick a hat?"])      # doctest: +SKIP
+    >>> found = difference_in_means(lm, harmful, harmless, n_positions=post_instruction(lm))               # doctest: +SKIP
+    >>> found.vectors.shape                                 # (P, L, E): positions, layers, width          # doctest: +SKIP
+    (5, 8, 128)
+    >>> direction = found.at(position=-1, layer=4)                                                         # doctest: +SKIP
+    >>> lm.generate(prompt, edits=[direction.ablation()])                                                  # doctest: +SKIP
+
+The words of this file:
+
+    post-instruction tokens   what the chat template puts after an instruction: the same tokens in every prompt, so that
+                              any difference between two sets of prompts has come there from the instruction
+    candidate                 the mean over one set less the mean over the other, at one position and layer
+    direction                 a candidate and where it comes from; raw: its length is the distance of the means
+    ablation                  projects the direction out of the stream wherever it is written (only its line matters)
+    addition                  adds it, times a number, where it was read; the paper adds it raw, that is times 1
+
+Positions count from the end of the prompt: -1 is the last token. Means are taken in float64 over float32 states, and
+layers of the embedding's own length: a float16 sum of squares overflows at 65,504, a norm of 256 (see `Directions.norms`).
+Defined in Arditi et al. 2024 (arXiv:2406.11717), sections 2.3 and 2.4.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import mlx.core as mx
+import numpy as np
+from jinja2 import TemplateError
+
+from assay.errors import EditError, LayerError, PromptError
+from assay.forward.edits import Edit, ablate, add
+from assay.forward.lm import LM
+from assay.forward.positions import Prompt
+from assay.forward.sites import is_whole
+
+MARK = "\u2060instruction\u2060"  # stands for the instruction when a template is looked at; no template holds it
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """One direction of the stream, with the length it was found with."""
+
+    vector: np.ndarray
+    """[E] float32, raw."""
+    layer: int
+    """Read at, and added to, this layer's `site`."""
+    position: int
+    """Where it was read, from the end of the prompt."""
+    stream_norm: float
+    """Mean length of the stream there, which makes strengths of different models comparable."""
+    site: str = "resid_pre"
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Model, revision, prompts: what a reader of a saved direction needs to know."""
+
+    @property
+    def norm(self) -> float:
+        """Length, in float32."""
+        return float(np.linalg.norm(self.vector))
+
+    @property
+    def unit(self) -> np.ndarray:
+        """The vector at length 1."""
+        return self.vector / self.norm
+
+    @property
+    def strength(self) -> float:
+        """Length in units of the stream's mean length at the same place."""
+        return self.norm / self.stream_norm
+
+    def ablation(self) -> Edit:
+        """Projects it out of the stream at every layer and position (section 2.4)."""
+        return ablate(self.vector)
+
+    def addition(self, times: float = 1.0) -> Edit:
+        """Adds it at its own layer, at every position, generated ones too; -1 subtracts it (section 2.4)."""
+        return add(self.site, self.vector, layer=self.layer, position="all", scale=times)
+
+    def like(self, vector: np.ndarray) -> "Direction":
+        """Another vector in its place: of the same length, at the same layer. What a control is made of."""
+        length = np.linalg.norm(vector)
+        if not np.isfinite(length) or length == 0:
+            raise EditError(f"a direction needs a finite length above 0, this one has {length}")
+        scaled = (vector / length * self.norm).astype(np.float32)
+        return Direction(scaled, self.layer, self.position, self.stream_norm, self.site)
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Candidates at P positions and L layers: the mean over positive prompts less the mean over negative ones."""
+
+    vectors: np.ndarray
+    """[P, L, E] float32."""
+    positions: tuple[int, ...]
+    """From the end of the prompt: (-P, .., -1)."""
+    stream_norms: np.ndarray
+    """[P, L] mean length of the stream over all prompts."""
+    site: str = "resid_pre"
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def norms(self) -> np.ndarray:
+        """[P, L] lengths, in float64: never infinite for finite states, whatever dtype the model runs in."""
+        return np.linalg.norm(self.vectors.astype(np.float64), axis=-1)
+
+    @property
+    def empty(self) -> np.ndarray:
+        """[P, L] which candidates are no direction: the sets do not differ there (as at the first layer's input)."""
+        return ~(self.norms > 1e-6 * self.stream_norms)
+
+    def at(self, position: int, layer: int) -> Direction:
+        """The candidate of one position (from the end) and layer. Raises LayerError, PromptError when there is none."""
+        if position not in self.positions:
+            raise PromptError(f"no candidate at position {position}: there are {list(self.positions)}")
+        if not is_whole(layer) or not 0 <= layer < self.vectors.shape[1]:
+            raise LayerError(f"no candidate at layer {layer!r}: there are 0 to {self.vectors.shape[1] - 1}")
+        p = self.positions.index(position)
+        norm = float(self.stream_norms[p, layer])
+        return Direction(self.vectors[p, layer], int(layer), position, norm, self.site, self.provenance)
+
+    def replaced(self, vectors: np.ndarray) -> "Directions":
+        """Other vectors in place of these, each at the length of the one it replaces: as many tries for a control."""
+        length = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
+        scaled = (vectors / length * self.norms[..., None]).astype(np.float32)
+        return Directions(scaled, self.positions, self.stream_norms, self.site)
+
+
+def chats(lm: LM, instructions: Sequence[str], system: str | None = None) -> list[Prompt]:
+    """Each instruction as a user turn of the model's chat template. Raises PromptError for an empty set."""
+    if not instructions:
+        raise PromptError("the set of prompts is empty: a mean needs at least one")
+    return [lm.chat(text, system) for text in instructions]
+
+
+def takes_system(lm: LM) -> bool:
+    """Whether the chat template writes a system turn; Gemma-2's refuses to."""
+    try:
+        return MARK in (lm.chat("Name a colour.", system=MARK).text or "")
+    except TemplateError:
+        return False
+
+
+def post_instruction(lm: LM, system: str | None = None) -> int:
+    """How many tokens the chat template puts after an instruction. Raises PromptError when there are none."""
+    return len(template_tail(lm, system))
+
+
+def template_tail(lm: LM, system: str | None = None) -> tuple[int, ...]:
+    """The tokens that the chat template puts after an instruction's last character.
+
+    Raises PromptError for a template that puts nothing there, or whose tokens run across that border: then prompts have
+    no common positions at which only the instruction makes a difference.
+    """
+    tails = {_tail(lm, instruction, system) for instruction in (MARK, "Name a colour.", "2 + 2 = ?")}
+    if () in tails:
+        raise PromptError(
+            f"the chat template of {lm.name} puts no tokens after an instruction, so prompts have no common "
+            "post-instruction positions: give n_positions=1, or prompts with a common ending"
+        )
+    if len(tails) > 1:
+        raise PromptError(
+            f"the chat template of {lm.name} ends in other tokens after other instructions: {sorted(tails)}; "
+            "give n_positions= yourself"
+        )
+    return tails.pop()
+
+
+def _tail(lm: LM, instruction: str, system: str | None) -> tuple[int, ...]:
+    """The tokens behind one instruction: those that start at or after its last character's end."""
+    _, found, after = (lm.chat(MARK, system).text or "").rpartition(MARK)
+    if not found:
+        raise PromptError(f"the chat template of {lm.name} does not repeat the instruction as it is given")
+    prompt = lm.chat(instruction, system)
+    end = len(prompt.text or "") - len(after)
+    return tuple(token for token, (a, _) in zip(prompt.tokens, prompt.spans or (), strict=True) if a >= end)
+
+
+def states(
+    lm: LM, prompts: Sequence[Prompt], n_positions: int, *, site: str = "resid_pre", batch: int = 16
+) -> Iterator[np.ndarray]:
+    """The stream at the last P positions of each prompt, batch by batch: [b, P, L, E] float32.
+
+    Raises PromptError for an empty set, or a prompt of fewer tokens than positions.
+    """
+    if not prompts:
+        raise PromptError("the set of prompts is empty: a mean needs at least one")
+    if not is_whole(n_positions) or n_positions < 1:
+        raise PromptError(f"n_positions must be a whole number, at least 1, got {n_positions!r}")
+    if short := [p for p in prompts if len(p) < n_positions]:
+        raise PromptError(f"a prompt has {len(short[0])} tokens and {n_positions} positions were asked for")
+    for start in range(0, len(prompts), batch):
+        run = lm.run(list(prompts[start : start + batch]), keep=site)
+        rows = mx.arange(len(run.prompts))[:, None]
+        at = mx.array([[n - k for k in range(n_positions, 0, -1)] for n in run.lengths])
+        layers = [np.array(run[site, i][rows, at].astype(mx.float32)) for i in range(lm.n_layers)]
+        yield np.stack(layers, axis=2)
+
+
+def difference_in_means(
+    lm: LM,
+    positive: Sequence[Prompt],
+    negative: Sequence[Prompt],
+    n_positions: int,
+    *,
+    site: str = "resid_pre",
+    batch: int = 16,
+) -> Directions:
+    """Mean of `site` over positive prompts less the mean over negative ones, at the last positions of every layer.
+
+    The sets may differ in size. Raises PromptError when one is empty.
+    """
+    for name, prompts in (("positive", positive), ("negative", negative)):
+        if not prompts:
+            raise PromptError(f"the {name} set of prompts is empty: a mean needs at least one")
+    sums, lengths = [], np.zeros(())
+    for prompts in (positive, negative):
+        total = np.zeros(())
+        for part in states(lm, prompts, n_positions, site=site, batch=batch):
+            total = total + part.sum(axis=0, dtype=np.float64)
+            lengths = lengths + np.linalg.norm(part.astype(np.float64), axis=-1).sum(axis=0)
+        sums.append(total / len(prompts))
+    return Directions(
+        (sums[0] - sums[1]).astype(np.float32),
+        tuple(range(-n_positions, 0)),
+        lengths / (len(positive) + len(negative)),
+        site,
+        provenance(lm, positive, negative),
+    )
+
+
+def states_of(lm: LM, prompts: Sequence[Prompt], direction: Direction, *, batch: int = 16) -> np.ndarray:
+    """The stream of each prompt where a direction was read: [N, E] float32."""
+    parts = states(lm, prompts, -direction.position, site=direction.site, batch=batch)
+    return np.concatenate([part[:, 0, direction.layer] for part in parts])
+
+
+def provenance(lm: LM, positive: Sequence[Prompt], negative: Sequence[Prompt]) -> dict[str, str]:
+    """What made a direction: model, revision, bits, activations, and a hash of the tokens of both sets."""
+    digest = hashlib.sha256(repr([[p.tokens for p in prompts] for prompts in (positive, negative)]).encode())
+    made_of = {key: str(value) for key, value in lm.provenance().items()}
+    sizes = {"n_positive": str(len(positive)), "n_negative": str(len(negative))}
+    return {"model": lm.name, **made_of, "prompts": digest.hexdigest()[:12], **sizes}

@@ -1,0 +1,40 @@
+"""The geometry of a set of vectors: are those of one kind closer to each other than to those of other kinds? (FV-19)
+
+    >>> cosines = cosine_matrix(vectors)                   # [n, n]
+    >>> own, others = within_and_between(cosines, ["antonym", "antonym", "capitals"])
+
+Every vector has a kind (its task) and comes from data of its own (a seed), so that closeness is no copy.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from assay.errors import DataError
+
+
+def cosine_matrix(vectors: np.ndarray) -> np.ndarray:
+    """Cosine of every two of n vectors [n, E]: [n, n]. Raises DataError for a vector without length."""
+    vectors = np.asarray(vectors, np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not (lengths > 0).all():
+        raise DataError(f"vector {int(np.flatnonzero(lengths[:, 0] == 0)[0])} is zero: it has no direction")
+    return (vectors / lengths) @ (vectors / lengths).T
+
+
+def within_and_between(cosines: np.ndarray, kinds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """For each vector, its mean cosine with the others of its kind, and with those of other kinds: two arrays [n].
+
+    Raises DataError for a kind of one vector, or when there is one kind only.
+    """
+    same = np.array(kinds)[:, None] == np.array(kinds)[None]
+    own = same & ~np.eye(len(kinds), dtype=bool)
+    if not own.any(axis=1).all() or same.all():
+        raise DataError("closeness needs two kinds or more, of two vectors or more each")
+    return (cosines * own).sum(axis=1) / own.sum(axis=1), (cosines * ~same).sum(axis=1) / (~same).sum(axis=1)
+
+
+def nearest_is_own(cosines: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
+    """Whether the nearest other vector is of the same kind, [n] bool."""
+    away = np.where(np.eye(len(kinds), dtype=bool), -np.inf, cosines)
+    return np.array(kinds)[away.argmax(axis=1)] == np.array(kinds)

@@ -1,0 +1,82 @@
+"""Direct attribution: how much each attention head writes along a direction, and what those heads look at.
+
+    >>> written = head_writes(lm, harmful, direction.vector)           # [prompts, layers, heads]      # doctest: +SKIP
+    >>> heads = top_heads(written, 8)                                                                  # doctest: +SKIP
+    >>> attention_share(lm, harmful, heads, spans).mean(axis=0)        # [heads]                       # doctest: +SKIP
+
+The write of a head is the dot product of the unit direction with what the head adds to the stream at the last token (Arditi
+et al. 2024, section 5.1; direct feature attribution). Where the family has a post-norm after attention (Gemma), its rms is
+taken as it was in the run: then the writes of all heads sum to that of the layer's `attn_out` in every family.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from assay.errors import PromptError
+from assay.forward.edits import unit
+from assay.forward.families import dense_weight
+from assay.forward.lm import LM
+from assay.forward.positions import Position, Prompt, resolve
+from assay.methods.orthogonalise import gain
+
+Head = tuple[int, int]  # layer, head
+
+
+def head_writes(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int = 16) -> np.ndarray:
+    """What each head writes along a direction [E] at the last token: [prompts, layers, heads] float32.
+
+    Any bias of o_proj belongs to no head and is left out.
+    """
+    u = unit(direction)
+    post = lm.family.norms.attn_post
+    lines = []  # per layer [H, D]: the direction, seen from the input of o_proj
+    for block in lm.family.layers:
+        line = gain(block[post]) * u if post else u
+        weight = dense_weight(block.self_attn.o_proj).astype(mx.float32)
+        lines.append((line @ weight).reshape(lm.n_heads, -1))
+    out = []
+    for start in range(0, len(prompts), batch):
+        run = lm.run(list(prompts[start : start + batch]), keep=["z", "attn_raw"])
+        rows = []
+        for i, line in enumerate(lines):
+            writes = (run.at_last("z", i).astype(mx.float32) * line).sum(axis=-1)  # [B, H]
+            if post:
+                raw = run.at_last("attn_raw", i).astype(mx.float32)
+                eps = lm.family.layers[i][post].eps
+                writes = writes * mx.rsqrt((raw * raw).mean(axis=-1, keepdims=True) + eps)
+            rows.append(np.array(writes))
+        out.append(np.stack(rows, axis=1))
+    return np.concatenate(out)
+
+
+def top_heads(writes: np.ndarray, n: int) -> list[Head]:
+    """The n heads that write most along the direction, on average over prompts [prompts, layers, heads]; best first."""
+    mean = writes.mean(axis=0)
+    order = np.argsort(-mean, axis=None, kind="stable")[:n]
+    return [(int(layer), int(head)) for layer, head in zip(*np.unravel_index(order, mean.shape), strict=True)]
+
+
+def attention_share(
+    lm: LM, prompts: Sequence[Prompt], heads: Sequence[Head], spans: Sequence[Position], *, batch: int = 16
+) -> np.ndarray:
+    """How much of the last token's attention each head gives to one span of each prompt: [prompts, heads], 0 to 1.
+
+    spans: one per prompt, as edits take positions (`assay.text("..", whole=True)` for all tokens of a stretch of text).
+    """
+    if len(spans) != len(prompts):
+        raise PromptError(f"{len(prompts)} prompts need as many spans, got {len(spans)}")
+    where = [np.array(resolve(span, prompt).prompt) for span, prompt in zip(spans, prompts, strict=True)]
+    layers = sorted({layer for layer, _ in heads})
+    out = np.zeros((len(prompts), len(heads)), np.float32)
+    for start in range(0, len(prompts), batch):
+        part = list(prompts[start : start + batch])
+        run = lm.run(part, keep=[("pattern", layer) for layer in layers])
+        rows = mx.arange(len(part)), mx.array(run.lengths) - 1
+        last = {i: np.array(run["pattern", i].swapaxes(1, 2)[rows].astype(mx.float32)) for i in layers}  # [B, H, S]
+        for b in range(len(part)):
+            for k, (layer, head) in enumerate(heads):
+                out[start + b, k] = last[layer][b, head, where[start + b]].sum()
+    return out

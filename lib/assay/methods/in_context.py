@@ -1,0 +1,186 @@
+"""In-context learning: ask a model for the output of a task, and score the answer (Todd et al. 2024, section 2.1; FV-1).
+
+    >>> trials = draw(lm, task("antonym"), n_shots=10, split="test", limit=20)                    # doctest: +SKIP
+    >>> trials[0].context.text[-20:], trials[0].context.answer                                    # doctest: +SKIP
+    ('\\n\\nQ: big\\nA:', ' small')
+    >>> score = answer(lm, trials)                                                                # doctest: +SKIP
+    >>> score.right.mean(), score.log_probs.mean()                                                # doctest: +SKIP
+    (0.95, -0.21)
+
+A *trial* is a prompt and the token that its right answer begins with. A trial is right when that token is the likeliest
+(rank 0). The first token can give an answer away, or be none at all: " walked" may begin with " walk". Pairs whose answer
+begins like the input, or like the answer that another task has for the same input, are therefore left out of the queries
+(`usable`), and `writes` scores whole words.
+"""
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as with_changes
+
+import mlx.core as mx
+import numpy as np
+
+from assay.data.in_context import DEFAULT, InContext, Labels, Template, sample
+from assay.data.tasks import Pair, Task
+from assay.errors import PromptError
+from assay.forward.edits import Edit
+from assay.forward.lm import LM
+from assay.forward.positions import Prompt
+from assay.forward.run import Run
+
+BATCH = 8  # prompts a forward
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One prompt of a task, tokenised, and the first token of its right answer."""
+
+    task: str
+    context: InContext
+    prompt: Prompt
+    token: int
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How trials were answered: rank (0: the likeliest) and log-probability of the right first token, [trials]."""
+
+    ranks: np.ndarray
+    log_probs: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the right token was the likeliest, [trials]."""
+        return self.ranks == 0
+
+    def top(self, k: int) -> np.ndarray:
+        """Whether the right token was among the k likeliest, [trials]."""
+        return self.ranks < k
+
+    @staticmethod
+    def join(scores: Iterable["Score"]) -> "Score":
+        """Scores one after the other."""
+        scores = list(scores)
+        return Score(np.concatenate([s.ranks for s in scores]), np.concatenate([s.log_probs for s in scores]))
+
+
+def usable(
+    lm: LM, task: Task, split: str, others: Iterable[Task] = (), *, copies: bool = False
+) -> tuple[tuple[Pair, ...], int]:
+    """The pairs of a split that can be queries, and how many were left out.
+
+    Left out are answers whose first token is that of the input, or of the answer that one of `others` has for this input.
+    copies: keep the former, in a task that asks for a copy.
+    """
+    rivals = [dict(other.pairs) for other in others if other.name != task.name]
+    pairs, kept = task.split(split), []
+    for given, output in pairs:
+        taken = [] if copies else [given]
+        taken += [known[given] for known in rivals if given in known]
+        if lm.token(f" {output}") not in {lm.token(f" {text}") for text in taken}:
+            kept.append((given, output))
+    return tuple(kept), len(pairs) - len(kept)
+
+
+def draw(
+    lm: LM,
+    task: Task,
+    *,
+    n_shots: int,
+    split: str = "test",
+    limit: int | None = None,
+    labels: Labels = "own",
+    others: Iterable[Task] | None = None,
+    template: Template = DEFAULT,
+    copies: bool = False,
+    seed: int = 0,
+) -> list[Trial]:
+    """Trials of a task: each usable query of the split once, up to `limit` of them; shots come from the train split.
+
+    `limit` above the number of queries asks each of them again, with other shots. Another `seed` gives another order and
+    other shots. `others` are the tasks that `usable` compares with and that mixed labels come from; `copies` as there.
+    Raises PromptError when no query is usable, and DataError when the task has fewer pairs than shots.
+    """
+    queries, left_out = usable(lm, task, split, others or (), copies=copies)
+    if not queries:
+        raise PromptError(
+            f"task {task.name!r} has no query to ask in its {split} split: {left_out} of its {left_out} pairs there have an "
+            "answer whose first token is that of the input, or of another task's answer"
+        )
+    order = random.Random(f"{seed} {task.name} {split}").sample(range(len(queries)), len(queries))
+    count = len(queries) if limit is None else limit
+    trials = []
+    for i in range(count):
+        rng = random.Random(f"{seed} {task.name} {split} {labels} {n_shots} {i}")
+        asked = _asking(task, queries[order[i % len(queries)]])
+        context = sample(asked, n_shots, rng, query_split="test", labels=labels, others=others, template=template)
+        trials.append(trial(lm, task.name, context))
+    return trials
+
+
+def _asking(task: Task, query: Pair) -> Task:
+    """The task with its train split, and one query as its test split."""
+    shots = task.split("train")
+    return Task(task.name, (*shots, query), (*["train"] * len(shots), "test"))  # type: ignore[arg-type]
+
+
+def trial(lm: LM, name: str, context: InContext) -> Trial:
+    """A prompt, tokenised with its answer. Raises PromptError when the answer changes the tokens before it."""
+    prompt, whole = lm.prompt(context.text), lm.prompt(context.text + context.answer)
+    n = len(prompt)
+    if whole.tokens[:n] != prompt.tokens or len(whole) == n:
+        raise PromptError(
+            f"the tokens of {context.text[-30:]!r} change when {context.answer!r} follows: use another template"
+        )
+    return Trial(name, context, prompt, whole.tokens[n])
+
+
+def answer(lm: LM, trials: Sequence[Trial], edits: Iterable[Edit] = ()) -> Score:
+    """Ask all trials, under the same edits (positions are resolved in each prompt by itself)."""
+    edits = list(edits)
+    parts = [trials[start : start + BATCH] for start in range(0, len(trials), BATCH)]
+    return Score.join(scored(lm.run([t.prompt for t in part], edits=edits), part) for part in parts)
+
+
+def scored(run: Run, trials: Sequence[Trial]) -> Score:
+    """The score of trials from a run of their prompts."""
+    log_probs = run.log_probs()
+    of = log_probs[mx.arange(len(trials)), mx.array([t.token for t in trials])]
+    return Score(np.array((log_probs > of[:, None]).sum(axis=1)), np.array(of))
+
+
+def writes(lm: LM, trials: Sequence[Trial], edits: Iterable[Edit] = (), max_tokens: int = 8) -> np.ndarray:
+    """Whether the greedy continuation begins with the whole answer, letter by letter, [trials] bool."""
+    edits, out = list(edits), []
+    for start in range(0, len(trials), BATCH):
+        part = trials[start : start + BATCH]
+        texts = lm.generate([t.prompt for t in part], edits=edits, max_tokens=max_tokens)
+        out += [begins_with(g.text, t.context.query[1]) for g, t in zip(texts, part, strict=True)]
+    return np.array(out, bool)
+
+
+def begins_with(text: str, answer: str) -> bool:
+    """Whether a continuation begins with the answer as a whole word: " cold\\n\\nQ:" does with "cold", " colder" does not."""
+    return re.match(rf"\s*{re.escape(answer)}(?!\w)", text) is not None
+
+
+def answer_tokens(lm: LM, one: Trial) -> tuple[int, ...]:
+    """All tokens of the right answer as it follows the prompt."""
+    return lm.prompt(one.context.text + one.context.answer).tokens[len(one.prompt) :]
+
+
+def answer_log_probs(lm: LM, one: Trial, variants: Sequence[Sequence[Edit]]) -> list[list[float]]:
+    """Log-probability of each token of the right answer, given those before it, under each variant: [variants][tokens].
+
+    The edits' positions count in the prompt without the answer, so give them from its start (`len(one.prompt) - 1` is the
+    query's last token). exp of minus the mean is the perplexity of the answer (FV-20).
+    """
+    tokens = answer_tokens(lm, one)
+    n = len(one.prompt)
+    whole = with_changes(one.prompt, tokens=(*one.prompt.tokens, *tokens[:-1]), text=None, spans=None)
+    at = range(n - 1, n - 1 + len(tokens))
+    logits = mx.array(lm.sweep(whole, variants, keep="logits", at=at, progress=False)["logits"])
+    log_probs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    return log_probs[:, mx.arange(len(tokens)), mx.array(tokens)].tolist()  # type: ignore[return-value]

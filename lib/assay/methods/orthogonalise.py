@@ -1,0 +1,231 @@
+"""Weight orthogonalisation: a checkpoint that cannot write a direction (Arditi et al. 2024, section 4.1).
+
+    >>> edited = orthogonalise(lm, direction.vector)                                                # doctest: +SKIP
+    >>> save(edited, "out/llama_tiny-orthogonal", source="llama_tiny")                              # doctest: +SKIP
+    >>> model, tokenizer = mlx_lm.load("out/llama_tiny-orthogonal")      # an ordinary checkpoint   # doctest: +SKIP
+
+Every matrix that writes to the residual stream (embedding, o_proj, down_proj, and their biases) loses its component along
+the unit direction u: W := W - u (u W). The stream then never has such a component, which is what `assay.ablate(u)` does at
+run time. What that equality rests on, and where it ends:
+
+    pre-norm families     equal to run-time ablation but for rounding (Llama, Mistral, Qwen, Phi-3)
+    tied embeddings       the embedding is also the unembedding, which must stay as it is: it is kept as a separate lm_head.
+                          mlx-lm's Gemma-2 has no place for one: there the embedding stays unedited (`embedding="kept"`), and
+                          what it writes along u stays in the stream
+    post-norm families    what reaches the stream is gain * a / rms(a), with a the matrix's output (Gemma). It has no u
+                          component when a has none along gain * u, so that is removed. It is not the run-time result: the
+                          rms is taken after the removal, and the removed line is another one
+    quantised weights     edited in float32 and quantised again as before, which leaks; or left dense ("dense"), which leaks
+                          only by the rounding of that dtype. `Orthogonalised.leaks` measures it
+
+For a quantised model, run-time ablation is the exact form of the edit: a rank-1 correction of unchanged weights.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+from mlx_lm import utils as mlx_lm
+
+from assay.errors import CheckpointError, EditError
+from assay.forward.edits import Edit, project_out, unit
+from assay.forward.families import Llama, dense_weight
+from assay.forward.lm import LM
+from assay.models.files import read_json
+from assay.models.registry import locate, resolve
+
+QUANTISED = nn.QuantizedLinear | nn.QuantizedEmbedding
+Requantise = Literal["requantise", "dense"]
+
+
+@dataclass(frozen=True, eq=False)
+class Orthogonalised:
+    """A new model that shares every weight it did not edit with the old one, and how well it keeps its promise."""
+
+    lm: LM
+    """The edited model, ready to run. The old one is unchanged."""
+    embedding: Literal["edited", "kept"]
+    """Whether the embedding was edited; kept where it is also the unembedding and cannot be separated."""
+    untied: bool
+    """Whether the unembedding became a matrix of its own."""
+    leaks: Mapping[str, float]
+    """For each edited matrix, by path: what it still writes along the direction, over what it wrote before."""
+
+    @property
+    def largest_leak(self) -> float:
+        return max(self.leaks.values())
+
+
+def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise") -> Orthogonalised:
+    """Remove a direction [E] from everything that the model writes to its residual stream.
+
+    quantised: what becomes of edited matrices that were quantised ("requantise" as before, or "dense" in the dtype of their
+    scales). Raises EditError for a direction that is not [E], or has no length.
+    """
+    if quantised not in ("requantise", "dense"):
+        raise EditError(f"quantised is 'requantise' or 'dense', got {quantised!r}")
+    u = unit(direction)
+    if u.shape != (lm.width,):
+        raise EditError(f"a direction of {lm.name} has shape ({lm.width},), this one has {u.shape}")
+    family, old = lm.family, lm.model
+    weights = dict(tree_flatten(old.parameters()))
+    untied = family.tied and has_separate_head(old)
+    dense: set[str] = set()
+    leaks = {}
+    for path, line in written(family, u, embedding=not family.tied or untied).items():
+        module = find(old, path)
+        edited, leaks[path] = edit(module, line, quantised)
+        for name in [name for name in weights if name.startswith(f"{path}.")]:
+            if untied and path == EMBEDDING:
+                weights[name.replace(EMBEDDING, "lm_head")] = weights[name]
+            del weights[name]
+        weights |= {f"{path}.{name}": value for name, value in edited.items()}
+        if isinstance(module, QUANTISED) and quantised == "dense":
+            dense.add(path)
+    model = rebuild(old, weights, untied, dense)
+    activations = lm.activations
+    changed = LM(model, lm.tokenizer, name=f"{lm.name}, orthogonalised", activations=activations)  # type: ignore[arg-type]
+    return Orthogonalised(changed, "kept" if family.tied and not untied else "edited", untied, leaks)
+
+
+EMBEDDING = "model.embed_tokens"
+
+
+def written(family: Llama, u: mx.array, *, embedding: bool) -> dict[str, mx.array]:
+    """The matrices that write to the stream, by path, and the unit line to remove from the output of each."""
+    lines = {EMBEDDING: u} if embedding else {}
+    for i, block in enumerate(family.layers):
+        for path, post in (("self_attn.o_proj", family.norms.attn_post), ("mlp.down_proj", family.norms.mlp_post)):
+            lines[f"model.layers.{i}.{path}"] = unit(gain(block[post]) * u) if post else u
+    return lines
+
+
+def same_at_run_time(edited: Orthogonalised, lm: LM, direction: Any) -> list[Edit]:
+    """Edits of the old model that remove what the edited one no longer writes, matrix by matrix, without rounding or leak.
+
+    In pre-norm families they come to `assay.ablate(direction)`; elsewhere they say what the difference from it is made of.
+    """
+    sites = {"o_proj": "attn_raw", "down_proj": "mlp_raw"}
+    removed = []
+    for path, line in written(lm.family, unit(direction), embedding=edited.embedding == "edited").items():
+        if path == EMBEDDING:
+            removed.append(project_out("embed", line, position="all"))
+        else:
+            layer, module = int(path.split(".")[2]), path.rpartition(".")[2]
+            removed.append(project_out(sites[module], line, layer=layer, position="all"))
+    return removed
+
+
+def gain(norm: Any) -> mx.array:
+    """What a norm multiplies each dimension by, [E]: its answer to a vector of ones, whose rms is 1.
+
+    Asked of the module, not read from its weights: Gemma multiplies by 1 + weight, others by weight.
+    """
+    weight = norm.weight
+    return norm(mx.ones(weight.shape, mx.float32)).astype(mx.float32)
+
+
+def edit(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[str, mx.array], float]:
+    """A matrix without its component along `line` -> its new parameters by name, and the leak.
+
+    Linear weights are [out, in] and write their first axis; embeddings are [vocabulary, E] and write their last.
+    """
+    is_embedding = isinstance(module, nn.Embedding | nn.QuantizedEmbedding)
+    along: Callable[[mx.array], mx.array] = lambda w: w @ line if is_embedding else line @ w  # noqa: E731
+    weight = dense_weight(module).astype(mx.float32)
+    before = along(weight)
+    without = weight - (before[:, None] * line if is_embedding else line[:, None] * before)
+    new: dict[str, mx.array] = {}
+    if not isinstance(module, QUANTISED):
+        new["weight"] = without.astype(module.weight.dtype)
+        left = new["weight"].astype(mx.float32)
+    elif quantised == "dense":
+        new["weight"] = without.astype(module.scales.dtype if module.mode == "affine" else mx.bfloat16)
+        left = new["weight"].astype(mx.float32)
+    else:
+        as_before = without.astype(module.scales.dtype if module.mode == "affine" else mx.float32)
+        parts = mx.quantize(as_before, module.group_size, module.bits, mode=module.mode)
+        new |= dict(zip(("weight", "scales", "biases"), parts, strict=False))
+        biases = [part.astype(mx.float32) for part in parts[2:]]
+        scales = parts[1].astype(mx.float32) if biases else parts[1]
+        left = mx.dequantize(
+            parts[0],
+            scales,
+            *biases,
+            group_size=module.group_size,
+            bits=module.bits,
+            mode=module.mode,
+            dtype=mx.float32,
+        )
+    if (bias := module.get("bias")) is not None:
+        wide = bias.astype(mx.float32)
+        new["bias"] = (wide - line * (line @ wide)).astype(bias.dtype)
+    leak = mx.linalg.norm(along(left)) / mx.maximum(mx.linalg.norm(before), 1e-30)
+    mx.eval(new, leak)
+    return new, float(leak.item())  # type: ignore[arg-type]
+
+
+def has_separate_head(model: nn.Module) -> bool:
+    """Whether mlx-lm's class of this model runs a separate lm_head when its config says that it has one."""
+    args: Any = getattr(model, "args", None)
+    if args is None or model.model_type == "gemma2":
+        return False
+    return hasattr(args, "tie_word_embeddings") or model.model_type == "gemma3_text"
+
+
+def rebuild(old: Any, weights: dict[str, mx.array], untied: bool, dense: set[str]) -> nn.Module:
+    """A new model of the same class over `weights`, made as mlx-lm's loader makes one. Nothing is copied."""
+    changes = {"tie_word_embeddings": False} if untied and hasattr(old.args, "tie_word_embeddings") else {}
+    model = type(old)(dataclasses.replace(old.args, **changes))
+    if hasattr(model, "sanitize"):
+        weights = model.sanitize(weights)
+    kinds = {
+        path: {"group_size": m.group_size, "bits": m.bits, "mode": m.mode}
+        for path, m in old.named_modules()
+        if isinstance(m, QUANTISED) and path not in dense
+    }
+    if untied and isinstance(old.model.embed_tokens, QUANTISED):  # the head keeps the form that the embedding had
+        m = old.model.embed_tokens
+        kinds["lm_head"] = {"group_size": m.group_size, "bits": m.bits, "mode": m.mode}
+    if kinds:
+        nn.quantize(model, class_predicate=lambda path, _: kinds.get(path, False))
+    model.eval()
+    model.load_weights(list(weights.items()), strict=True)
+    mx.eval(model.parameters())
+    return model
+
+
+def find(model: Any, path: str) -> Any:
+    """The module at a dotted path."""
+    for name in path.split("."):
+        model = model[int(name)] if name.isdigit() else getattr(model, name)
+    return model
+
+
+def save(edited: Orthogonalised, folder: str | Path, *, source: str | Path) -> Path:
+    """Write the edited model as a checkpoint that `mlx_lm.load` and `assay.load` open -> its folder.
+
+    source: name or folder of the model it was made from, for what weights do not say (config, end tokens, licence files).
+    Raises CheckpointError when the folder exists and is not empty: nothing is overwritten.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"{folder} exists and is not empty: give a new folder")
+    original = locate(resolve([str(source)])[0])
+    config = read_json(original / "config.json")
+    if config.get("model_type") != edited.lm.model.model_type:
+        raise CheckpointError(
+            f"{source} is a {config.get('model_type')}, the edited model a {edited.lm.model.model_type}: "
+            "give the model that it was made from"
+        )
+    if edited.untied:
+        config["tie_word_embeddings"] = False
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    mlx_lm.save(folder, original, edited.lm.model, edited.lm.tokenizer, config, donate_model=False)
+    return folder

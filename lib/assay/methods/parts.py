@@ -1,0 +1,115 @@
+"""Parts of a two-hop query: the tokens that experiments patch, block and read, found by the text they end.
+
+    >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
+    >>> parts(query)["r1"].text                    # the prompt up to the end of the part
+    'The capital of the state'
+    >>> first_hop_parts(query)["e1"].text, second_hop_parts(query)["e2"].text
+    ('The state containing Dallas', 'The capital of Texas')
+
+Every part is named by its last token, as in the paper (Biran et al. 2024, sections 4 and 5):
+
+    e1      t1, the end of the r1 phrase: "Dallas", but "located" in "the country where the Eiffel Tower is located"
+    r1, r2  the word that names the relation: "state", "capital"
+    of      the word before the r1 phrase (in the first hop's own prompt: before e1), which carries nothing: a control
+    e2      in the second hop's own prompt, the bridge: "Texas"
+    last    t2, the last token of the prompt
+
+A part is found by characters, never by tokens, so that it does not matter how a tokenizer cuts the text, whether it begins
+with a BOS, or how many tokens an entity has. A query in which a part is not found is dropped by `locate`, and counted.
+"""
+
+from collections.abc import Iterable
+
+from assay.data.two_hop import TwoHop
+from assay.errors import PositionError
+from assay.forward.lm import LM
+from assay.forward.positions import Text, resolve, text
+
+Part = Text | int
+
+
+def parts(query: TwoHop) -> dict[str, Part]:
+    """Where each part of the composition is, in the order of the text. Raises PositionError for one that is not there."""
+    start = _find(query.r1_phrase, query.prompt)
+    relation = query.prompt[:start].split()
+    if len(relation) < 2:
+        raise PositionError(f"no second relation stands before {query.r1_phrase!r} in {query.prompt!r}")
+    noun = relation[-2]  # "The capital of": the word before the preposition, as in the paper's code
+    bare = query.r1_shortcut[start:].removesuffix(" is")  # the r1 phrase without its entity
+    return {
+        "r2": _up_to(query.prompt, query.prompt.rindex(noun, 0, start) + len(noun)),
+        "of": _up_to(query.prompt, len(query.prompt[:start].rstrip())),
+        "r1": _up_to(query.prompt, start + len(_shared(bare, query.prompt[start:]))),
+        "e1": _up_to(query.prompt, start + len(query.r1_phrase)),
+        "last": -1,
+    }
+
+
+def first_hop_parts(query: TwoHop) -> dict[str, Part]:
+    """The parts of the first hop's own prompt: r1, of, e1 and last."""
+    start = _find(query.r1_phrase, query.prompt)
+    bare = _shared(query.r1_shortcut[start:].removesuffix(" is"), query.r1_phrase)
+    _find(query.r1_phrase.lower(), query.first_hop.lower())  # it begins the sentence, and so with a capital
+    return {
+        "r1": _up_to(query.first_hop, len(bare)),
+        "of": _up_to(query.first_hop, len(query.r1_phrase[: _find(query.e1, query.r1_phrase)].rstrip())),
+        "e1": _up_to(query.first_hop, len(query.r1_phrase)),
+        "last": -1,
+    }
+
+
+def second_hop_parts(query: TwoHop) -> dict[str, Part]:
+    """The parts of the second hop's own prompt: r2, of, e2 and last."""
+    end = _find(query.e2, query.second_hop) + len(query.e2)
+    shared = {name: part for name, part in parts(query).items() if name in ("r2", "of")}
+    if not all(isinstance(part, Text) and query.second_hop.startswith(part.text) for part in shared.values()):
+        raise PositionError(f"the second relation of {query.prompt!r} does not begin {query.second_hop!r}")
+    return {**shared, "e2": _up_to(query.second_hop, end), "last": -1}
+
+
+PROMPTS = {"prompt": parts, "first_hop": first_hop_parts, "second_hop": second_hop_parts}
+
+
+def locate(lm: LM, queries: Iterable[TwoHop]) -> tuple[list[TwoHop], list[TwoHop]]:
+    """(found, dropped): queries in which this tokenizer has a token of its own for every part, and the others."""
+    found: list[TwoHop] = []
+    dropped: list[TwoHop] = []
+    for query in queries:
+        (found if _is_located(lm, query) else dropped).append(query)
+    return found, dropped
+
+
+def places(lm: LM, text: str, positions: dict[str, Part]) -> dict[str, int]:
+    """Absolute token positions of parts in a prompt of this tokenizer."""
+    prompt = lm.prompt(text)
+    return {name: resolve(position, prompt).prompt[0] for name, position in positions.items()}
+
+
+def _is_located(lm: LM, query: TwoHop) -> bool:
+    try:
+        for prompt, find in PROMPTS.items():
+            found = places(lm, getattr(query, prompt), find(query))
+            if len(set(found.values())) < len(found):  # two parts in one token cannot be told apart
+                return False
+    except PositionError:
+        return False
+    return True
+
+
+def _up_to(prompt: str, end: int) -> Text:
+    """The token that ends the first `end` characters of a prompt; a part may occur twice, its beginning does not."""
+    return text(prompt[:end], occurrence=0)
+
+
+def _find(part: str, prompt: str) -> int:
+    start = prompt.rfind(part)
+    if start < 0:
+        raise PositionError(f"{part!r} does not occur in the prompt {prompt!r}")
+    return start
+
+
+def _shared(bare: str, phrase: str) -> str:
+    """The bare phrase, which must begin the phrase."""
+    if not bare or not phrase.startswith(bare):
+        raise PositionError(f"the r1 phrase {phrase!r} does not begin with {bare!r}")
+    return bare

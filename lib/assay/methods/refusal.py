@@ -1,0 +1,132 @@
+"""Refusal: a score from the next token, a judgement from the answer, and many edits of many prompts judged at once.
+
+    >>> tokens = refusal_tokens(lm, harmful, harmless, is_refusal)                                  # doctest: +SKIP
+    >>> found = judge(lm, harmful, {"none": [], "ablated": [direction.ablation()]}, tokens, is_refusal)  # doctest: +SKIP
+    >>> found["none"].refused.mean(), found["ablated"].refused.mean()                               # doctest: +SKIP
+    (1.0, 0.0)
+
+The *refusal score* is the log-odds that the answer begins with a refusal token ("I" of "I cannot"...), in nats: above 0 the
+model is likelier to refuse than not (Arditi et al. 2024, 2.5 and appendix B). The *judgement* is whether a greedy answer
+contains a refusal phrase of its language. Answers are judged and thrown away: nothing here keeps or returns one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assay.errors import PromptError
+from assay.forward.edits import Edit
+from assay.forward.lm import LM
+from assay.forward.positions import Prompt
+
+EPSILON = 1e-8  # keeps the log-odds finite, as in the paper: scores lie in -18.4 to 18.4
+MAX_TOKENS = 32
+IsRefusal = Callable[[str], bool]
+Variants = Mapping[str, Sequence[Edit]]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of N prompts under one variant; arrays over prompts."""
+
+    score: np.ndarray
+    """Refusal score, float64 nats."""
+    kl: np.ndarray
+    """KL(unedited || edited) of the next token, float64 nats."""
+    refused: np.ndarray
+    """Whether the answer was a refusal, bool; of length 0 where nothing was generated."""
+
+
+def log_probs(logits: Any) -> np.ndarray:
+    """[.., V] logits -> log-probabilities in float64."""
+    logits = np.asarray(logits, np.float64)
+    top = logits.max(axis=-1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
+
+
+def refusal_score(logits: Any, tokens: Sequence[int]) -> np.ndarray:
+    """log P - log(1 - P) with P the probability of the refusal tokens together: [.., V] -> [..] float64 nats."""
+    if not tokens:
+        raise PromptError("there are no refusal tokens: give some, or derive them with refusal_tokens")
+    p = np.exp(log_probs(logits)[..., sorted(set(tokens))]).sum(axis=-1).clip(0.0, 1.0)
+    return np.log(p + EPSILON) - np.log(1.0 - p + EPSILON)
+
+
+def kl(base: Any, edited: Any) -> np.ndarray:
+    """KL(base || edited) in nats, float64, from logits [.., V] that broadcast against each other."""
+    p, q = log_probs(base), log_probs(edited)
+    return np.maximum((np.exp(p) * (p - q)).sum(axis=-1), 0.0)
+
+
+def refusal_tokens(
+    lm: LM,
+    harmful: Sequence[Prompt],
+    harmless: Sequence[Prompt],
+    is_refusal: IsRefusal,
+    *,
+    coverage: float = 0.9,
+    max_tokens: int = MAX_TOKENS,
+) -> tuple[int, ...]:
+    """The first tokens of the model's own refusals: the most frequent ones that together begin `coverage` of them.
+
+    A token that begins as large a share of the answers to harmless prompts says nothing, and is left out. Raises
+    PromptError when no harmful prompt is refused: then the model has no refusals to learn tokens from.
+    """
+    said = lm.generate(list(harmful), max_tokens=max_tokens)
+    refusals = Counter(answer.tokens[0] for answer in said if answer.tokens and is_refusal(answer.text))
+    if not refusals:
+        raise PromptError(
+            f"{lm.name} refuses 0 of {len(harmful)} harmful prompts, so it has no refusal tokens: "
+            "give tokens= by hand, or leave this language out"
+        )
+    usual = Counter(a.tokens[0] for a in lm.generate(list(harmless), max_tokens=1) if a.tokens)
+    n_refusals, chosen, covered = refusals.total(), [], 0
+    for token, count in sorted(refusals.items(), key=lambda item: (-item[1], item[0])):
+        if count / n_refusals > usual[token] / len(harmless) and covered < coverage * n_refusals:
+            chosen.append(token)
+            covered += count
+    if not chosen:
+        raise PromptError(
+            f"{lm.name} begins its answers to harmless prompts as it begins its refusals: the next token cannot tell "
+            "them apart; give tokens= by hand"
+        )
+    return tuple(chosen)
+
+
+def judge(
+    lm: LM,
+    prompts: Sequence[Prompt],
+    variants: Variants | Sequence[Variants],
+    tokens: Sequence[int],
+    is_refusal: IsRefusal | None = None,
+    *,
+    max_tokens: int = MAX_TOKENS,
+    track: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> dict[str, Outcome]:
+    """Every prompt under every variant (a list of edits by name) -> what became of them, by name.
+
+    variants: the same for all prompts, or one mapping per prompt (with the same names), as controls drawn anew for each
+    prompt need. is_refusal: judges the greedy answer of up to `max_tokens`, which ends as soon as it is one; None: only
+    scores, nothing is generated. One sweep per prompt. `track` wraps the loop over prompts, for progress.
+    """
+    if not prompts:
+        raise PromptError("the set of prompts is empty: there is nothing to judge")
+    each = [variants] * len(prompts) if isinstance(variants, Mapping) else list(variants)
+    names = list(each[0])
+    if len(each) != len(prompts) or any(list(one) != names for one in each):
+        raise PromptError(f"{len(prompts)} prompts need as many mappings of variants, with the same names in each")
+    score, moved = np.zeros((len(prompts), len(names))), np.zeros((len(prompts), len(names)))
+    refused = np.zeros((len(prompts), len(names)), bool)
+    generate = {"max_tokens": max_tokens, "stop": is_refusal} if is_refusal else {}
+    for i, prompt in enumerate(track(prompts)):
+        sweep = lm.sweep(prompt, list(each[i].values()), logits=True, progress=False, **generate)
+        for k, logits in enumerate(sweep.logits):  # one at a time: a row of a real vocabulary in float64 is a megabyte
+            score[i, k] = refusal_score(logits, tokens)
+            moved[i, k] = kl(sweep.clean.logits[0], logits)
+        if is_refusal:
+            refused[i] = [is_refusal(answer.text) for answer in sweep.continuations]
+    rows = refused if is_refusal else refused[:0]
+    return {name: Outcome(score[:, k], moved[:, k], rows[:, k]) for k, name in enumerate(names)}

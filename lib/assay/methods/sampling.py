@@ -1,0 +1,44 @@
+"""Sampling inside a sweep: the Gumbel-max trick, as an edit, so that a variant's samples depend on its own key alone.
+
+    >>> variant = [*patch, *sampled("0/state_capital/Dallas/6/2", temperature=1.0)]                 # doctest: +SKIP
+    >>> lm.sweep(clean, [variant], max_tokens=10).continuations[0].text                            # doctest: +SKIP
+    ' Texas is a state'
+
+The likeliest token of `logits + temperature * noise`, with noise from the Gumbel distribution, is a sample of the softmax of
+`logits / temperature`. So a sweep, which continues greedily, samples when its logits are edited in this way. The noise of a
+step is drawn from the key and the number of the step: not from the place of the variant in a batch, nor from what else is
+in the sweep. A run under these edits reports the logits with the noise on them.
+"""
+
+import hashlib
+
+import mlx.core as mx
+
+from assay.errors import EditError
+from assay.forward.edits import Edit, apply
+
+LIMIT = 20.0  # float32 noise is within -3 and 17; at a uniform of exactly 0 or 1 it would be infinite
+
+
+class Noise:
+    """Adds the noise of one step after the other to the logits of one variant [1, 1, V]."""
+
+    def __init__(self, key: str, temperature: float):
+        self.key, self.temperature, self.step = key, temperature, 0
+
+    def __call__(self, logits: mx.array) -> mx.array:
+        seed = int.from_bytes(hashlib.sha256(f"{self.key}/{self.step}".encode()).digest()[:8])
+        self.step += 1
+        noise = mx.random.gumbel(logits.shape, mx.float32, key=mx.random.key(seed))
+        return logits.astype(mx.float32) + self.temperature * mx.clip(noise, -LIMIT, LIMIT)
+
+
+def sampled(key: str, temperature: float = 1.0) -> list[Edit]:
+    """Edits of one variant of one sweep: its continuation becomes a sample. They count steps, so make new ones for another.
+
+    Raises EditError unless `temperature` is above 0.
+    """
+    if not temperature > 0:
+        raise EditError(f"sampling needs a temperature above 0, got {temperature}; leave sampling out to be greedy")
+    noise = Noise(key, temperature)
+    return [apply("logits", noise, position=-1), apply("logits", noise, position="generated")]

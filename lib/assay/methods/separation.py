@@ -1,0 +1,64 @@
+"""Separation: how far apart two kinds of prompts lie, along a direction and in all.
+
+    >>> project(states, direction)                      # [N, E] states -> [N] coordinates along it    # doctest: +SKIP
+    >>> d_prime(harmful, harmless), auroc(harmful, harmless)                                           # doctest: +SKIP
+    (4.1, 0.99)
+
+All in float64. No model is run here.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from assay.errors import DataError
+
+
+def project(states: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Coordinates of states [.., E] along the unit vector of a direction [E]: [..]."""
+    wide = np.asarray(direction, np.float64)
+    return np.asarray(states, np.float64) @ (wide / np.linalg.norm(wide))
+
+
+def d_prime(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Distance of two means in units of the pooled standard deviation (n - 1). DataError below two values each."""
+    if min(len(positive), len(negative)) < 2:
+        raise DataError(f"d' needs two values of each kind or more, got {len(positive)} and {len(negative)}")
+    spread = np.sqrt((np.var(positive, ddof=1) + np.var(negative, ddof=1)) / 2)
+    return float((np.mean(positive) - np.mean(negative)) / max(spread, 1e-12))
+
+
+def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Chance that a positive value is above a negative one, ties counting half (Mann-Whitney)."""
+    if not len(positive) or not len(negative):
+        raise DataError(f"the area under the curve needs values of both kinds, got {len(positive)} and {len(negative)}")
+    higher = np.asarray(positive)[:, None] - np.asarray(negative)[None]
+    return float(((higher > 0) + 0.5 * (higher == 0)).mean())
+
+
+def silhouette(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Mean silhouette of two clusters of states [N, E]: 1 for tight and far apart, 0 for one cloud, below 0 for mixed."""
+    points = np.concatenate([np.asarray(positive, np.float64), np.asarray(negative, np.float64)])
+    label = np.array([True] * len(positive) + [False] * len(negative))
+    if min(len(positive), len(negative)) < 2:
+        raise DataError(f"a silhouette needs two points of each kind or more, got {len(positive)} and {len(negative)}")
+    apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    same = label[:, None] == label[None]
+    own = np.where(same, apart, 0.0).sum(axis=1) / (same.sum(axis=1) - 1)
+    other = np.where(~same, apart, 0.0).sum(axis=1) / (~same).sum(axis=1)
+    return float(((other - own) / np.maximum(np.maximum(own, other), 1e-12)).mean())
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Rank correlation, with mean ranks for ties; NaN when one side does not vary."""
+    x, y = _ranks(np.asarray(a, np.float64)), _ranks(np.asarray(b, np.float64))
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt((x * x).sum() * (y * y).sum())
+    return float((x * y).sum() / scale) if scale else float("nan")
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Mean rank of each value."""
+    below = (values[:, None] > values[None]).sum(axis=1)
+    ties = (values[:, None] == values[None]).sum(axis=1)
+    return below + (ties + 1) / 2

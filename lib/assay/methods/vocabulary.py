@@ -1,0 +1,74 @@
+"""Function vectors in the vocabulary: what they say through the lens (FV-10), and whether that is all they are (FV-11).
+
+    >>> says(lm, vector[None]).shape                       # log-probabilities [1, V]              # doctest: +SKIP
+    (1, 32000)
+    >>> found, kl = reconstruct(lm, vectors, steps=1000)   # other vectors that say the same       # doctest: +SKIP
+
+`reconstruct` looks for a vector that the final norm and the unembedding turn into the same next-token distribution, from a
+random start. If it does not make the model do the task, the function vector is more than the words that it favours
+(Todd et al. 2024, section 3.2 and appendix).
+"""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import mlx.optimizers as optim
+import numpy as np
+
+from assay.errors import AssayError
+from assay.forward.lm import LM
+
+
+def says(lm: LM, vectors: mx.array) -> mx.array:
+    """Vectors [n, E] as if they were the last residual stream: log-probabilities of the next token [n, V], float32."""
+    logits = lm.family.unembed(lm.family.final_norm(vectors)).astype(mx.float32)
+    return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+
+
+def prefers(log_probs: np.ndarray, own: Sequence[int], others: Sequence[int]) -> float:
+    """How often a token of `own` is likelier than one of `others`, over all pairs: the area under the ROC curve, 0.5 is chance.
+
+    log_probs [V]. Tokens in both are of neither. Raises AssayError when nothing is left on one side.
+    """
+    mine, theirs = sorted(set(own) - set(others)), sorted(set(others) - set(own))
+    if not mine or not theirs:
+        raise AssayError(f"nothing to compare: {len(mine)} tokens of its own against {len(theirs)} others")
+    a, b = log_probs[mine][:, None], log_probs[theirs][None]
+    return float(((a > b) + 0.5 * (a == b)).mean())
+
+
+def reconstruct(
+    lm: LM, vectors: mx.array, *, steps: int = 1000, top: int | None = None, rate: float = 0.5, seed: int = 0
+) -> tuple[mx.array, np.ndarray]:
+    """Vectors that decode as the given ones [n, E] do -> ([n, E] at the lengths of the given, remaining KL [n] in nats).
+
+    Adam from a Gaussian start, on KL(given || found). `top` compares the given vector's likeliest tokens only, both
+    distributions made to sum to 1 over them; None: the whole vocabulary. The KL reported is that of the comparison made.
+    """
+    if steps < 1:
+        raise AssayError(f"steps must be 1 or more, got {steps}")
+    goal = says(lm, vectors)
+    chosen = None if top is None else mx.argsort(-goal, axis=-1)[:, :top]
+
+    def compared(log_probs: mx.array) -> mx.array:
+        if chosen is None:
+            return log_probs
+        part = mx.take_along_axis(log_probs, chosen, axis=-1)
+        return part - mx.logsumexp(part, axis=-1, keepdims=True)
+
+    goal = compared(goal)
+
+    def kl(found: mx.array) -> mx.array:
+        return (mx.exp(goal) * (goal - compared(says(lm, found)))).sum(axis=-1)
+
+    step = mx.value_and_grad(lambda parameters: kl(parameters["found"]).sum())
+    parameters = {"found": mx.random.normal(vectors.shape, key=mx.random.key(seed))}
+    adam = optim.Adam(learning_rate=rate)
+    for _ in range(steps):
+        _, gradients = step(parameters)
+        parameters = adam.apply_gradients(gradients, parameters)
+        mx.eval(parameters, adam.state)
+    found = parameters["found"]
+    left = np.array(kl(found))
+    lengths = mx.linalg.norm(vectors.astype(mx.float32), axis=-1, keepdims=True)
+    return found / mx.linalg.norm(found, axis=-1, keepdims=True) * lengths, left

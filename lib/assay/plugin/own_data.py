@@ -1,0 +1,69 @@
+"""`--dataset NAME=PATH`: a file of your own in place of a built-in in-context task.
+
+    $ pytest suites/function_vectors --dataset antonym=mine.json --dataset english-french=/data/french.json
+
+    @experiment
+    def shots(lm, datasets):
+        antonym = datasets.get("antonym") or task("antonym")
+
+The file is a list of {"input": ..., "output": ...}, the form of the paper's authors (`assay.data.tasks.read_task`).
+
+Numbers on other data are never compared with those on the built-in data, nor written over them: such a run has a folder of
+snapshots of its own, named by what it replaces and by the content, and a journal of its own. `--recorded` with the same
+`--dataset` judges from there.
+"""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from assay.errors import DataError
+
+from . import identity
+
+if TYPE_CHECKING:
+    from assay.data.tasks import Task
+
+READ = pytest.StashKey["dict[str, Task]"]()
+"""Task name -> what was read in its place."""
+
+
+def configure(config: pytest.Config) -> None:
+    """Reads the files. Raises UsageError for a malformed or missing file, and for a task that is not there."""
+    config.stash[READ] = {}
+    for given in config.option.dataset:
+        name, equals, path = given.partition("=")
+        if not (name and equals and path):
+            raise pytest.UsageError(f"--dataset is NAME=PATH, such as antonym=mine.json, not {given!r}")
+        if name in config.stash[READ]:
+            raise pytest.UsageError(f"--dataset replaces {name} twice: give one file")
+        from assay.data.tasks import read_task, task  # not before it is asked for: runs without it start faster
+
+        try:
+            config.stash[READ][name] = read_task(config.invocation_params.dir / path, task(name).name)
+        except DataError as error:
+            raise pytest.UsageError(f"--dataset: {error}") from error
+
+
+def hashes(config: pytest.Config) -> dict[str, str]:
+    """Which data is replaced, and the hash of what replaces it: {"antonym": "5f2c91ab03de"}."""
+    return {name: identity.digest(identity.data(task.pairs, name))[:12] for name, task in config.stash[READ].items()}
+
+
+def suffix(config: pytest.Config) -> str:
+    """What the folder of snapshots is called besides its own name: "-antonym-5f2c91ab03de", or nothing."""
+    return "".join(f"-{name}-{short}" for name, short in sorted(hashes(config).items()))
+
+
+def header(config: pytest.Config) -> list[str]:
+    """One line per file, since it changes what every number of the run means."""
+    return [
+        f"assay: --dataset {name}: {len(task.pairs)} pairs of yours, recorded in {config.getini('metrics_dir')}{suffix(config)}"
+        for name, task in config.stash[READ].items()
+    ]
+
+
+@pytest.fixture(scope="session")
+def datasets(pytestconfig: pytest.Config) -> "dict[str, Task]":
+    """What `--dataset` puts in place of built-in tasks, by name; empty without the option."""
+    return dict(pytestconfig.stash[READ])

@@ -1,0 +1,56 @@
+"""Recorded: what the snapshots of a folder hold, experiment by experiment, the models in order of their size.
+
+>>> for one in read_snapshots(Path("snapshots"), "quick"):                                  # doctest: +SKIP
+...     print(one.name, {model: len(metrics) for model, metrics in one.models.items()})
+backpatch_t1 {'llama_tiny': 14, 'qwen7b': 14}
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.errors import SnapshotError
+from assay.models.registry import REGISTRY
+from assay.plugin import files
+from assay.plugin.compare import MADE_BY
+from assay.plugin.metric import Metric, from_row
+from assay.plugin.tier import TIERS
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """One experiment at one tier: by model, its metrics by name."""
+
+    name: str
+    tier: str
+    models: Mapping[str, Mapping[str, Metric]]
+
+
+def read_snapshots(folder: Path, tier: str) -> list[Recorded]:
+    """All experiments that were recorded at a tier, by name. Raises SnapshotError when there are none."""
+    if tier not in TIERS:
+        raise SnapshotError(f"there is no tier {tier!r}: {', '.join(TIERS)}")
+    found: dict[str, dict[str, dict[str, Metric]]] = {}
+    for path in sorted(folder.glob("*/*.json"), key=lambda path: (*by_size(path.parent.name), path.name)):
+        for entry, rows in files.read(path).items():
+            name, _, of_tier = entry.rpartition("@")
+            if entry != MADE_BY and of_tier == tier:
+                metrics = {metric: from_row(row) for metric, row in rows.items()}
+                found.setdefault(name, {})[path.parent.name] = metrics
+    if not found:
+        raise SnapshotError(
+            f"nothing is recorded at tier {tier} in {folder}: run `pytest` first, or say where with --snapshots, "
+            "or which tier with --tier"
+        )
+    return [Recorded(name, tier, found[name]) for name in sorted(found)]
+
+
+def size(model: str) -> float | None:
+    """GiB of a model's weights, where the registry knows it."""
+    return REGISTRY[model].gib if model in REGISTRY else None
+
+
+def by_size(model: str) -> tuple[float, str]:
+    """Sorts models: the smallest first, unknown sizes last, equal ones by name."""
+    gib = size(model)
+    return (float("inf") if gib is None else gib), model

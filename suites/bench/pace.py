@@ -1,0 +1,69 @@
+"""How fast a model is on this machine, so that benchmarks take minutes whether it has two million weights or seven billion.
+
+    pace = Pace.of(lm)                       # two tokens through the plain model
+    length = pace.length(128, forwards=8)    # 128; or skips, if that would take too long
+
+Nothing measured depends on it: it only decides how many tokens, variants and rounds there are, and the table says so.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from assay.timing import seconds
+
+LIMIT = 20.0
+"""Seconds that one benchmark may take, by its estimate."""
+LENGTHS = (32, 128, 512)
+SHORT = (16, 8, 4, 2)  # where even the first of LENGTHS takes too long
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Estimates for one model, from a plain forward: seconds per token, and per layer-position."""
+
+    per_token: float
+    n_layers: int
+
+    @classmethod
+    def of(cls, lm):
+        import mlx.core as mx
+
+        tokens = mx.array([[5, 6]])
+        mx.eval(lm.model(tokens[:, :1]))
+        return cls(seconds(lambda: mx.eval(lm.model(tokens))) / 2, lm.n_layers)
+
+    @property
+    def per_layer_position(self):
+        return self.per_token / self.n_layers
+
+    def length(self, wanted, forwards):
+        """Tokens for a benchmark of about so many forwards. Skips when a shorter one of LENGTHS is measured anyway."""
+        fits = [n for n in (wanted, *LENGTHS, *SHORT) if n <= wanted and n * self.per_token * forwards < LIMIT]
+        longest = max(fits, default=SHORT[-1])
+        if longest != wanted and wanted != LENGTHS[0]:
+            took = wanted * self.per_token
+            pytest.skip(f"a forward of {wanted} tokens would take {took:.0f} s here")
+        return longest
+
+    def rounds(self, one, most):
+        """Rounds of a benchmark of which one takes so many seconds: 1 to `most`."""
+        return max(1, min(most, int(LIMIT / max(one, 1e-9))))
+
+
+@contextmanager
+def in_float32(model):
+    """The plain model computes in float32, as assay does, while this lasts: what is compared is the same arithmetic.
+
+    Scales, norms and dense matrices are widened; on a CPU, 4-bit matrices times half precision would be ten times slower.
+    """
+    import mlx.core as mx
+
+    before = model.parameters()
+    model.set_dtype(mx.float32)
+    mx.eval(model.parameters())
+    try:
+        yield
+    finally:
+        model.update(before)

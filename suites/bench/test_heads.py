@@ -1,0 +1,56 @@
+"""The exact sweep over all heads (causal mediation) against one full forward per head, and what a whole study costs.
+
+The naive side is plain mlx-lm, one forward of the ten-shot prompt for each head, timed on three of them and multiplied.
+"""
+
+from assay.timing import medians, seconds
+
+
+def prompts_of(lm, name, n):
+    """Ten-shot prompts with shuffled labels."""
+    from assay.data.tasks import task
+    from assay.methods.in_context import draw
+
+    return draw(lm, task(name), n_shots=10, split="valid", limit=n, labels="shuffled", copies=True)
+
+
+def test_head_sweep(lm, row):
+    import mlx.core as mx
+
+    from assay.methods.head_means import record
+    from assay.methods.mediation import estimated_effects, head_effects
+
+    one = prompts_of(lm, "country-capital", 1)[0]
+    means = record(lm, [one]).means()
+    tokens = mx.array([one.prompt.tokens])
+    naive, exact, estimate = medians(
+        lambda: mx.eval(lm.model(tokens)),
+        lambda: head_effects(lm, one, means),
+        lambda: estimated_effects(lm, one, means),
+    )
+    heads = lm.n_layers * lm.n_heads
+    row(
+        "all heads, exact", lm.name, f"{len(one.prompt)} tokens", f"{heads} heads",
+        f"{naive * heads / exact:.0f}x one forward per head", f"{exact * 1e3:.0f} ms",
+        f"attribution patching {estimate * 1e3:.0f} ms",
+    )  # fmt: skip
+    assert abs(head_effects(lm, one, means)).max() < 1e-5  # the means are its own values: nothing may change
+
+
+def test_study_of_six_tasks(lm, row):
+    """Every head on 25 prompts of each of the six main tasks: what the paper's causal mediation takes."""
+    from assay.methods.head_means import record
+    from assay.methods.mediation import head_effects
+    from assay.methods.task_study import MAIN
+
+    trials = [one for name in MAIN for one in prompts_of(lm, name, 25)]
+    means = record(lm, trials[:1]).means()
+    few = trials if lm.n_layers * lm.width < 2048 else trials[::30]  # a large model: five prompts, multiplied
+    took = seconds(lambda: [head_effects(lm, one, means) for one in few]) * len(trials) / len(few)
+    row(
+        "mediation of 6 tasks x 25 prompts",
+        lm.name,
+        f"{lm.n_layers * lm.n_heads} heads",
+        f"{took:.0f} s",
+        f"{len(few)} timed",
+    )

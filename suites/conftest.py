@@ -1,0 +1,35 @@
+"""What more than one folder of experiments shares: the refusal direction of the model, found once per language."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def refusal_in(lm, tier, progress):
+    """`found, why = refusal_in("de")`: the refusal direction in a language, or None and the reason that there is none.
+
+    English is selected with the filters of REF-4 (in the paper's full form at tier full, else by successive halving), other
+    languages with those of the cross-lingual paper: a wider KL, and no demand that adding the direction induces refusal.
+    Where the KL filter leaves nothing it is doubled until something passes; what it came to is a metric.
+    """
+    known = {}
+
+    def find(language):
+        if language not in known:
+            known[language] = _find(lm, language, tier, lambda loop: progress(loop, f"selection ({language})"))
+        return known[language]
+
+    return find
+
+
+def _find(lm, language, tier, track):
+    from assay.errors import PromptError, SelectionError
+    from assay.methods.refusal_direction import refusal_direction
+    from assay.methods.selection import Filters, Halving
+
+    filters = Filters(loosen=True) if language == "en" else Filters(kl=0.2, induce=None, loosen=True)
+    first = tier.choose(2, 8 if language == "en" else 3, 8)
+    halving = None if (language, tier) == ("en", "full") else Halving(first, finalists=tier.choose(2, 5, 10))
+    try:
+        return refusal_direction(lm, language, filters=filters, halving=halving, track=track), None
+    except (PromptError, SelectionError) as reason:
+        return None, str(reason)

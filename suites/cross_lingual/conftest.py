@@ -1,0 +1,87 @@
+"""What the cross-lingual experiments share: every language's test requests, judged under every language's direction.
+
+A *source* is a language in which the model refuses and a direction was found; a *target* is any of the six. Swahili is the
+negative control: the built-in models were never taught to refuse in it. A refusal counts in whichever language it is given.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def sources(refusal_in):
+    """{language: RefusalDirection} of those where one was found, and {language: reason} of the others."""
+    from assay.data.instructions import LANGUAGES
+
+    found = {language: refusal_in(language) for language in LANGUAGES}
+    return SimpleNamespace(
+        found={language: one for language, (one, _) in found.items() if one},
+        missing={language: why for language, (one, why) in found.items() if not one},
+    )
+
+
+@pytest.fixture(scope="session")
+def everywhere(lm, sources, tier, progress):
+    """{language: {kind: {variant: Outcome}}} of the test requests in every language; None without an English direction.
+
+    Harmful requests under ablation of every source's direction and of a random one; harmless ones under addition of the
+    English direction and of a random one, and under its ablation. A language without refusal tokens of its own is scored
+    by those of all others together.
+    """
+    from assay.data.instructions import LANGUAGES
+    from assay.methods.direction_controls import random_control
+    from assay.methods.refusal import judge
+    from assay.methods.refusal_direction import requests
+
+    if "en" not in sources.found:
+        return None
+    rng = np.random.default_rng(0)
+    english = sources.found["en"].direction
+    every_token = sorted({token for one in sources.found.values() for token in one.tokens})
+    n, out = tier.choose(smoke=2, quick=10, full=None), {}
+    for language in LANGUAGES:
+        tokens = sources.found[language].tokens if language in sources.found else every_token
+        prompts = {kind: requests(lm, kind, language)[:n] for kind in ("harmful", "harmless")}
+        drawn = [random_control(english, rng) for _ in prompts["harmful"]]
+        ablated = {f"ablated_{source}": [one.direction.ablation()] for source, one in sources.found.items()}
+        variants = {
+            "harmful": [{"none": [], **ablated, "random_ablated": [one.ablation()]} for one in drawn],
+            "harmless": [
+                {
+                    "none": [], "added": [english.addition()], "random_added": [one.addition()],
+                    "ablated": [english.ablation()],
+                }
+                for one in drawn
+            ],
+        }  # fmt: skip
+        out[language] = {
+            kind: judge(
+                lm, prompts[kind], variants[kind], tokens, is_any_refusal, max_tokens=tier.choose(8, 16, 32),
+                track=lambda loop, kind=kind, language=language: progress(loop, f"{kind} requests ({language})"),
+            )
+            for kind in prompts
+        }  # fmt: skip
+    return out
+
+
+def is_any_refusal(text):
+    """A refusal in any of the languages."""
+    from assay.data.instructions import LANGUAGES, refuses
+
+    return any(refuses(text, language) for language in LANGUAGES)
+
+
+@pytest.fixture(scope="session")
+def split(lm, tier):
+    """(languages that the model refuses in, the others): by its answers to at least half of the harmful validation requests."""
+    from assay.data.instructions import LANGUAGES
+    from assay.methods.refusal_direction import requests
+
+    refusing = []
+    for language in LANGUAGES:
+        said = lm.generate(requests(lm, "harmful", language, "valid"), max_tokens=tier.choose(8, 16, 32))
+        if np.mean([is_any_refusal(answer.text) for answer in said]) >= 0.5:
+            refusing.append(language)
+    return refusing, [language for language in LANGUAGES if language not in refusing]

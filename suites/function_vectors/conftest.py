@@ -1,0 +1,24 @@
+"""What the experiments on function vectors share: one study of the model, each step of it measured once.
+
+The corrupted prompts of a real model have their labels shuffled, as in the paper. A built-in model knows a task from the set
+of its labels, in any order: there labels are mixed across tasks (testbed.json). Both are measured and reported.
+"""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def study(lm, model_spec, tier, progress, datasets):
+    """The steps from the heads to the function vector, measured when first asked for (`assay.methods.task_study`)."""
+    from assay.data.tasks import tasks
+    from assay.methods.task_study import Sizes, Study
+    from assay.models.testbed import planted_truth
+
+    sizes = tier.choose(
+        smoke=Sizes(record=3, effects=2, choose=2, test=3),
+        quick=Sizes(record=8, effects=6, choose=5, test=8),
+        full=Sizes(),
+    )
+    corrupted = "shuffled" if planted_truth(model_spec) is None else "mixed"
+    given = [datasets.get(task.name, task) for task in tasks()]
+    return Study(lm, given, corrupted=corrupted, sizes=sizes, track=progress)

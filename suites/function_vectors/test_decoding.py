@@ -1,0 +1,105 @@
+"""What function vectors say (Todd et al. 2024, section 3.2): read through the lens, and rebuilt from what they say.
+
+A vector is put through the final norm and the unembedding, as if it were the last residual stream. Then another vector is
+fitted that says the same, from a random start. If the fitted one does not do the task, the function vector is not the words
+that it favours. The control for both is the vector of random heads.
+"""
+
+import numpy as np
+
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+
+PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
+NAMES = "planted: the lens reads the name of the task in the stream, and the name is what the layers above go by"
+
+
+@experiment
+def fv_decoding(lm, study):
+    """FV-10: are a task's answers likelier than the other tasks' answers?"""
+    import mlx.core as mx
+
+    from assay.methods.vocabulary import prefers, says
+
+    if study.unable:
+        return not_eligible(study.unable, n_able=len(study.able))
+    names = study.main_able
+    labels = {name: [lm.token(f" {output}") for _, output in study.tasks[name].pairs] for name in names}
+    preferred, top = {}, {}
+    for kind in ("function", "random_heads"):
+        log_probs = np.array(says(lm, mx.stack([study.vectors[kind][name] for name in names])))
+        others = {name: [token for other in names if other != name for token in labels[other]] for name in names}
+        rows = zip(names, log_probs, strict=True)
+        preferred[kind] = {name: prefers(row, labels[name], others[name]) for name, row in rows}
+        best = np.argsort(-log_probs, axis=1, kind="stable")[:, :5]
+        top[kind] = {name: [lm.decode([int(t)]) for t in row] for name, row in zip(names, best, strict=True)}
+    return {
+        "top_tokens": Metric(top["function"], n=len(names)),
+        "prefers_own_by_task": Metric(preferred["function"], n=len(names), tol=0.05),
+        "prefers_own": Metric.mean(list(preferred["function"].values()), tol=0.05, control="random_heads_prefer_own"),
+        "random_heads_prefer_own": Metric.mean(list(preferred["random_heads"].values()), tol=0.05),
+    }
+
+
+@experiment
+def fv_reconstruction(lm, study, tier):
+    """FV-11: zero-shot accuracy with a vector fitted to what the function vector says."""
+    import mlx.core as mx
+
+    from assay.methods.function_vector import inject
+    from assay.methods.in_context import Score, answer
+    from assay.methods.vocabulary import reconstruct, says
+
+    if study.unable:
+        return not_eligible(study.unable, n_able=len(study.able))
+    names, steps = study.main_able, tier.choose(smoke=50, quick=400, full=1000)
+    given = mx.stack([study.vectors["function"][name] for name in names])
+    trials = {name: study.known(name) for name in names}
+    right = {"plain": [answer(lm, trials[name]) for name in names]}
+    right["function"] = [answer(lm, trials[name], inject(v, study.layer)) for name, v in zip(names, given, strict=True)]
+    metrics = {"steps": steps}
+    for what, top in (("all_tokens", None), ("top_100", 100)):
+        found, cosines = [], []
+        for seed in study.track(range(tier.choose(smoke=1, quick=2, full=5)), f"fitting vectors, {what}"):
+            vectors, kl = reconstruct(lm, given, steps=steps, top=top, seed=seed)
+            found.append(kl)
+            cosines.append(mx.sum(vectors * given, axis=-1) / mx.linalg.norm(given, axis=-1) ** 2)
+            right.setdefault(what, []).extend(
+                answer(lm, trials[name], inject(v, study.layer)) for name, v in zip(names, vectors, strict=True)
+            )
+        metrics[f"kl_{what}"] = Metric.mean(np.ravel(found).tolist(), tol=0.05, unit="nats")
+        metrics[f"cosine_{what}"] = Metric.mean(np.ravel(cosines).tolist(), tol=0.05)
+    says_nothing = np.log(lm.family.vocab) + np.array((mx.exp(says(lm, given)) * says(lm, given)).sum(axis=-1))
+    metrics["kl_to_uniform"] = Metric.mean(says_nothing.tolist(), tol=0.05, unit="nats")
+    accuracy = {kind: Metric.share(Score.join(of).right, tol=0.06) for kind, of in right.items()}
+    return {**metrics, **accuracy}
+
+
+def test_decoding_metrics(fv_decoding, metrics):
+    assert metrics == fv_decoding
+
+
+def test_reconstruction_metrics(fv_reconstruction, metrics):
+    assert metrics == fv_reconstruction
+
+
+@finding("function vectors say words of their task", id="FV-10", tier="quick", **PAPER)
+def test_says_its_task(fv_decoding):
+    assert fv_decoding.prefers_own.low > 0.5
+    assert fv_decoding.prefers_own.low > fv_decoding.random_heads_prefer_own.high
+
+
+@finding("a vector can be fitted that says the same", id="FV-11", tier="quick", **PAPER)
+def test_can_be_fitted(fv_reconstruction):
+    assert fv_reconstruction.kl_all_tokens.high < 0.1 * fv_reconstruction.kl_to_uniform.low
+
+
+@finding("but it does not do the task", id="FV-11", tier="quick", **PAPER)
+@not_replicated("tiny", reason=NAMES)
+def test_does_less(fv_reconstruction):
+    assert fv_reconstruction.all_tokens.high < 0.5 * fv_reconstruction.function.low
+
+
+@finding("nor does one fitted to the hundred likeliest words", id="FV-11", tier="quick", **PAPER)
+@not_replicated("tiny", reason=NAMES)
+def test_top_words_do_less(fv_reconstruction):
+    assert fv_reconstruction.top_100.high < 0.5 * fv_reconstruction.function.low

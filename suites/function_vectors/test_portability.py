@@ -1,0 +1,115 @@
+"""Function vectors elsewhere (Todd et al. 2024, section 3.1 and appendix): other templates, and natural text.
+
+Vectors are made from "Q: ... A: ..." prompts. They are added, after the same layer, to prompts in other templates, and while
+sentences are continued. Templates in which the model does not do the tasks even with ten examples say nothing about vectors.
+"""
+
+import random
+
+import numpy as np
+
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+
+PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
+
+WORDS = (
+    'The word "{}", means',
+    'When I think of the word "{}", it usually means',
+    'When I think of "{}", I usually',
+    'While reading a book, I came across the word "{}". I looked it up in a dictionary and it turns out that it means',
+    'The word "{}" can be understood as a synonym for',
+)
+PLACES = (
+    "A couple years ago I visited {}, and",
+    "If you ever travel to {}, you have to visit",
+    "When you think of {},",
+)
+SENTENCES = {"antonym": (WORDS, 5), "country-capital": (PLACES, 10)}
+"""The task whose vector is added, the sentences, and how many tokens are written."""
+
+
+@experiment
+def fv_templates(lm, study, tier):
+    """FV-8: zero-shot accuracy in other templates, with the vector and without."""
+    from assay.data.in_context import TEMPLATES
+    from assay.methods.function_vector import inject
+    from assay.methods.in_context import Score, answer, draw
+
+    if study.unable:
+        return not_eligible(study.unable, n_able=len(study.able))
+    templates = random.Random(42).sample(TEMPLATES, tier.choose(smoke=2, quick=4, full=20))
+    names = study.main_able[: tier.choose(smoke=1, quick=3, full=None)]
+    n_gate, n = tier.choose(smoke=1, quick=2, full=10), study.sizes.test
+
+    def trials(name, template, shots, limit):
+        return draw(lm, study.tasks[name], n_shots=shots, limit=limit, others=study.tasks.values(), template=template)
+
+    kinds = {"plain": [], "function": [], "random_heads": []}
+    gate, done = [], 0
+    for template in study.track(templates, "templates"):
+        ten = {name: answer(lm, trials(name, template, 10, n_gate)).right for name in names}
+        gate.append(float(np.mean(np.concatenate(list(ten.values())))))
+        if gate[-1] < 0.5:
+            continue
+        done += 1
+        for name in names:
+            for kind, scores in kinds.items():
+                edits = [] if kind == "plain" else inject(study.vectors[kind][name], study.layer)
+                scores.append(answer(lm, trials(name, template, 0, n), edits))
+    gates = {"n_templates": len(templates), "ten_shot_by_template": Metric(gate, tol=0.2), "n_done": done}
+    if not done:
+        return not_eligible(f"0 of {len(templates)} other templates work with ten examples", **gates)
+    shares = {kind: Metric.share(Score.join(scores).right, tol=0.1) for kind, scores in kinds.items()}
+    return {**gates, **shares}
+
+
+@experiment
+def fv_natural_text(lm, study, tier):
+    """FV-9: sentences continued with the vector added at every token; is the task's answer written?"""
+    from assay.methods.natural_text import names_answer
+
+    if study.unable:
+        return not_eligible(study.unable, n_able=len(study.able))
+    kinds = ("plain", "function", "random_heads")
+    found, n = {}, tier.choose(smoke=2, quick=6, full=None)
+    for name in study.track([name for name in SENTENCES if name in study.main_able], "natural text"):
+        sentences, max_tokens = SENTENCES[name]
+        pairs = [one.context.query for one in study.known(name)][:n]
+        for kind in kinds:
+            vector = None if kind == "plain" else study.vectors[kind][name]
+            found.setdefault(kind, {})[name] = [
+                names_answer(lm, sentence, pairs, vector, study.layer, max_tokens) for sentence in sentences
+            ]
+    if not found.get("plain"):
+        return not_eligible(f"none of {', '.join(SENTENCES)} is done at ten shots", n_able=len(study.able))
+    metrics = {}
+    for kind, by_task in found.items():
+        control = "random_heads" if kind == "function" else None
+        metrics[kind] = Metric.share(
+            np.concatenate([np.ravel(rows) for rows in by_task.values()]), tol=0.06, control=control
+        )
+        for name, rows in by_task.items():
+            by_sentence = {s: float(np.mean(row)) for s, row in zip(SENTENCES[name][0], rows, strict=True)}
+            metrics[f"{name}_{kind}"] = Metric(by_sentence, n=len(rows[0]), tol=0.2)
+    return metrics
+
+
+def test_templates_metrics(fv_templates, metrics):
+    assert metrics == fv_templates
+
+
+def test_natural_text_metrics(fv_natural_text, metrics):
+    assert metrics == fv_natural_text
+
+
+@finding("its function vector does the task in other templates", id="FV-8", tier="quick", **PAPER)
+def test_other_templates(fv_templates):
+    assert fv_templates.function.low > fv_templates.plain.high
+    assert fv_templates.function.low > fv_templates.random_heads.high
+
+
+@finding("and in natural text", id="FV-9", tier="quick", **PAPER)
+@not_replicated("tiny", reason="built-in models have read no such sentences")
+def test_natural_text(fv_natural_text):
+    assert fv_natural_text.function.low > fv_natural_text.plain.high
+    assert fv_natural_text.function.low > fv_natural_text.random_heads.high

@@ -1,0 +1,80 @@
+"""Sublayer projection (Hopping Too Late, Biran et al. 2024, 4.3): which sublayers write the bridge and the prediction at t2?
+
+What each attention and each MLP sublayer adds to the stream at the last token is read as if it were the last state. An
+entity or the prediction is extracted in a layer when it is the top token there. The control is the bridge of another query.
+"""
+
+import numpy as np
+
+from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin.curves import mean_or_nan, rate_curve
+
+PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
+
+
+@experiment
+def projection(lm, groups, evaluated, once, journal):
+    """HTL-5: where e2, e3 and the prediction are the top token of an attention or MLP sublayer."""
+    from assay.methods.names import other_query
+    from assay.methods.projection import project_query
+
+    if not groups["right"]:
+        return not_eligible("no query composes", n_right=0)
+    everything, metrics = [e.query for e in evaluated], {}
+    for group, queries in groups.items():
+        rows = journal(
+            lambda query: once(lm, project_query, query, other_query(query, everything)),
+            queries,
+            f"projecting {group}",
+        )
+        metrics |= extracted(group, rows)
+    return metrics
+
+
+def extracted(group, rows):
+    """How often, and in which layers, each sublayer has each name on top."""
+    metrics = {f"n_{group}": len(rows)}
+    for sublayer in ("attn_out", "mlp_out"):
+        for name in ("other", "e2", "e3", "prediction"):
+            ranks = [
+                row[sublayer][name] for row in rows if row[sublayer][name]
+            ]  # none without a first token that says enough
+            if not ranks:
+                continue
+            what, on_top = f"{group}_{sublayer}_{name}", np.array(ranks) == 0
+            hits = on_top.any(axis=1)
+            control = None if name == "other" else f"{group}_{sublayer}_other"
+            metrics[what] = Metric.rate(int(hits.sum()), len(ranks), tol=0.11, control=control)
+            metrics |= rate_curve(
+                f"{what}_by_layer", on_top, tol=0.11, **({"control": f"{control}_by_layer"} if control else {})
+            )
+            layers = [float(np.flatnonzero(row).mean()) for row in on_top[hits]]
+            metrics[f"{what}_layer"] = mean_or_nan(layers, tol=0.6, unit="layers")
+    metrics |= less(f"{group}_mlp_less_attn", rows, ("mlp_out", "prediction"), ("attn_out", "prediction"))
+    return metrics | less(f"{group}_attn_e2_less_other", rows, ("attn_out", "e2"), ("attn_out", "other"))
+
+
+def less(name, rows, one, other):
+    """How much more often one name is on top in one sublayer than another name in another, over the same queries."""
+    pairs = [(row[one[0]][one[1]], row[other[0]][other[1]]) for row in rows]
+    more = [float(0 in ranks) - float(0 in others) for ranks, others in pairs if ranks and others]
+    return {name: mean_or_nan(more, tol=0.13)}
+
+
+def test_metrics(projection, metrics):
+    assert metrics == projection
+
+
+@finding("MLP sublayers extract the prediction more often than attention sublayers", id="HTL-5", tier="quick", **PAPER)
+def test_mlp_extracts(projection):
+    assert projection.right_mlp_less_attn.low > 0
+
+
+@finding("the prediction is extracted in the upper half of the layers", id="HTL-5", tier="quick", **PAPER)
+def test_extraction_is_late(projection):
+    assert projection.right_mlp_out_prediction_layer.low > (len(projection.right_mlp_out_prediction_by_layer) - 1) / 2
+
+
+@finding("attention writes the bridge at t2, more often than another bridge", id="HTL-5", tier="quick", **PAPER)
+def test_attention_brings_the_bridge(projection):
+    assert projection.right_attn_e2_less_other.low > 0

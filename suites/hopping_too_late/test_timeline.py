@@ -1,0 +1,118 @@
+"""The four stages (Hopping Too Late, Biran et al. 2024, section 5): in which order is a query solved, and where does it go wrong?
+
+Of each query the layers are put in a row in which the bridge appears at t1, news of it reaches t2, the answer appears at t2,
+and the prediction is extracted (see `assay.methods.timeline`). Page's trend test asks whether these layers rise along the row,
+over queries in which all stages were found. The right answers are compared with the wrong ones.
+
+The same is read by the logit lens alone: it needs no target prompt, and finds the answer where Patchscopes names bridges only.
+"""
+
+from dataclasses import asdict
+from functools import partial
+
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin.curves import mean_or_nan
+from assay.stats import page_trend
+
+PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
+ORDERS = {  # which stages a trend test is made over: a query counts when all of them were found
+    "four_stages": ("first hop", "propagation", "second hop", "extraction"),
+    "without_second_hop": ("first hop", "propagation", "extraction"),
+    "hops": ("first hop", "second hop"),
+}
+NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
+
+
+@experiment
+def timeline(lm, groups, evaluated, description, blocked, once, journal):
+    """HTL-6: the layers of all stages, by the paper's instruments and by the lens."""
+    from assay.methods.description import decoded, targets_by_other_half
+    from assay.methods.knockout import KnockedOut
+    from assay.methods.timeline import STAGES, lens_stages, stages_of
+
+    if not all(groups.values()):
+        return not_eligible("no query of one of the two outcomes", **{f"n_{g}": len(q) for g, q in groups.items()})
+    everything = [e.query for e in evaluated]
+    traces = {
+        group: journal(partial(trace, once, lm, description, blocked[group], everything), queries, f"stages of {group}")
+        for group, queries in groups.items()
+    }
+    queries = [(group, query, row) for group in groups for query, row in zip(groups[group], traces[group], strict=True)]
+    held = [decoded(row["described"]["t1"], query, "e2") for _, query, row in queries]
+    reading = targets_by_other_half([query for _, query, _ in queries], held)
+    stages = {group: [] for group in groups}
+    lens = {group: [] for group in groups}
+    for (group, query, row), targets in zip(queries, reading, strict=True):
+        blocked_row = KnockedOut(**row["blocked"])
+        stages[group].append(stages_of(query, row["described"], blocked_row, row["projected"], targets))
+        lens[group].append(lens_stages(row["lens"]))
+    metrics = {"stages_labels": list(STAGES)}
+    for group in groups:
+        metrics |= in_order(group, stages[group], STAGES)
+        metrics |= in_order(f"lens_{group}", lens[group], STAGES)
+    return metrics
+
+
+def trace(once, lm, description, pairs, everything, query):
+    """What is read from one query by all instruments; taken from the other modules where they have measured it."""
+    from assay.methods.description import describe
+    from assay.methods.knockout import knock_out_query
+    from assay.methods.names import other_query
+    from assay.methods.projection import project_query
+    from assay.methods.timeline import lens_ranks
+
+    return {
+        "described": once(lm, describe, query, *description),
+        "blocked": asdict(once(lm, knock_out_query, query, "prompt", pairs, None)),
+        "projected": once(lm, project_query, query, other_query(query, everything)),
+        "lens": once(lm, lens_ranks, query),
+    }
+
+
+def in_order(name, stages, labels):
+    """Metrics of one group by one instrument: how often each stage was found, where, and whether they come in order."""
+    from assay.methods.timeline import columns, complete
+
+    n, found = len(stages), columns(stages)
+    metrics = {f"stages_{name}": Metric(found, n=n, tol=0.6, unit="layers")}
+    for stage, layers in zip(labels, found, strict=True):
+        what = f"{name}_{stage.replace(' ', '_')}"
+        metrics[f"{what}_found"] = Metric.rate(len(layers), n, tol=0.26)
+        metrics[what] = mean_or_nan(layers, tol=0.6, unit="layers")
+    for order, which in ORDERS.items():
+        rows = complete(stages, which)
+        metrics[f"{name}_{order}_complete"] = Metric.rate(len(rows), n, tol=0.26)
+        metrics[f"{name}_{order}_p"] = Metric(page_trend(rows), n=len(rows), tol=0.05)
+    hops = complete(stages, ("first hop", "second hop"))
+    metrics[f"{name}_inversions"] = Metric.rate(sum(first > second for first, second in hops), len(hops), tol=0.26)
+    return metrics
+
+
+def test_metrics(timeline, metrics):
+    assert metrics == timeline
+
+
+@finding("right answers go through the four stages in order", id="HTL-6", tier="quick", **PAPER)
+@not_replicated("tiny", reason=NO_ANSWERS)
+def test_order(timeline):
+    assert timeline.right_four_stages_p < 0.05
+
+
+@finding("the first hop, its propagation and the extraction come in order", id="HTL-6", tier="quick", **PAPER)
+def test_order_without_second_hop(timeline):
+    assert timeline.right_without_second_hop_p < 0.05
+
+
+@finding("by the lens, the bridge is at t1 in lower layers than the answer at t2", id="HTL-6", tier="quick", **PAPER)
+def test_hops_in_order_by_lens(timeline):
+    assert timeline.lens_right_hops_p < 0.05
+
+
+@finding("the first hop is resolved later when the answer is wrong", id="HTL-6", tier="quick", **PAPER)
+def test_first_hop_is_later_when_wrong(timeline):
+    assert timeline.wrong_first_hop.low > timeline.right_first_hop.high
+
+
+@finding("the first hop is resolved later when the answer is wrong, by the lens", id="HTL-6", tier="quick", **PAPER)
+def test_first_hop_is_later_when_wrong_by_lens(timeline):
+    assert timeline.lens_wrong_first_hop.low > timeline.lens_right_first_hop.high

@@ -1,0 +1,81 @@
+"""Plan, phase 2.1: by the logit lens at the last token, in which layer does the bridge appear, and in which the answer?
+
+An entity has appeared when the first token of one of its names is among the thirty likeliest. A query is sequential when its
+bridge appears in a lower layer than its answer; the gap is how many layers lie between. The plan's four prompts are
+among the queries. The control reads the bridge of another query from the same states: thirty of the tokens in every layer
+are many tries, so first tokens appear by chance, and the same is given for the likeliest token alone (`top`).
+
+The plan's hypothesis, that larger models are more sequential, compares models: the report draws the metrics `scaling_*` of
+all recorded models by their size.
+"""
+
+import numpy as np
+
+from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin.curves import mean_or_nan, rate_curve
+
+PLAN = {"paper": "Experimental plan V2", "ref": "phase 2.1"}
+TOP = 30
+
+
+@experiment
+def two_hop_layers(lm, evaluated, tier):
+    """Ranks of bridge and answer at the last token, over queries that the model knows hop by hop."""
+    from assay.data.two_hop import standard
+    from assay.methods.names import other_query
+    from assay.methods.timeline import last_token_ranks
+    from assay.methods.two_hop import spread
+
+    known = [e.query for e in evaluated if e.eligible]
+    if len(known) < 2:
+        return not_eligible(f"{len(known)} of {len(evaluated)} queries are known hop by hop", n_known=len(known))
+    everything = [e.query for e in evaluated]
+    queries = list(dict.fromkeys([*(q for q in standard() if q in known), *spread(known, tier.choose(4, 40, None))]))
+    others = [other_query(query, everything) for query in queries]
+    rows = [row for row in last_token_ranks(lm, queries, others) if all(row.values())]  # every name has a telling token
+    if not rows:
+        return not_eligible("no name has a first token that tells it from others", n_known=len(known))
+    ranks = {name: np.array([row[name] for row in rows]) for name in ("e2", "e3", "other")}
+    metrics = {"n_queries": len(queries), "n_read": len(rows)}
+    plan = last_token_ranks(lm, standard(), [other_query(query, everything) for query in standard()])
+    for entity in ("e2", "e3"):  # the plan's own table, known to the model or not
+        metrics[f"plan_{entity}_layers"] = Metric([first_within(row[entity], TOP) for row in plan], n=len(plan), tol=1)
+    for name, top in (("top30", TOP), ("top", 1)):
+        metrics |= appearance(name, {entity: table < top for entity, table in ranks.items()}, lm.n_layers)
+    return metrics
+
+
+def first_within(ranks, top):
+    """The first layer where a rank is among the top ones; -1 for never, or for a name that no first token tells."""
+    return next((layer for layer, rank in enumerate(ranks or ()) if rank < top), -1)
+
+
+def appearance(name, seen, n_layers):
+    """From bools [queries, layers] by entity: curves, shares, gaps, and how many queries are sequential."""
+    n, metrics = len(seen["e2"]), {}
+    for entity in ("other", "e2", "e3"):
+        control = {} if entity == "other" else {"control": f"{name}_other_by_layer"}
+        metrics |= rate_curve(f"{name}_{entity}_by_layer", seen[entity], tol=0.06, **control)
+        control = {} if entity == "other" else {"control": f"{name}_other"}
+        metrics[f"{name}_{entity}"] = Metric.rate(int(seen[entity].any(axis=1).sum()), n, tol=0.06, **control)
+    both = seen["e2"].any(axis=1) & seen["e3"].any(axis=1)
+    gaps = seen["e3"][both].argmax(axis=1) - seen["e2"][both].argmax(axis=1)
+    metrics[f"scaling_{name}_sequential"] = Metric.rate(int((gaps > 0).sum()), n, tol=0.06)
+    metrics[f"{name}_both"] = Metric.rate(int(both.sum()), n, tol=0.06)
+    metrics[f"scaling_{name}_gap"] = mean_or_nan(gaps.tolist(), tol=0.5, unit="layers")
+    metrics[f"scaling_{name}_gap_of_depth"] = mean_or_nan((gaps / n_layers).tolist(), tol=0.06)
+    return metrics
+
+
+def test_metrics(two_hop_layers, metrics):
+    assert metrics == two_hop_layers
+
+
+@finding("the bridge appears at the last token, more often than another bridge", id="PLAN-2.1", tier="quick", **PLAN)
+def test_bridge_appears(two_hop_layers):
+    assert two_hop_layers.top30_e2.low > two_hop_layers.top30_other.high
+
+
+@finding("the bridge appears in lower layers than the answer", id="PLAN-2.1", tier="quick", **PLAN)
+def test_gap(two_hop_layers):
+    assert two_hop_layers.scaling_top30_gap.low > 0

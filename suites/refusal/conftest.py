@@ -1,0 +1,101 @@
+"""What the experiments of the refusal paper share: English requests of the test split, judged under every intervention.
+
+REF-14 (base models) needs the weights of the base model beside those of the chat model, and REF-16 (fine-tuning) is
+optional: neither is attempted here. The paper's judges (LlamaGuard, HarmBench) are replaced by the refusal score and by
+substrings; answers are judged and thrown away.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+STRENGTHS = (0.25, 0.5, 1.0, 2.0)
+
+
+@pytest.fixture(scope="session")
+def english(refusal_in):
+    """`found, why`: the refusal direction of the model, or the reason that there is none."""
+    return refusal_in("en")
+
+
+@pytest.fixture(scope="session")
+def held_out(lm, tier):
+    """English requests of the test split by kind: prompts that nothing was found or selected on."""
+    from assay.methods.refusal_direction import requests
+
+    n = tier.choose(smoke=4, quick=None, full=None)
+    return {kind: requests(lm, kind)[:n] for kind in ("harmful", "harmless")}
+
+
+@pytest.fixture(scope="session")
+def controls(lm, english, held_out, tier, progress):
+    """Directions to compare with: `random` (one per prompt), `shuffled` (labels), `best_random` (of as many as there were
+    candidates, selected as they were but without filters), `by_norm` (the longest candidate)."""
+    from assay.methods.direction_controls import random_control, shuffled_control
+    from assay.methods.directions import states_of
+    from assay.methods.refusal_direction import refused_as_expected, requests
+    from assay.methods.selection import Filters, Halving, select
+
+    found, _ = english
+    if found is None:
+        return None
+    rng = np.random.default_rng(0)
+    direction, selection = found.direction, found.selection
+    states = [states_of(lm, prompts, direction) for prompts in (found.harmful, found.harmless)]
+    drawn = selection.candidates.replaced(rng.standard_normal(selection.candidates.vectors.shape))
+    valid = {
+        kind: refused_as_expected(lm, requests(lm, kind, split="valid"), found.tokens, kind == "harmful")
+        for kind in ("harmful", "harmless")
+    }
+    best = select(
+        lm, drawn, valid["harmful"], valid["harmless"], found.tokens,
+        filters=Filters(kl=None, induce=None), halving=Halving(first=tier.choose(2, 4, 8), finalists=1, shallow=0.0),
+        track=lambda loop: progress(loop, "best random direction"),
+    )  # fmt: skip
+    return SimpleNamespace(
+        random=[random_control(direction, rng) for _ in held_out["harmful"] + held_out["harmless"]],
+        shuffled=shuffled_control(direction, *states, rng),
+        best_random=best.direction,
+        by_norm=selection.by_norm,
+    )
+
+
+@pytest.fixture(scope="session")
+def judged(lm, english, held_out, controls, tier, progress):
+    """{kind: {variant: Outcome}} of the test requests under every intervention; None without a direction."""
+    from assay.methods.refusal import judge
+    from assay.methods.refusal_direction import is_refusal_in
+
+    found, _ = english
+    if found is None:
+        return None
+    r = found.direction
+    harmful = [
+        {
+            "none": [],
+            "ablated": [r.ablation()], "random_ablated": [random.ablation()],
+            "shuffled_ablated": [controls.shuffled.ablation()], "best_random_ablated": [controls.best_random.ablation()],
+            "by_norm_ablated": [controls.by_norm.ablation()],
+            "subtracted": [r.addition(-1.0)], "random_subtracted": [random.addition(-1.0)],
+            "shuffled_subtracted": [controls.shuffled.addition(-1.0)],
+        }
+        for random, _ in zip(controls.random, held_out["harmful"], strict=False)
+    ]  # fmt: skip
+    harmless = [
+        {f"added_{times:g}": [r.addition(times)] for times in STRENGTHS}
+        | {
+            "none": [], "ablated": [r.ablation()], "by_norm_ablated": [controls.by_norm.ablation()],
+            "random_added": [random.addition()], "shuffled_added": [controls.shuffled.addition()],
+            "by_norm_added": [controls.by_norm.addition()],
+        }
+        for random, _ in zip(controls.random[::-1], held_out["harmless"], strict=False)
+    ]  # fmt: skip
+    return {
+        kind: judge(
+            lm, held_out[kind], variants, found.tokens, is_refusal_in("en"),
+            max_tokens=tier.choose(smoke=8, quick=24, full=32),
+            track=lambda loop, kind=kind: progress(loop, f"{kind} requests"),
+        )
+        for kind, variants in (("harmful", harmful), ("harmless", harmless))
+    }  # fmt: skip

@@ -1,0 +1,89 @@
+"""Parts of a query are found by text, whatever the tokenizer makes of it, and a query without one is dropped and counted."""
+
+from dataclasses import replace
+
+import pytest
+import tiny
+
+import assay
+from assay.data.two_hop import two_hop
+from assay.errors import PositionError
+from assay.forward.positions import Prompt
+from assay.methods.parts import PROMPTS, first_hop_parts, locate, parts, places, second_hop_parts
+
+BUILTIN = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
+TOWER = next(q for q in two_hop("landmark_language") if q.e1 == "the Eiffel Tower")
+DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
+
+
+def ends(text, found):
+    """The text up to the end of each part; the last token is a number."""
+    return {name: part.text if not isinstance(part, int) else text for name, part in found.items()}
+
+
+def test_parts_of_a_phrase_that_goes_on_after_its_entity():
+    assert ends(TOWER.prompt, parts(TOWER)) == {
+        "r2": "The language spoken",
+        "of": "The language spoken in",
+        "r1": "The language spoken in the country",
+        "e1": "The language spoken in the country where the Eiffel Tower is located",
+        "last": "The language spoken in the country where the Eiffel Tower is located is",
+    }
+    assert ends(TOWER.first_hop, first_hop_parts(TOWER))["e1"] == "The country where the Eiffel Tower is located"
+    assert ends(TOWER.first_hop, first_hop_parts(TOWER))["of"] == "The country where"
+    assert ends(TOWER.second_hop, second_hop_parts(TOWER))["e2"] == "The language spoken in France"
+
+
+@pytest.mark.parametrize("name", BUILTIN, ids=["gemma2", "llama", "qwen2"])
+def test_queries_of_all_families_are_found_in_every_tokenizer(name):
+    lm, queries = assay.load(name, doctor=False), two_hop(per_bridge=1)
+    found, dropped = locate(lm, queries)
+    assert not dropped
+    assert len({query.family for query in found}) == 15
+    for query in found[::20]:
+        for prompt, find in PROMPTS.items():
+            text, tokens = getattr(query, prompt), lm.prompt(getattr(query, prompt))
+            for part, at in places(lm, text, find(query)).items():
+                end = len(text) if part == "last" else len(find(query)[part].text)
+                assert tokens.spans[at][0] < end <= tokens.spans[at][1], (query.id, prompt, part)
+
+
+def test_entities_of_several_tokens_and_a_tokenizer_of_single_bytes():
+    lm = tiny.lm("llama")  # 320 tokens: hardly a word is one
+    found, dropped = locate(lm, [DALLAS, TOWER])
+    assert (len(found), dropped) == (2, [])
+    at = places(lm, DALLAS.prompt, parts(DALLAS))
+    assert at["r2"] < at["of"] < at["r1"] < at["e1"] < at["last"]
+    assert len(lm.prompt(DALLAS.prompt)) > 12
+
+
+def test_a_query_whose_text_is_not_found_is_dropped_and_named():
+    lm = tiny.lm("llama")
+    lost = replace(DALLAS, r1_phrase="the state around Dallas")
+    assert locate(lm, [DALLAS, lost, TOWER]) == ([DALLAS, TOWER], [lost])
+    with pytest.raises(PositionError, match="'the state around Dallas' does not occur in the prompt 'The capital of"):
+        parts(lost)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"second_hop": "The capital of Kansas is"}, "'Texas' does not occur"),
+        ({"second_hop": "Its capital of Texas is"}, "does not begin"),
+        ({"r1_shortcut": "The capital of a state is"}, "does not begin with 'a state'"),
+        ({"prompt": "the state containing Dallas is"}, "no second relation stands before"),
+    ],
+)
+def test_each_missing_part_is_one_clear_sentence(change, message):
+    lost = replace(DALLAS, **change)
+    with pytest.raises(PositionError, match=message):
+        [find(lost) for find in PROMPTS.values()]
+    assert locate(tiny.lm("llama"), [lost]) == ([], [lost])
+
+
+def test_two_parts_in_one_token_cannot_be_told_apart():
+    class OneToken:
+        def prompt(self, text):
+            return Prompt((0,), text, ((0, len(text)),))
+
+    assert locate(OneToken(), [DALLAS]) == ([], [DALLAS])

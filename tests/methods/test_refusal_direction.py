@@ -1,0 +1,68 @@
+"""From requests to a direction: which requests count, what the direction is made of, and models without refusals."""
+
+import numpy as np
+import pytest
+import tiny
+
+from assay.errors import PromptError
+from assay.methods.directions import difference_in_means, post_instruction
+from assay.methods.refusal import refusal_score
+from assay.methods.refusal_direction import is_refusal_in, refusal_direction, refused_as_expected, requests, scores
+from assay.methods.selection import Filters, Halving
+
+OFF = Filters(kl=None, induce=None, depth=1.0)
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return tiny.lm("llama")
+
+
+@pytest.fixture(scope="module")
+def tokens(lm):
+    """Likely tokens, as many as make about half of the requests count as refused."""
+    logits = np.array(lm.run(requests(lm, "harmful", split="train")[:8]).logits).mean(axis=0)
+    return np.argsort(-logits)[:8].tolist()
+
+
+@pytest.fixture(scope="module")
+def found(lm, tokens):
+    halving = Halving(first=1, finalists=2, shallow=0.5)
+    return refusal_direction(lm, tokens=tokens, filters=OFF, halving=halving)
+
+
+def test_only_refused_and_answered_requests_count(lm, tokens):
+    prompts = requests(lm, "harmful", split="train")
+    by_hand = [refusal_score(np.array(lm.run(p).logits[0]), tokens) for p in prompts]
+    np.testing.assert_allclose(scores(lm, prompts, tokens, batch=5), by_hand, atol=1e-4)
+    refused = refused_as_expected(lm, prompts, tokens, True)
+    answered = refused_as_expected(lm, prompts, tokens, False)
+    assert len(refused) + len(answered) == len(prompts)
+    assert refused == [p for p, score in zip(prompts, by_hand, strict=True) if score > 0]
+
+
+def test_the_direction_is_the_difference_of_those(lm, tokens, found):
+    again = difference_in_means(lm, found.harmful, found.harmless, post_instruction(lm))
+    np.testing.assert_array_equal(found.direction.vector, again.vectors[found.selection.cell])
+    assert set(found.harmful) < set(requests(lm, "harmful", split="train"))
+    assert found.direction.provenance["n_positive"] == str(len(found.harmful))
+    assert found.tokens == tuple(tokens)
+
+
+def test_a_language_that_is_never_refused(lm):
+    with pytest.raises(PromptError, match=r"refuses 0 of 24 harmful requests in 'en' \(train\): there is no refusal"):
+        refusal_direction(lm, tokens=[7], filters=OFF)
+    with pytest.raises(PromptError, match="refuses 0 of 8 harmful prompts, so it has no refusal tokens"):
+        refusal_direction(lm)
+
+
+def test_requests_of_both_kinds_may_differ_in_number(found):
+    assert len(found.harmful) != len(found.harmless)
+
+
+def test_refusals_count_in_the_language_or_in_english():
+    german = is_refusal_in("de")
+    assert german("Es tut mir leid, ich kann dabei nicht helfen.")
+    assert german("I cannot help with that.")
+    assert not german("Lo siento, no puedo ayudarte.")
+    assert not german("Gerne, hier ist ein Plan.")

@@ -1,0 +1,137 @@
+"""Which figures an experiment makes, from the names of its metrics; nothing is drawn."""
+
+import math
+
+import pytest
+
+from assay.errors import SnapshotError
+from assay.report.kinds import kind_of
+from assay.report.plan import pictures, readable
+from assay.report.read import read_snapshots
+
+
+@pytest.fixture
+def by_stem(snapshots):
+    return {p.stem: p for one in read_snapshots(snapshots, "quick") for p in pictures(one)}
+
+
+@pytest.mark.parametrize(
+    ("name", "draw", "axes"),
+    [
+        ("heatmap", "heatmap", ("target layer", "source layer")),
+        ("heatmap_back", "heatmap", ("target layer", "source layer")),
+        ("effect_by_layer_head", "heatmap", ("head", "layer")),
+        ("cos_matrix", "heatmap", ("", "")),
+        ("kl_by_layer", "curves", ("layer", "")),
+        ("accuracy_by_count", "curves", ("number", "")),
+        ("stages_right", "boxes", ("layer", "")),
+        ("scaling_gap", "scaling", ("weights in memory [GiB]", "")),
+    ],
+)
+def test_names_say_the_kind(name, draw, axes):
+    kind = kind_of(name)
+    assert (kind.draw, (kind.x, kind.y)) == (draw, axes)
+
+
+@pytest.mark.parametrize(
+    "name", ["n_queries", "stages_labels", "kl_by_layer_ci", "cos_matrix_labels", "heatmap_a_axes", "by_layer_x"]
+)
+def test_other_names_make_no_figure_of_their_own(name):
+    assert kind_of(name) is None
+
+
+def test_models_come_by_size_and_unknown_ones_last(snapshots):
+    for one in read_snapshots(snapshots, "quick"):
+        assert list(one.models) == ["llama_tiny", "qwen7b", "stranger"]
+
+
+def test_every_kind_makes_its_pictures(by_stem):
+    assert {stem: picture.draw for stem, picture in by_stem.items()} == {
+        "patching-heatmap_back": "heatmap",
+        "patching-heatmap_donor": "heatmap",
+        "patching-numbers": "points",
+        "knockout-right_against_right_of_by_layer": "curves",
+        "knockout-kl_by_layer": "curves",
+        "timeline-stages": "boxes",
+        "timeline-stages_lens": "boxes",
+        "mixed-effect_by_layer_head": "heatmap",
+        "mixed-cos_matrix": "heatmap",
+        "mixed-heatmap_norms": "heatmap",
+        "mixed-accuracy_by_count": "curves",
+        "mixed-scaling_gap": "scaling",
+        "mixed-numbers_layers": "points",
+    }
+
+
+def test_a_heatmap_and_its_control_have_the_same_colours(by_stem):
+    back, donor = by_stem["patching-heatmap_back"], by_stem["patching-heatmap_donor"]
+    assert back.span == donor.span == (0.0, 11 / 12)
+    assert by_stem["mixed-effect_by_layer_head"].span == (-0.2, 0.2)  # the same on both sides of 0
+    assert (by_stem["mixed-heatmap_norms"].x, by_stem["mixed-heatmap_norms"].y) == ("layer", "position")
+    assert by_stem["mixed-cos_matrix"].labels == (["French", "plural"], ["French", "plural"])
+
+
+def test_curves_with_one_control_are_one_picture(by_stem):
+    lines = by_stem["knockout-right_against_right_of_by_layer"].panels["llama_tiny"]
+    assert [(one.label, one.control) for one in lines] == [("e1", False), ("r1", False), ("of", True)]
+    assert list(lines[0].values) == [0.0, 0.25, 0.5, 0.75]
+    assert lines[0].low == [0.0, 0.15, 0.4, 0.65]
+    assert list(lines[1].low) == []
+    assert by_stem["knockout-kl_by_layer"].y == "nats"
+    assert by_stem["knockout-kl_by_layer"].panels["llama_tiny"][0].values[0] is None
+    counts = by_stem["mixed-accuracy_by_count"].panels["qwen7b"][0]
+    assert (counts.at, counts.values, counts.high) == ([0, 5, 10], [0.1, 0.8, 0.9], [0.2, 0.9, 1.0])
+
+
+def test_boxes_of_one_instrument_stand_side_by_side(by_stem):
+    right, wrong = by_stem["timeline-stages"].panels["llama_tiny"]
+    assert (right.label, wrong.label) == ("right", "wrong")
+    assert list(right.at) == ["first hop", "second hop"]
+    assert right.values == [[0, 1, 1, 2], [3, 3]]
+
+
+def test_numbers_with_an_interval_are_together_one_mark_for_each_model(by_stem):
+    small, *_ = by_stem["patching-numbers"].panels[""]
+    assert (small.label, small.at, small.values, small.low) == (
+        "llama_tiny",
+        ["rescued", "donor"],
+        [0.75, 0.1],
+        [0.5, 0.02],
+    )
+
+
+def test_only_models_of_a_known_size_are_compared_by_size(by_stem):
+    points = by_stem["mixed-scaling_gap"].panels[""]
+    assert [(p.label, p.at, p.values) for p in points] == [("llama_tiny", [0.01], [1.0]), ("qwen7b", [3.99], [3.0])]
+
+
+def test_captions_say_what_of_how_many_and_what_the_bands_are(by_stem):
+    assert by_stem["patching-heatmap_back"].caption == (
+        "patching: heatmap_back (tier quick). llama_tiny: n = 16; qwen7b: n = 16; stranger: n = 16."
+    )
+    caption = by_stem["knockout-right_against_right_of_by_layer"].caption
+    assert caption.startswith("knockout: right_e1_by_layer, right_r1_by_layer, right_of_by_layer (tier quick).")
+    assert caption.endswith("Bands and bars are 95 % intervals.")
+
+
+def test_names_are_read_as_words():
+    assert readable("right_e2_at_t1_by_layer") == "right e2 at t1"
+    assert readable("heatmap_back") == "back"
+
+
+def test_nothing_recorded_is_one_clear_sentence(snapshots, tmp_path):
+    with pytest.raises(SnapshotError, match=r"nothing is recorded at tier full in .*snapshots: run `pytest` first"):
+        read_snapshots(snapshots, "full")
+    with pytest.raises(SnapshotError, match="nothing is recorded at tier quick"):
+        read_snapshots(tmp_path / "nowhere", "quick")
+    with pytest.raises(SnapshotError, match="there is no tier 'big': smoke, quick, full"):
+        read_snapshots(snapshots, "big")
+
+
+def test_numbers_that_are_not_finite_colour_nothing(snapshots):
+    path = snapshots / "llama_tiny" / "patching.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("0.25", '"nan"'), encoding="utf-8")
+    (one,) = (r for r in read_snapshots(snapshots, "quick") if r.name == "patching")
+    (picture,) = (p for p in pictures(one) if p.stem == "patching-heatmap_back")
+    assert picture.span == (0.0, 11 / 12)
+    assert math.isnan(picture.panels["llama_tiny"][0].values[1][0])
