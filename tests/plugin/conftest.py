@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-import assay
-
 thorough = pytest.mark.skipif(not os.environ.get("ASSAY_THOROUGH"), reason="takes minutes: set ASSAY_THOROUGH=1")
 """Marks the long version of a test that repeats something until it has gone wrong or minutes are over."""
 
@@ -138,13 +136,6 @@ class Repo:
         lines = [line.partition(" ")[2] for line in file.read_text().splitlines()] if file.exists() else []
         file.unlink(missing_ok=True)
         return lines
-
-
-@pytest.fixture(autouse=True)
-def this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs in a process of its own is tested here too, and not the copy of assay that happens to be installed."""
-    paths = [str(Path(assay.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
 @pytest.fixture(scope="session", autouse=True)

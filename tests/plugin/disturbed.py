@@ -102,7 +102,7 @@ def hear_sigint() -> None:
 
 def children(process: subprocess.Popen) -> list[int]:
     """Process ids of the workers."""
-    command = ["ps", "-o", "pid=", "--ppid", str(process.pid)]
+    command = ["pgrep", "-P", str(process.pid)]
     return [int(line) for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()]
 
 

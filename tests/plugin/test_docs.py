@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import QUIET, thorough
 
 from assay.plugin import options
 
@@ -46,6 +47,20 @@ def test_the_twenty_lines(repo):
     )
     assert repo.rows(name="capitals")["accuracy"]["value"] == 1.0
     assert repo.rows("toy_b", "capitals")["accuracy"]["value"] == 0.166667
+
+
+@thorough
+def test_the_page_shows_what_the_twenty_lines_print_on_the_built_in_models(repo, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (repo.path / "conftest.py").unlink()
+    repo.pytester.makeini(block("ini", "[pytest]"))
+    (repo.path / "suites").mkdir()
+    (repo.path / "suites" / "test_capitals.py").write_text(block("python", "def capitals"))
+    result = repo.pytester.runpytest_subprocess(*QUIET)
+    result.assert_outcomes(passed=6)
+    indented = re.findall(r"^    (.*)$", PAGE, re.MULTILINE)
+    start = indented.index("============================ findings (tier quick) =============================")
+    assert result.outlines[result.outlines.index(indented[start]) :][:5] == indented[start : start + 5]
 
 
 def test_the_hooks(repo):

@@ -13,6 +13,8 @@ from assay.plugin import options
 
 SHAPE = "def test_name(model_spec): assert model_spec.id == 'qwen7b_random'"
 
+OWN_DATA = "def test_pairs(lm, datasets): assert datasets['antonym'].pairs == (('hot', 'cold'),)"
+
 LOOP = """
     import time
     from assay.plugin import experiment
@@ -52,6 +54,8 @@ class Row:
     suite: str = RESCUE
     ini: str = "models = toy_a toy_b"
     env: dict[str, str] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
+    """File -> its text."""
     before: str | None = None
     """Arguments of a run before it, without `env`."""
     log: str = "LOAD toy_a, LOAD toy_b"
@@ -69,6 +73,10 @@ ROWS = {
         Row("--model toy_b,toy_c", {"passed": 3, "xfailed": 1}, env={"HITS_toy_c": "2"}, log="LOAD toy_b, LOAD toy_c"),
     ],
     "--weights": [Row("--weights random --model qwen7b", {"passed": 1}, suite=SHAPE, log="")],
+    "--dataset": [
+        Row("--dataset antonym=mine.json", {"passed": 2}, suite=OWN_DATA,
+            given={"mine.json": '[{"input": "hot", "output": "cold"}]'}),
+    ],
     "--tier": [Row("--tier smoke", ALL, files={"snapshots/toy_a/rescue.json": '"rescue@smoke"'})],
     "--snapshots": [
         Row("--snapshots auto", ALL, files={"snapshots/toy_a/rescue.json": '"rescue@quick"'}),
@@ -120,6 +128,8 @@ CASES = [pytest.param(row, id=f"{name} {at}") for name, rows in ROWS.items() for
 def test_option(repo, monkeypatch, row, workers):
     repo.ini(row.ini)
     repo.suite(test_it=row.suite)
+    for file, text in row.given.items():
+        (repo.path / file).write_text(text)
     if row.before is not None:
         repo.run(*row.before.split(), *workers)
         repo.log()

@@ -121,6 +121,23 @@ def test_a_change_is_shown_with_n_interval_and_what_measured_it(repo, run, monke
     assert repo.snapshots() == before
 
 
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_helper_shows_the_change_when_pytest_may_rewrite_it(repo, monkeypatch, registered):
+    """Without that it fails all the same, with a bare AssertionError."""
+    (repo.path / "suites").mkdir()
+    (repo.path / "suites" / "helper.py").write_text("def check(metrics, result): assert metrics == result")
+    if registered:
+        with (repo.path / "conftest.py").open("a") as file:
+            file.write("\nimport pytest; pytest.register_assert_rewrite('helper')\n")
+    text = RESCUE.replace("assert metrics == rescue", "helper.check(metrics, rescue)")
+    repo.suite(test_rescue=text.replace("import os", "import os, helper"))
+    repo.run("--model", "toy_a").assert_outcomes(passed=2)
+    monkeypatch.setenv("LAYER", "18")
+    result = repo.run("--model", "toy_a")
+    result.assert_outcomes(passed=1, failed=1)
+    assert ("~ layer  17 -> 18" in result.stdout.str()) == registered
+
+
 def test_update_changes_one_line_and_keeps_the_rest(repo, monkeypatch):
     repo.suite(test_rescue=RESCUE)
     repo.run("--model", "toy_a")

@@ -54,7 +54,7 @@ def test_a_claim_that_is_too_long_has_a_line_of_its_own():
 
 
 def test_models_below_each_other():
-    assert shown([line(LONG), line(measured={}, verdicts=["not run"] * 3)], 80) == [
+    assert shown([line(LONG), line(measured={}, verdicts=["not run", "yes", "not run"])], 80) == [
         "Hopping Too Late, arXiv:2406.12775",
         "  HTL-7  back-patching of a late bridge at t1 rescues what fails, and the",
         "         controls do not",
@@ -65,9 +65,8 @@ def test_models_below_each_other():
         "    qwen_tiny   LOST  any_pair_back             0.8 [0.64, 0.97] n 16",
         "                      any_pair_donor (control)  0.125 [0.035, 0.36] n 16",
         "  HTL-7  patching rescues",
-        "    gemma_tiny  not run",
-        "    llama_tiny  not run",
-        "    qwen_tiny   not run",
+        "    gemma_tiny, qwen_tiny  not run",
+        "    llama_tiny  yes",
     ]
 
 

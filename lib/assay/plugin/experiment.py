@@ -25,7 +25,7 @@ import pytest
 
 from assay.errors import AssayError, DataError
 
-from . import files, identity, options, places
+from . import identity, options, places
 from .made_by import made_by
 from .result import Result
 
@@ -82,7 +82,7 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
 
 def _read_back(config: pytest.Config, name: str, spec: Any) -> Result:
     entry = places.entry(name, options.tier(config))
-    rows = files.read(places.file(config, spec.id, name)).get(entry)
+    rows = places.at_start(config, spec.id, name).get(entry)
     if rows is None:
         pytest.skip(f"nothing recorded for {name} on {spec.id} at tier {options.tier(config)}")
     return Result.from_rows(name, rows)

@@ -80,9 +80,9 @@ def prepare(config: pytest.Config, items: list[pytest.Item]) -> None:
         for mark in item.iter_markers("finding"):
             _check_finding(item, mark)
         for mark in item.iter_markers("not_replicated"):
-            _check_not_replicated(item, mark)
+            known = _check_not_replicated(item, mark)
             spec, at = model_of(item), mark.kwargs.get("tier")
-            if spec and spec.id in ids_of(mark.args) and at in (None, options.tier(config)):
+            if spec and spec.id in known and at in (None, options.tier(config)):
                 reason = mark.kwargs["reason"]
                 item.add_marker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
 
@@ -109,7 +109,8 @@ def _check_finding(item: pytest.Item, mark: pytest.Mark) -> None:
         check_id(id, item.nodeid)
 
 
-def _check_not_replicated(item: pytest.Item, mark: pytest.Mark) -> None:
+def _check_not_replicated(item: pytest.Item, mark: pytest.Mark) -> set[str]:
+    """Ids of the models that the mark names."""
     reason = mark.kwargs.get("reason")
     if not isinstance(reason, str) or not reason.strip():
         raise pytest.UsageError(f"{item.nodeid}: not_replicated needs a reason: why does the claim fail there?")
@@ -118,7 +119,7 @@ def _check_not_replicated(item: pytest.Item, mark: pytest.Mark) -> None:
     if mark.kwargs.get("tier") not in (None, *TIERS):
         raise pytest.UsageError(f"{item.nodeid}: not_replicated has no tier {mark.kwargs['tier']!r}")
     try:
-        ids_of(mark.args)
+        return ids_of(mark.args)
     except AssayError as error:
         raise pytest.UsageError(f"{item.nodeid}: not_replicated: {error}") from error
 

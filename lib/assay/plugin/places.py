@@ -21,6 +21,7 @@ from . import files, options
 from .select import SELECTED, model_of
 
 NO_MODEL = "_shared"
+AT_START = pytest.StashKey[dict[Path, files.Document]]()
 
 
 class ExperimentName(str):
@@ -114,12 +115,18 @@ def read_all(config: pytest.Config) -> None:
     UsageError."""
     audit = config.option.snapshots == "audit"
     folders = ["*"] if audit else [NO_MODEL, *(spec.id for spec in config.stash[SELECTED])]
+    documents = config.stash[AT_START] = {}
     for folder in folders:
         for path in sorted(options.snapshots_folder(config).glob(f"{folder}/*.json")):
             try:
-                files.read(path)
+                documents[path] = files.read(path)
             except SnapshotError as error:
                 raise pytest.UsageError(str(error)) from error
+
+
+def at_start(config: pytest.Config, model: str, name: str) -> files.Document:
+    """What was in a snapshot file when the run began; {} when there was none."""
+    return config.stash[AT_START].get(file(config, model, name), {})
 
 
 def _location(measure: Any) -> str:

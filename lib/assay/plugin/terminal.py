@@ -115,14 +115,25 @@ def _below(source: list[Line], width: int) -> Iterator[list[Part]]:
     for line in source:
         yield from _claim(line, _indent(source), width)
         labels = rests_on(line)
+        measured = [(model, cell) for model, cell in line.cells.items() if cell.measured]
         wide = max(map(len, labels.values()), default=0) + GAP
-        first = max(map(len, line.cells)) + GAP
-        second = max(len(cell.verdict) for cell in line.cells.values()) + GAP
-        for model, cell in line.cells.items():
+        first = max((len(model) for model, _ in measured), default=0) + GAP
+        second = max((len(cell.verdict) for _, cell in measured), default=0) + GAP
+        for model, cell in measured:
             numbers = [f"{labels[name]:<{wide}}{number(row)}" for name, row in cell.measured.items()]
-            verdict = f"{cell.verdict:<{second}}" if numbers else cell.verdict
-            yield [(f"    {model:<{first}}", {}), (verdict, _colour(cell)), (numbers[0] if numbers else "", {})]
+            verdict = f"{cell.verdict:<{second}}"
+            yield [(f"    {model:<{first}}", {}), (verdict, _colour(cell)), (numbers[0], {})]
             yield from ([(f"{'':{4 + first + second}}{text}", {})] for text in numbers[1:])
+        yield from _alike([(model, cell) for model, cell in line.cells.items() if not cell.measured], width)
+
+
+def _alike(cells: list[tuple[str, Cell]], width: int) -> Iterator[list[Part]]:
+    """Models of which nothing but the verdict is known: one line for all that share it."""
+    for verdict in dict.fromkeys(cell.verdict for _, cell in cells):
+        those = ", ".join(model for model, cell in cells if cell.verdict == verdict)
+        *others, last = _wrapped(those, "    ", "    ", width - GAP - len(verdict))
+        yield from others
+        yield [*last, (" " * GAP, {}), (verdict, _colour(Cell(verdict)))]
 
 
 # --- both
