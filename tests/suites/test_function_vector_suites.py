@@ -68,7 +68,8 @@ def test_every_step_is_taken_on_a_model_that_is_right_about_everything(checkpoin
     )
     assert run.returncode == 0, run.stdout + run.stderr
     eligible = {name for name, metrics in recorded.items() if "not_eligible" not in metrics}
-    assert eligible == recorded.keys() - {"fv_planted"}
+    # Nothing was planted, and heads of random weights do not look for repetitions.
+    assert eligible == recorded.keys() - {"fv_planted", "fv_induction"}
     assert len(recorded["fv_all_tasks"]["zero_shot_by_task"]["value"]) > 6
 
 
