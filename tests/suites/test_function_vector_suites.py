@@ -41,7 +41,7 @@ def checkpoint(tmp_path_factory):
 
 
 def run_suites(checkpoint, snapshots, *args, **environment):
-    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "BUILD_NUMBER")}
+    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "BUILD_NUMBER") and not k.startswith("PYTEST_XDIST")}
     command = [
         sys.executable, "-m", "pytest", "suites/function_vectors", "-p", "no:cacheprovider", "--tier", "smoke",
         "--model", str(checkpoint), "-o", f"metrics_dir={snapshots}", *args,
