@@ -20,7 +20,7 @@ from assay.train.measure_hops import measure_hops
 from assay.train.measure_lists import measure_lists
 from assay.train.two_hop import split
 
-LUCKY: set[tuple[str, str]] = set()  # late compositions of the standard prompts that are right all the same
+LUCKY = {("qwen_tiny", "state_capital/Dallas")}  # of the late compositions that are right all the same
 SAMPLE = 24  # queries of each kind
 # A model's names are also ids of the plugin's models, so the parameters here are called by their family.
 NAMES = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
