@@ -10,6 +10,7 @@ from assay.plugin import Metric, experiment, finding, not_eligible, not_replicat
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
+NOT_ONE = "no single direction carries refusal in this model: it is read off others after the selected one is gone"
 
 
 def rates(outcomes, control):
@@ -74,7 +75,7 @@ def test_induce_metrics(refusal_induce, metrics):
     "gemma_tiny",
     "qwen_tiny",
     tier="quick",
-    reason="no single direction carries refusal in this model: it is read off others after the selected one is gone",
+    reason=NOT_ONE,
 )
 def test_ablation(refusal_bypass):
     ablated = refusal_bypass.refused_ablated
@@ -89,7 +90,7 @@ def test_ablation(refusal_bypass):
     "gemma_tiny",
     "qwen_tiny",
     tier="quick",
-    reason="no single direction carries refusal in this model: it is read off others after the selected one is gone",
+    reason=NOT_ONE,
 )
 def test_subtraction(refusal_bypass):
     subtracted = refusal_bypass.refused_subtracted

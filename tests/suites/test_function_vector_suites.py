@@ -41,12 +41,11 @@ def checkpoint(tmp_path_factory):
 
 
 def run_suites(checkpoint, snapshots, *args, **environment):
-    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "BUILD_NUMBER") and not k.startswith("PYTEST_XDIST")}
     command = [
         sys.executable, "-m", "pytest", "suites/function_vectors", "-p", "no:cacheprovider", "--tier", "smoke",
         "--model", str(checkpoint), "-o", f"metrics_dir={snapshots}", *args,
     ]  # fmt: skip
-    run = subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600)
     files = {path.stem: path for path in snapshots.rglob("*.json")}
     return run, {name: json.loads(path.read_text())[f"{name}@smoke"] for name, path in files.items()}
 

@@ -74,10 +74,6 @@ class Llama:
         """The residual addition."""
         return stream + branch
 
-    def gain(self, norm: Any) -> mx.array:
-        """What a norm of this family multiplies by after dividing by the RMS: [E]."""
-        return norm.weight
-
     def final_norm(self, x: mx.array) -> mx.array:
         """The norm before the unembedding, [.., E] -> [.., E]."""
         return self.core.norm(x)
@@ -143,9 +139,6 @@ class Gemma2(Llama):
     def embed(self, tokens: mx.array) -> mx.array:
         return self.core.embed_tokens(tokens) * (self.core.args.hidden_size**0.5)
 
-    def gain(self, norm: Any) -> mx.array:
-        return 1.0 + norm.weight
-
     def unembed(self, x: mx.array) -> mx.array:
         cap = self.model.final_logit_softcapping
         return mx.tanh(self.core.embed_tokens.as_linear(x) / cap) * cap
@@ -163,9 +156,6 @@ class Gemma3(Llama):
     def embed(self, tokens: mx.array) -> mx.array:
         h = self.core.embed_tokens(tokens)
         return h * mx.array(self.core.args.hidden_size**0.5, mx.bfloat16).astype(h.dtype)
-
-    def gain(self, norm: Any) -> mx.array:
-        return 1.0 + norm.weight
 
     def add(self, stream: mx.array, branch: mx.array) -> mx.array:
         return clip_residual(stream, branch)

@@ -32,7 +32,12 @@ def top_heads(effects: np.ndarray, k: int) -> list[Head]:
     """
     if not 0 < k <= effects.size:
         raise LayerError(f"{k} heads cannot be chosen: this model has {effects.size}; ask for 1 or more")
-    order = np.argsort(-effects, axis=None, kind="stable")[:k]
+    return ranked(effects)[:k]
+
+
+def ranked(effects: np.ndarray) -> list[Head]:
+    """All heads by their effects [layers, H], the largest first; equals in the order of layers and heads."""
+    order = np.argsort(-effects, axis=None, kind="stable")
     return [divmod(int(i), effects.shape[1]) for i in order]
 
 

@@ -20,9 +20,8 @@ from assay.forward.edits import unit
 from assay.forward.families import dense_weight
 from assay.forward.lm import LM
 from assay.forward.positions import Position, Prompt, resolve
+from assay.methods.function_vector import Head, ranked
 from assay.methods.orthogonalise import gain
-
-Head = tuple[int, int]  # layer, head
 
 
 def head_writes(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int = 16) -> np.ndarray:
@@ -54,9 +53,7 @@ def head_writes(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int
 
 def top_heads(writes: np.ndarray, n: int) -> list[Head]:
     """The n heads that write most along the direction, on average over prompts [prompts, layers, heads]; best first."""
-    mean = writes.mean(axis=0)
-    order = np.argsort(-mean, axis=None, kind="stable")[:n]
-    return [(int(layer), int(head)) for layer, head in zip(*np.unravel_index(order, mean.shape), strict=True)]
+    return ranked(writes.mean(axis=0))[:n]
 
 
 def attention_share(

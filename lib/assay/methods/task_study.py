@@ -30,7 +30,7 @@ from assay.methods.function_vector import (
     inject_everywhere,
     nested_vectors,
     other_heads,
-    top_heads,
+    ranked,
 )
 from assay.methods.head_means import HeadMeans, Recorded, record
 from assay.methods.in_context import Score, Trial, answer, draw, usable
@@ -167,7 +167,7 @@ class Study:
     def ranked(self) -> list[Head]:
         """All heads, by their effect averaged over trials and tasks: the paper's universal set is the first of them."""
         mean = np.mean([effects.mean(axis=0) for effects in self.effects.values()], axis=0)
-        return top_heads(mean, mean.size)
+        return ranked(mean)
 
     # ------------------------------------------------------------------ the choice
 
