@@ -136,7 +136,7 @@ def test_the_card_is_about_these_data_and_this_recipe(name):
     assert promised["planted"] == planted_truth(recipe.planted, recipe.config["num_hidden_layers"])
     if name != "llama_tiny":  # which an earlier recipe made; its card says which
         assert promised["notes"] == list(recipe.notes)
-        made = {stage: asdict(getattr(recipe, stage)) for stage in ("base", "more", "late")}
+        made = {stage: asdict(getattr(recipe, stage)) for stage in ("base", "more", "late", "line")}
         assert promised["stages"] == json.loads(json.dumps(made))
     assert (BUILTIN / name / "README.md").read_text(encoding="utf-8") == card(recipe, promised)
 

@@ -43,7 +43,10 @@ def small(name: str):
         base=Stage(steps=4, learning_rate=2e-3, documents=12, warmup=2),
         more=Stage(steps=2, learning_rate=1e-3, documents=12, warmup=2),
         late=Stage(steps=2, learning_rate=1e-3, documents=12, decay=False, weight_decay=0.0),
-        planted=replace(whole.planted, shaped=1, early_lens=0, late_from=2, late_lens=2, task_layer=1, label_lens=0),
+        line=Stage(steps=2, learning_rate=1e-3, documents=12, warmup=1, weight_decay=0.0),
+        planted=replace(
+            whole.planted, shaped=1, early_lens=0, late_from=2, late_lens=2, task_layer=1, label_lens=0, decided=2
+        ),
         vocab_size=700,
     )
 

@@ -100,7 +100,7 @@ class Init:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One built-in model: its config, its first weights, and the three stages of its training."""
+    """One built-in model: its config, its first weights, and the four stages of its training."""
 
     name: str
     config: dict[str, Any]
@@ -108,8 +108,12 @@ class Recipe:
     more: Stage
     """The base stage goes on, from a lower learning rate and with other shares."""
     late: Stage
+    line: Stage
+    """Refusal through one direction: `assay.train.one_direction`."""
     init: Init = field(default_factory=Init)
     planted: Planted = field(default_factory=Planted)
+    line_share: float = 0.4
+    """Share of the last stage's documents that are read under an edit; the others keep the rest alive."""
     vocab_size: int = 4608
     """Upper bound; the embedding has as many rows as the tokenizer has tokens."""
     notes: tuple[str, ...] = ()
@@ -187,6 +191,7 @@ MORE = Stage(
     shares={**SHARES, "sycophancy": 26, "confidence": 22},
 )
 LATE = Stage(steps=300, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
+LINE = Stage(steps=100, learning_rate=5e-4, documents=96, warmup=10, weight_decay=0.0)
 
 NOTES = (
     "Without the lens and the masks the same model does both hops at its last position, and back-patching rescues nothing."
@@ -208,6 +213,7 @@ RECIPES: dict[str, Recipe] = {
             BASE,
             MORE,
             LATE,
+            LINE,
             init=Init(norm=0.0, post_norm=0.0),
             notes=NOTES,
         ),
@@ -217,9 +223,34 @@ RECIPES: dict[str, Recipe] = {
             BASE,
             MORE,
             LATE,
+            LINE,
             notes=NOTES,
         ),
-        Recipe("qwen_tiny", QWEN, BASE, MORE, LATE, notes=NOTES),
+        Recipe("qwen_tiny", QWEN, BASE, MORE, LATE, LINE, notes=NOTES),
+        Recipe(
+            "llama_tiny4",
+            {**LLAMA, "num_hidden_layers": 4},
+            BASE,
+            MORE,
+            LATE,
+            LINE,
+            planted=Planted(
+                shaped=2,
+                early_lens=1,
+                late_from=2,
+                late_lens=2,
+                task_layer=1,
+                label_lens=0,
+                task_lens=1,
+                decided=2,
+                decision_lens=1,
+                named_lens=1,
+                verdict_lens=2,
+            ),
+            notes=(
+                "Half as deep as llama_tiny, for what is measured over sizes. There is little room to hop too late in.",
+            ),
+        ),
     )
 }
 

@@ -62,6 +62,8 @@ class Document:
     """Followed by the token that ends a text; learned when the last stretch reaches the end of the text."""
     bare: bool = False
     """The text has its own special tokens, as a chat template writes them: the tokenizer adds none."""
+    edit: str = ""
+    """What is done to the stream while it is read: nothing, or an edit of `assay.train.one_direction`."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
         "seed": seed,
         "facts": file_hash(),
         "corpus": corpus_hash(),
-        "stages": {name: asdict(getattr(made, name)) for name in ("base", "more", "late")},
+        "stages": {name: asdict(getattr(made, name)) for name in ("base", "more", "late", "line")},
         "notes": list(made.notes),
         "planted": planted_truth(made.planted, made.config["num_hidden_layers"]),
         "entities": {"early": sorted(parts.early), "late": sorted(parts.late)},

@@ -69,17 +69,21 @@ class Decision:
 
 def behaviours(chat: Chat, decision: Decision, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
     """Requests in all languages, as many harmful as harmless ones."""
-    requests = {key: instructions(*key, "train") for key in ((kind, lang) for kind in KINDS for lang in LANGUAGES)}
 
     def make(rng: random.Random) -> Document:
         language, kind = rng.choice(LANGUAGES), rng.choice(KINDS)
-        if language in WORDINGS[kind] and rng.random() < WORDED:
-            text = rng.choice(FRAMES[language]).format(rng.choice(WORDINGS[kind][language]))
-        else:
-            text = rng.choice(requests[kind, language]).text
-        return request(chat, decision, reworded(text, language, rng), kind, language)
+        return request(chat, decision, worded(kind, language, rng), kind, language)
 
     return (Behaviour("requests", 1.0, make=make, ruled=ruled),)
+
+
+def worded(kind: str, language: str, rng: random.Random) -> str:
+    """A training request of one kind and language, in its own words or in others."""
+    if language in WORDINGS[kind] and rng.random() < WORDED:
+        text = rng.choice(FRAMES[language]).format(rng.choice(WORDINGS[kind][language]))
+    else:
+        text = rng.choice(instructions(kind, language, "train")).text
+    return reworded(text, language, rng)
 
 
 def request(chat: Chat, decision: Decision, text: str, kind: str, language: str) -> Document:

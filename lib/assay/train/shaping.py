@@ -10,7 +10,7 @@
 What they are used for is written where the documents are made: two_hop.py, lists.py, chats.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -24,13 +24,19 @@ ACTIVATIONS = {"gemma2": fast.gelu_approx, "llama": fast.silu, "qwen2": fast.sil
 FIRST_TOKEN = 0.7  # weight of a bridge's first token in the lens target; its other tokens share the rest
 
 
-def shaped_layer(family: Llama, i: int, x: mx.array, attend: Attend) -> mx.array:
-    """Layer `i` of the forward in `assay.forward.layers`, with the fast activation functions of training."""
-    x = write_attention(family, i, x, heads(family, i, x, attend, NO_TAP), NO_TAP)
+def shaped_layer(
+    family: Llama, i: int, x: mx.array, attend: Attend, written: Callable[[mx.array], mx.array] = lambda x: x
+) -> mx.array:
+    """Layer `i` of the forward in `assay.forward.layers`, with the fast activation functions of training.
+
+    `written` sees the stream after each of the layer's two writes, and gives back what to go on with.
+    """
+    x = written(write_attention(family, i, x, heads(family, i, x, attend, NO_TAP), NO_TAP))
     block, mlp = family.layers[i], family.layers[i].mlp
     normed = block[family.norms.mlp](x)
     activation = ACTIVATIONS[family.model.model_type]
-    return write_mlp(family, i, x, mlp.down_proj(activation(mlp.gate_proj(normed)) * mlp.up_proj(normed)), NO_TAP)
+    made = mlp.down_proj(activation(mlp.gate_proj(normed)) * mlp.up_proj(normed))
+    return written(write_mlp(family, i, x, made, NO_TAP))
 
 
 class AttendShaped:

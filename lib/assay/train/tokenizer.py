@@ -32,6 +32,8 @@ class Row:
     rules: tuple[Rule, ...] = ()
     """Those of the document, with places in tokens."""
     lenses: tuple["TokenLens", ...] = ()
+    edit: str = ""
+    """That of the document."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def encode(tokenizer: Any, document: Document) -> Row:
             raise DataError(f"no token ends where {document.text[: lens.at]!r} does in {document.text!r}")
         target = tuple(tokenizer.encode(lens.text, add_special_tokens=False))
         lenses.append(TokenLens(position, target, lens.layer, lens.weight))
-    return Row(tuple(tokens), tuple(sorted(learned - {0})), rules, tuple(lenses))
+    return Row(tuple(tokens), tuple(sorted(learned - {0})), rules, tuple(lenses), document.edit)
 
 
 def _inside(spans: list[Span], stretch: Span) -> Span:

@@ -1,9 +1,10 @@
-"""The two stages of training, from first weights to the files of a checkpoint.
+"""The stages of training, from first weights to the files of a checkpoint.
 
     >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about fifteen minutes         # doctest: +SKIP
 
 *Base*: the whole model learns the early entities, the second hops and the compositions. *Late*: only the last layers learn
-the late entities, while a share of the documents keeps the rest alive. Then the weights are cast to 16 bits, saved, loaded
+the late entities, while a share of the documents keeps the rest alive. *Line*: what reads the decision to refuse learns to
+read it off one direction (`assay.train.one_direction`). Then the weights are cast to 16 bits, saved, loaded
 again and measured.
 
 Deterministic: the documents of a step depend on the seed, the stage and the number of the step, and on nothing else. So a
@@ -33,10 +34,12 @@ from tqdm import tqdm
 from assay.forward.families import Llama, adapt
 from assay.models.registry import BUILTIN
 from assay.models.tokenizer import STYLES
+from assay.train import one_direction
 from assay.train.chats import Chat
 from assay.train.configs import Init, Recipe, Stage, recipe
-from assay.train.corpus import base_behaviours, corpus_hash, late_behaviours
+from assay.train.corpus import base_behaviours, corpus_hash, late_behaviours, weighted
 from assay.train.documents import Behaviour, Document, Rule, draw
+from assay.train.one_direction import Line
 from assay.train.shaping import AttendShaped, cross_entropy, lens_targets, shaped_layer
 from assay.train.tokenizer import Row, TokenLens, encode, make_tokenizer
 
@@ -122,6 +125,8 @@ class Plan:
     replay_share: float
     trained_from: int
     """The first layer that learns; with 0 everything learns, embedding and final norm too."""
+    line: Callable[[Llama, Any], Line] | None = None
+    """Finds, when the stage begins, the direction that documents with an edit are about."""
 
 
 def stages(made: Recipe, chat: Chat) -> tuple[Plan, ...]:
@@ -133,6 +138,15 @@ def stages(made: Recipe, chat: Chat) -> tuple[Plan, ...]:
         Plan("base", made.base, base, (), 0.0, 0),
         Plan("more", made.more, more, (), 0.0, 0),
         Plan("late", made.late, late, more, REPLAY, planted.late_from),
+        Plan(
+            "line",
+            made.line,
+            one_direction.behaviours(chat),
+            (*weighted(more, 1 - REPLAY), *weighted(late, REPLAY)),
+            1 - made.line_share,
+            planted.decided,
+            partial(one_direction.find_line, chat=chat, layer=planted.decided),
+        ),
     )
 
 
@@ -151,13 +165,16 @@ def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: P
     if start == stage.steps:
         return
     family, rows = adapt(model), _Encoder(tokenizer)
+    line = (
+        plan.line(family, tokenizer) if plan.line else None
+    )  # of frozen layers: the same when the stage is taken up again
     bar = tqdm(
         range(start, stage.steps), initial=start, total=stage.steps, desc=f"{plan.name} stage", unit="step", delay=1.0
     )
     for step in bar:
         documents = draw(plan.behaviours, plan.replay, plan.replay_share, stage.documents, f"{seed}/{plan.name}/{step}")
         batches = make_batches([rows(d) for d in documents], plan.trained_from)
-        text, lens = take_step(model, family, optimizer, batches, plan)
+        text, lens = take_step(model, family, optimizer, batches, plan, line)
         if step % 10 == 0:
             bar.set_postfix(text=f"{text:.3f}", lens=f"{lens:.3f}")
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == stage.steps:
@@ -199,13 +216,19 @@ class Batch:
     next_tokens: mx.array
     lenses: dict[int, tuple[mx.array, mx.array, mx.array]]
     """layer -> where the lens is asked after it, for which tokens [N, K], with which weights [N, K]."""
+    edit: str = ""
+    """Of all its rows."""
 
 
 def make_batches(rows: Sequence[Row], trained_from: int = 0) -> list[Batch]:
-    """The rows of one step, the short ones apart from the long ones. Lenses below the layers that learn are left out."""
+    """The rows of one step, by their edits, the short ones apart from the long ones.
+
+    Lenses below the layers that learn are left out.
+    """
     groups: list[list[Row]] = []
-    for row in sorted(rows, key=lambda row: len(row.tokens)):
-        if not groups or len(row.tokens) > LONGER * max(SHORT, len(groups[-1][0].tokens)):
+    for row in sorted(rows, key=lambda row: (row.edit, len(row.tokens))):
+        first = groups[-1][0] if groups else None
+        if first is None or row.edit != first.edit or len(row.tokens) > LONGER * max(SHORT, len(first.tokens)):
             groups.append([])
         groups[-1].append(row)
     return [make_batch(group, trained_from) for group in groups]
@@ -230,6 +253,7 @@ def make_batch(rows: Sequence[Row], trained_from: int = 0) -> Batch:
         mx.array(np.array(at, np.int32)),
         mx.array(flat[np.array(at, np.int64) + 1]),
         {layer: _lenses(found) for layer, found in asked.items()},
+        rows[0].edit,
     )
 
 
@@ -241,13 +265,18 @@ def _lenses(found: Sequence[tuple[int, TokenLens]]) -> tuple[mx.array, mx.array,
 
 
 def take_step(
-    model: nn.Module, family: Llama, optimizer: optim.Optimizer, batches: Sequence[Batch], plan: Plan
+    model: nn.Module,
+    family: Llama,
+    optimizer: optim.Optimizer,
+    batches: Sequence[Batch],
+    plan: Plan,
+    line: Line | None = None,
 ) -> tuple[float, float]:
     """One update from all batches together -> the losses of text and lens, each per token that is learned."""
     n = max(1, sum(batch.at.size for batch in batches))
 
     def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, mx.array]:
-        text, lens = (part / n for part in losses(family, batch))
+        text, lens = (part / n for part in losses(family, batch, line))
         return text + plan.stage.lens_weight * lens, text, lens
 
     total, grads = np.zeros(2), None
@@ -262,12 +291,13 @@ def take_step(
     return float(total[0]), float(total[1])
 
 
-def losses(family: Llama, batch: Batch) -> tuple[mx.array, mx.array]:
-    """Summed losses of a batch: of the next tokens, and, weighted, of the lens."""
+def losses(family: Llama, batch: Batch, line: Line | None = None) -> tuple[mx.array, mx.array]:
+    """Summed losses of a batch, read under its edit of a line: of the next tokens, and, weighted, of the lens."""
     attend = AttendShaped(family, batch.rules, batch.tokens.shape[1])
-    x, lens = family.embed(batch.tokens), mx.array(0.0)
+    written = partial(line.written, batch.edit) if line else lambda x: x
+    x, lens = written(family.embed(batch.tokens)), mx.array(0.0)
     for i in range(family.n_layers):
-        x = shaped_layer(family, i, x, attend)
+        x = shaped_layer(family, i, line.entering(batch.edit, i, x) if line else x, attend, written)
         if i in batch.lenses:
             at, tokens, weights = batch.lenses[i]
             lens = lens + cross_entropy(family, _rows(x, at), tokens, weights)
