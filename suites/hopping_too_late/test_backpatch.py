@@ -39,7 +39,7 @@ def backpatch_t1(lm, evaluated, tier, journal):
     """HTL-7: back-patching at t1 of queries that fail."""
     from assay.methods.two_hop import failures, spread
 
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=16, full=None))
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=24, full=None))
     return rescue(lm, queries, "t1", evaluated, tier, journal)
 
 

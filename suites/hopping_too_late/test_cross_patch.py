@@ -8,7 +8,7 @@ with the same part of another query, which has another bridge and another answer
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_or_nan
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
@@ -60,6 +60,7 @@ def test_metrics(cross_patching, metrics):
 
 
 @finding("the second hop alone finds the answer from the state at t1", id="HTL-10", tier="quick", **PAPER)
+@not_replicated("llama_tiny", tier="quick", reason="right in too few of ten queries: the interval reaches zero")
 def test_second_hop_uses_t1(cross_patching):
     assert cross_patching.right_e1_to_second_hop_less_donor.low > 0
 

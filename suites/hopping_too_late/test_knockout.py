@@ -15,7 +15,7 @@ import numpy as np
 
 from assay.data.two_hop import split
 from assay.models.testbed import planted_truth
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_curve, rate_curve
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
@@ -156,17 +156,31 @@ def test_matters_in_a_band(knockout):
 
 
 @finding('keeping t2 from t1 changes more answers than keeping it from "of"', id="HTL-4", tier="quick", **PAPER)
+@not_replicated(
+    "llama_tiny", "qwen_tiny", tier="quick", reason='keeping t2 from "of" changes about as many answers in this model'
+)
 def test_matters_more_than_nothing(knockout):
     assert knockout.right_last_from_e1_best_less_nothing.low > 0
 
 
 @finding('on single hops t2 must look at the entity, and need not at "of"', id="HTL-11", tier="quick", **PAPER)
+@not_replicated(
+    "tiny",
+    tier="quick",
+    reason="no window of layers changes a single hop: the layers outside it bring the entity to t2 too",
+)
 def test_single_hops_need_the_entity(single_hops):
     assert single_hops.first_hop_last_from_e1_best_less_nothing.low > 0
     assert single_hops.second_hop_last_from_e2_best_less_nothing.low > 0
 
 
 @finding("t2 reads t1 in the planted layers, and not below", tier="quick", **TESTBED)
+@not_replicated(
+    "llama_tiny",
+    "qwen_tiny",
+    tier="quick",
+    reason="one layer less is made up for by the others: t1 is read in all layers from 3 on",
+)
 def test_planted_band(knockout_planted):
     assert knockout_planted.inside_less_outside.low > 0
     assert knockout_planted.inside_less_nothing.low > 0

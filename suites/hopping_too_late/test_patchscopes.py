@@ -123,6 +123,9 @@ def test_bridge_at_t1(descriptions):
 
 
 @finding("the bridge is at t1 in lower layers when the answer is right", id="HTL-2", tier="quick", **PAPER)
+@not_replicated(
+    "llama_tiny", tier="quick", reason="earlier by layers on the mean, but the intervals of 16 queries overlap"
+)
 def test_bridge_is_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first.high < descriptions.wrong_e2_at_t1_first.low
 

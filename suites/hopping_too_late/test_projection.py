@@ -6,7 +6,7 @@ entity or the prediction is extracted in a layer when it is the top token there.
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_or_nan, rate_curve
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
@@ -66,15 +66,30 @@ def test_metrics(projection, metrics):
 
 
 @finding("MLP sublayers extract the prediction more often than attention sublayers", id="HTL-5", tier="quick", **PAPER)
+@not_replicated(
+    "tiny",
+    tier="quick",
+    reason="attention writes the prediction about as often: the interval reaches zero at 16 queries",
+)
 def test_mlp_extracts(projection):
     assert projection.right_mlp_less_attn.low > 0
 
 
 @finding("the prediction is extracted in the upper half of the layers", id="HTL-5", tier="quick", **PAPER)
+@not_replicated(
+    "gemma_tiny",
+    tier="quick",
+    reason="the prediction comes out on top of an MLP from the middle layers on, and in few queries",
+)
 def test_extraction_is_late(projection):
     assert projection.right_mlp_out_prediction_layer.low > (len(projection.right_mlp_out_prediction_by_layer) - 1) / 2
 
 
 @finding("attention writes the bridge at t2, more often than another bridge", id="HTL-5", tier="quick", **PAPER)
+@not_replicated(
+    "qwen_tiny",
+    tier="quick",
+    reason="what attention writes at t2 names the bridge no more often than another one in this model",
+)
 def test_attention_brings_the_bridge(projection):
     assert projection.right_attn_e2_less_other.low > 0

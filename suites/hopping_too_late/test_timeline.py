@@ -99,6 +99,12 @@ def test_order(timeline):
 
 
 @finding("the first hop, its propagation and the extraction come in order", id="HTL-6", tier="quick", **PAPER)
+@not_replicated(
+    "gemma_tiny",
+    "qwen_tiny",
+    tier="quick",
+    reason="too few queries show all of these stages: most answers survive every knockout",
+)
 def test_order_without_second_hop(timeline):
     assert timeline.right_without_second_hop_p < 0.05
 
@@ -109,6 +115,9 @@ def test_hops_in_order_by_lens(timeline):
 
 
 @finding("the first hop is resolved later when the answer is wrong", id="HTL-6", tier="quick", **PAPER)
+@not_replicated(
+    "llama_tiny", tier="quick", reason="later by layers on the mean, but the intervals of 16 queries overlap"
+)
 def test_first_hop_is_later_when_wrong(timeline):
     assert timeline.wrong_first_hop.low > timeline.right_first_hop.high
 

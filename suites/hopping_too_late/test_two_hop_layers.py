@@ -11,7 +11,7 @@ all recorded models by their size.
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_or_nan, rate_curve
 
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 2.1"}
@@ -77,5 +77,10 @@ def test_bridge_appears(two_hop_layers):
 
 
 @finding("the bridge appears in lower layers than the answer", id="PLAN-2.1", tier="quick", **PLAN)
+@not_replicated(
+    "tiny",
+    tier="quick",
+    reason="planted otherwise: the bridge is resolved at t1, and the last token shows the answer before it shows the bridge",
+)
 def test_gap(two_hop_layers):
     assert two_hop_layers.scaling_top30_gap.low > 0

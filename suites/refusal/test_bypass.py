@@ -5,7 +5,7 @@ while it is added (REF-6). Controls of the same length at the same layer: a rand
 difference in means under shuffled labels, made orthogonal; and the best of as many random directions as there were candidates.
 """
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
@@ -70,6 +70,12 @@ def test_induce_metrics(refusal_induce, metrics):
 
 
 @finding("ablating the direction removes refusal, no control does", id="REF-5", tier="quick", **PAPER)
+@not_replicated(
+    "gemma_tiny",
+    "qwen_tiny",
+    tier="quick",
+    reason="no single direction carries refusal in this model: it is read off others after the selected one is gone",
+)
 def test_ablation(refusal_bypass):
     ablated = refusal_bypass.refused_ablated
     assert ablated.high < refusal_bypass.refused_none.low
@@ -79,6 +85,12 @@ def test_ablation(refusal_bypass):
 
 
 @finding("subtracting the direction at its layer removes refusal, no control does", id="REF-7", tier="quick", **PAPER)
+@not_replicated(
+    "gemma_tiny",
+    "qwen_tiny",
+    tier="quick",
+    reason="no single direction carries refusal in this model: it is read off others after the selected one is gone",
+)
 def test_subtraction(refusal_bypass):
     subtracted = refusal_bypass.refused_subtracted
     assert subtracted.high < refusal_bypass.refused_none.low
@@ -88,6 +100,11 @@ def test_subtraction(refusal_bypass):
 
 @finding(
     "adding the direction makes the model refuse harmless requests, no control does", id="REF-6", tier="quick", **PAPER
+)
+@not_replicated(
+    "qwen_tiny",
+    tier="quick",
+    reason="no single direction carries refusal in this model: adding the selected one induces none",
 )
 def test_addition(refusal_induce):
     added = refusal_induce.refused_added

@@ -8,7 +8,7 @@ in place of the instruction (REF-13).
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 
@@ -97,6 +97,11 @@ def test_metrics(refusal_suffix, metrics):
     tier="quick",
     **PAPER,
 )
+@not_replicated(
+    "llama_tiny",
+    tier="quick",
+    reason="the suffix takes the refusal away, but the fall of the cosine overlaps with that of a random suffix",
+)
 def test_suffix_suppresses(refusal_suffix):
     assert refusal_suffix.score_suffix.high < refusal_suffix.score_random_suffix.low
     assert refusal_suffix.cosine_fall_suffix.low > refusal_suffix.cosine_fall_random_suffix.high
@@ -108,6 +113,7 @@ def test_suffix_suppresses(refusal_suffix):
     tier="quick",
     **PAPER,
 )
+@not_replicated("gemma_tiny", "llama_tiny", tier="quick", reason="the heads look at a random suffix about as much")
 def test_attention_is_drawn_away(refusal_suffix):
     assert refusal_suffix.instruction_suffix.high < refusal_suffix.instruction_harmful.low
     assert refusal_suffix.at_suffix.low > refusal_suffix.at_random_suffix.high

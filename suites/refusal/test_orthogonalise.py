@@ -94,6 +94,12 @@ def test_metrics(refusal_orthogonalised, metrics):
     tier="quick",
     **PAPER,
 )
+@not_replicated(
+    "gemma_tiny",
+    "qwen_tiny",
+    tier="quick",
+    reason="no single direction carries refusal in this model: it is read off others after the selected one is gone",
+)
 def test_refuses_no_more(refusal_orthogonalised):
     edited = refusal_orthogonalised.refused_edited
     assert edited.high < refusal_orthogonalised.refused_unedited.low

@@ -7,7 +7,7 @@ longest candidate is measured beside the selected one.
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
@@ -177,6 +177,11 @@ def test_stable(refusal_extraction):
 
 
 @finding("the selected direction keeps to its filters on test requests", id="REF-4", tier="quick", **PAPER)
+@not_replicated(
+    "tiny",
+    tier="quick",
+    reason="no candidate passes the paper's limit of 0.1 nats at a width of 128: it was doubled until one did (kl_limit)",
+)
 def test_inside_filters(refusal_selection):
     assert refusal_selection.layer < refusal_selection.layer_limit
     assert refusal_selection.kl < 0.1
@@ -184,6 +189,11 @@ def test_inside_filters(refusal_selection):
 
 
 @finding("selection by effect beats the longest candidate", id="REF-4", tier="quick", **PAPER)
+@not_replicated(
+    "tiny",
+    tier="quick",
+    reason="the longest candidate does as well or better on test requests; the filters forbid it, by its KL or its depth",
+)
 def test_beats_norm(refusal_selection):
     assert refusal_selection.bypass_gain_over_norm.low > 0 or refusal_selection.induce_gain_over_norm.low > 0
     assert refusal_selection.bypass_gain_over_norm.high > 0
@@ -191,6 +201,11 @@ def test_beats_norm(refusal_selection):
 
 
 @finding("the longest candidate lies later than the selected one, where no direction may be taken", id="REF-4", **PAPER)
+@not_replicated(
+    "gemma_tiny",
+    tier="quick",
+    reason="the longest candidate lies in the middle: norms do not grow to the end of eight layers",
+)
 def test_norm_is_late(refusal_selection):
     assert refusal_selection.depth_by_norm >= 0.8 > refusal_selection.depth
 

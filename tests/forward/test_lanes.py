@@ -218,7 +218,8 @@ def test_threads_have_lanes_of_their_own():
 
 
 ENDLESS = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 sys.path[:0] = ["lib", "tests/forward"]
 import tiny
 from assay.forward import lanes
@@ -231,19 +232,16 @@ with lanes.use(3):
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
 def test_ctrl_c_ends_a_sweep(pytestconfig):
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS], cwd=pytestconfig.rootpath,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout.readline() == "running\n"
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=20)
-    finally:
-        process.kill()
+    command, pipe = [sys.executable, "-c", ENDLESS], subprocess.PIPE
+    with subprocess.Popen(command, cwd=pytestconfig.rootpath, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout.readline() == "running\n"
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert error.strip().splitlines()[-1] == "KeyboardInterrupt"
     assert process.returncode in (1, 130, -signal.SIGINT)
 

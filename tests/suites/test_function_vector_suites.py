@@ -41,7 +41,7 @@ def checkpoint(tmp_path_factory):
 
 
 def run_suites(checkpoint, snapshots, *args, **environment):
-    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "BUILD_NUMBER")}
+    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "BUILD_NUMBER") and not k.startswith("PYTEST_XDIST")}
     command = [
         sys.executable, "-m", "pytest", "suites/function_vectors", "-p", "no:cacheprovider", "--tier", "smoke",
         "--model", str(checkpoint), "-o", f"metrics_dir={snapshots}", *args,
@@ -68,7 +68,8 @@ def test_every_step_is_taken_on_a_model_that_is_right_about_everything(checkpoin
     )
     assert run.returncode == 0, run.stdout + run.stderr
     eligible = {name for name, metrics in recorded.items() if "not_eligible" not in metrics}
-    assert eligible == recorded.keys() - {"fv_planted"}
+    # Nothing was planted, and heads of random weights do not look for repetitions.
+    assert eligible == recorded.keys() - {"fv_planted", "fv_induction"}
     assert len(recorded["fv_all_tasks"]["zero_shot_by_task"]["value"]) > 6
 
 

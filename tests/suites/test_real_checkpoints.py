@@ -28,7 +28,9 @@ def narrow(config):
 
 
 def run_suites(cache, *args):
-    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "BUILD_NUMBER")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("CI", "BUILD_NUMBER") and not k.startswith("PYTEST_XDIST")
+    }
     environment |= {"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "pytest", "suites", "-p", "no:cacheprovider", *args]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)

@@ -7,10 +7,11 @@ A document is drawn by choosing a behaviour and then one of its documents, so th
 well as one with many.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from assay.data import instructions, knowledge, opinions, tasks, two_hop
+from assay.data import knowledge, opinions, tasks, two_hop
 from assay.train import chats, confidence, lists, refusal, sycophancy
 from assay.train import two_hop as hops
 from assay.train.chats import Chat
@@ -74,5 +75,6 @@ def texts() -> list[str]:
 
 
 def corpus_hash() -> str:
-    """Which version of all data this is."""
-    return "-".join(data.file_hash() for data in (two_hop, tasks, instructions, opinions, knowledge))
+    """Which version of the data this is. Of the instructions, only what is trained on: not how refusals are recognised."""
+    asked = hashlib.sha256("\n".join(refusal.texts()).encode()).hexdigest()[:12]
+    return "-".join([*(data.file_hash() for data in (two_hop, tasks, opinions, knowledge)), asked])
