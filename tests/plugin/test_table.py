@@ -90,6 +90,26 @@ def test_verdicts_are_coloured_as_they_are():
         assert marks["not eligible"] == {}
 
 
+def test_claims_and_models_with_one_reason_share_a_line():
+    def why(*reasons, ids):
+        made = line(ids=ids, verdicts=["not run"] * 3, measured={})
+        for cell, reason in zip(made.cells.values(), reasons, strict=True):
+            cell.why = reason
+        return made
+
+    found = [
+        why("not recorded", "", "not recorded", ids=["HTL-1"]),
+        why("not recorded", "", "not recorded", ids=["HTL-1"]),
+        why("not recorded", "not eligible: 0 of 8", "not recorded", ids=["HTL-2"]),
+        why("not recorded", "not recorded", "not recorded", ids=()),
+    ]
+    assert shown(found, 190)[-3:] == [
+        "  HTL-1, HTL-2 on gemma_tiny, qwen_tiny: not recorded",
+        "  HTL-2 on llama_tiny: 0 of 8",
+        "  patching rescues on gemma_tiny, llama_tiny, qwen_tiny: not recorded",
+    ]
+
+
 def finding(test, paper, ref="", ids=()):
     about = {"test": test, "model": "m", "claim": test, "paper": paper, "ref": ref, "ids": list(ids), "control": None}
     return {"model": "m", "finding": about}

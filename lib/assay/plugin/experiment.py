@@ -84,7 +84,7 @@ def _read_back(config: pytest.Config, name: str, spec: Any) -> Result:
     entry = places.entry(name, options.tier(config))
     rows = places.at_start(config, spec.id, name).get(entry)
     if rows is None:
-        pytest.skip(f"nothing recorded for {name} on {spec.id} at tier {options.tier(config)}")
+        pytest.skip(f"nothing recorded for {name} at tier {options.tier(config)}")
     return Result.from_rows(name, rows)
 
 

@@ -85,6 +85,8 @@ def prepare(config: pytest.Config, items: list[pytest.Item]) -> None:
             if spec and spec.id in known and at in (None, options.tier(config)):
                 reason = mark.kwargs["reason"]
                 item.add_marker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
+                if options.recorded(config) and not config.option.xfail_tb:
+                    _without_traceback(item)
 
 
 def keep_only(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -93,6 +95,16 @@ def keep_only(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if item.get_closest_marker("finding") is not None]
     if others:
         config.hook.pytest_deselected(items=others)
+
+
+def _without_traceback(item: pytest.Item) -> None:
+    """Of an expected failure nobody sees one, and to make it takes longer than to judge the claim."""
+    full = item.repr_failure
+
+    def repr_failure(excinfo: pytest.ExceptionInfo, *args: Any, **kwargs: Any) -> Any:
+        return str(excinfo.value) if excinfo.errisinstance(AssertionError) else full(excinfo, *args, **kwargs)
+
+    item.repr_failure = repr_failure  # type: ignore[method-assign]
 
 
 def _check_finding(item: pytest.Item, mark: pytest.Mark) -> None:

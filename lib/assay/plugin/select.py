@@ -61,10 +61,12 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     if "model_spec" not in metafunc.fixturenames:
         return
     config = metafunc.config
-    absent = config.stash[ABSENT]
+    absent, selected = config.stash[ABSENT], config.stash[SELECTED]
+    if options.recorded(config) and metafunc.definition.get_closest_marker("finding") is None:
+        selected = selected[:1]  # it will be deselected: once is enough
     params = [
         pytest.param(spec, id=spec.id, marks=[pytest.mark.skip(reason=absent[spec.id])] if spec.id in absent else [])
-        for spec in config.stash[SELECTED]
+        for spec in selected
     ]
     # Without a model: one placeholder, so that the test is collected and `needs_models` can say what is
     # wrong. An empty parametrization would be a green run in which everything is skipped.

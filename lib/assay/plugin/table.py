@@ -107,14 +107,17 @@ def number(row: dict[str, Any] | None) -> str:
 
 
 def reasons(found: list[Line]) -> list[str]:
-    """Why some cells say no, not eligible or not run; one line for the same reason on several models."""
-    told: dict[tuple[str, str], list[str]] = {}
+    """Why some cells say no, not eligible or not run; claims and models with the same reason share a line."""
+    where: dict[tuple[str, str], dict[str, None]] = {}
     for line in found:
         for model, cell in line.cells.items():
             if cell.why:
                 label = line.ids[0] if line.ids else line.claim
-                told.setdefault((label, cell.why.removeprefix("not eligible: ")), []).append(model)
-    return [f"{label} on {', '.join(where)}: {why}" for (label, why), where in told.items()]
+                where.setdefault((cell.why.removeprefix("not eligible: "), label), {})[model] = None
+    told: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (why, label), models in where.items():
+        told.setdefault((why, tuple(models)), []).append(label)
+    return [f"{', '.join(labels)} on {', '.join(models)}: {why}" for (why, models), labels in told.items()]
 
 
 def title(config: pytest.Config) -> str:

@@ -52,7 +52,7 @@ def page(found: list[Line], width: int) -> Iterator[list[Part]]:
     labels = [f"{'':{_indent(s) + 2}}{label}" for s in sources for line in s for label in rests_on(line).values()]
     claims = [f"{'':{_indent(s)}}{line.claim}" for s in sources for line in s]
     natural = max(map(len, [*labels, *claims, *(line.source for line in found)])) + GAP
-    left = min(natural, width - sum(columns.values()) + GAP)
+    left = min(natural, width - sum(columns.values()) + GAP)  # what the models leave; labels must fit, claims need not
     side_by_side = left >= min(natural, max(map(len, labels), default=LEAST) + GAP)
     for source in sources:
         yield from _beside(source, columns, left, width) if side_by_side else _below(source, width)
