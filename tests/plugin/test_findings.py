@@ -127,6 +127,22 @@ def test_the_table_shows_value_interval_and_control(repo, run, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(("model", "recorded", "word"), [("toy_a", 11, "yes"), ("toy_c", 10, "no")])
+def test_a_number_at_the_edge_is_judged_as_it_is_recorded(repo, run, monkeypatch, model, recorded, word):
+    """Another machine measures one hit more or less, within tolerance: the verdict is that of the snapshot."""
+    repo.suite(test_rescue=RESCUE)
+    monkeypatch.setenv("HITS", str(recorded))
+    run("--model", model)
+    before = repo.snapshots()
+    for hits, expected in ((10, word), (11, word), (4, "LOST" if model == "toy_a" else "no")):
+        monkeypatch.setenv("HITS", str(hits))
+        result = run("--model", model, "--findings", "out.json")
+        written = json.loads((repo.path / "out.json").read_text())["findings"]
+        assert written[0]["models"][model]["verdict"] == expected, hits
+        assert result.ret == (0 if hits > 4 else 1)
+    assert repo.snapshots() == before
+
+
 def test_a_worker_that_dies_is_an_error_and_the_rest_is_known(repo):
     repo.suite(test_rescue=RESCUE.replace("assert rescue.rate", "os._exit(9)\n        assert rescue.rate"))
     result = repo.run("-n", "2")

@@ -27,6 +27,7 @@ from assay.errors import AssayError, DataError
 
 from . import identity, options, places
 from .made_by import made_by
+from .metric import Row
 from .result import Result
 
 Measure = Callable[..., Mapping[str, Any]]
@@ -73,7 +74,7 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
         finally:
             del config.stash[RUNNING]
         described = made_by(config, model_spec, _prompt_hash(prompts, measure))
-        return Result(name, measured, described)
+        return Result(name, measured, described, _recorded_rows(config, name, model_spec))
 
     run.__doc__ = measure.__doc__
     run.assay_experiment = measure  # type: ignore[attr-defined]  # read by places.experiments_of
@@ -81,11 +82,15 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
 
 
 def _read_back(config: pytest.Config, name: str, spec: Any) -> Result:
-    entry = places.entry(name, options.tier(config))
-    rows = places.at_start(config, spec.id, name).get(entry)
+    rows = _recorded_rows(config, name, spec)
     if rows is None:
         pytest.skip(f"nothing recorded for {name} at tier {options.tier(config)}")
     return Result.from_rows(name, rows)
+
+
+def _recorded_rows(config: pytest.Config, name: str, spec: Any) -> dict[str, Row] | None:
+    """What the snapshot held when the run began."""
+    return places.at_start(config, spec.id, name).get(places.entry(name, options.tier(config)))
 
 
 def _prompt_hash(prompts: Any, measure: Measure) -> str | None:
