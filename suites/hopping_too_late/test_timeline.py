@@ -63,7 +63,7 @@ def trace(once, lm, description, pairs, everything, query):
 
     return {
         "described": once(lm, describe, query, *description),
-        "blocked": asdict(once(lm, knock_out_query, query, "prompt", pairs, None)),
+        "blocked": asdict(once(lm, knock_out_query, query, "prompt", pairs)),
         "projected": once(lm, project_query, query, other_query(query, everything)),
         "lens": once(lm, lens_ranks, query),
     }
