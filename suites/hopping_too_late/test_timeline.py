@@ -26,7 +26,6 @@ NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no promp
 @experiment
 def timeline(lm, groups, evaluated, description, blocked, once, journal):
     """HTL-6: the layers of all stages, by the paper's instruments and by the lens."""
-    from assay.methods.description import decoded, targets_by_other_half
     from assay.methods.knockout import KnockedOut
     from assay.methods.timeline import STAGES, lens_stages, stages_of
 
@@ -37,15 +36,11 @@ def timeline(lm, groups, evaluated, description, blocked, once, journal):
         group: journal(partial(trace, once, lm, description, blocked[group], everything), queries, f"stages of {group}")
         for group, queries in groups.items()
     }
-    queries = [(group, query, row) for group in groups for query, row in zip(groups[group], traces[group], strict=True)]
-    held = [decoded(row["described"]["t1"], query, "e2") for _, query, row in queries]
-    reading = targets_by_other_half([query for _, query, _ in queries], held)
-    stages = {group: [] for group in groups}
-    lens = {group: [] for group in groups}
-    for (group, query, row), targets in zip(queries, reading, strict=True):
-        blocked_row = KnockedOut(**row["blocked"])
-        stages[group].append(stages_of(query, row["described"], blocked_row, row["projected"], targets))
-        lens[group].append(lens_stages(row["lens"]))
+    stages, lens = {}, {}
+    for group, queries in groups.items():
+        pairs = list(zip(queries, traces[group], strict=True))
+        stages[group] = [stages_of(q, t["described"], KnockedOut(**t["blocked"]), t["projected"]) for q, t in pairs]
+        lens[group] = [lens_stages(t["lens"]) for _, t in pairs]
     metrics = {"stages_labels": list(STAGES)}
     for group in groups:
         metrics |= in_order(group, stages[group], STAGES)
