@@ -7,9 +7,9 @@ import pytest
 def refusal_in(lm, tier, progress):
     """`found, why = refusal_in("de")`: the refusal direction in a language, or None and the reason that there is none.
 
-    English is selected in the paper's full form (REF-4), other languages by successive halving and with the filters of the
-    cross-lingual paper: a wider KL, and no demand that adding it induces refusal. Where the KL filter leaves nothing it is
-    doubled until something passes; what it came to is a metric.
+    English is selected with the filters of REF-4 (in the paper's full form at tier full, else by successive halving), other
+    languages with those of the cross-lingual paper: a wider KL, and no demand that adding the direction induces refusal.
+    Where the KL filter leaves nothing it is doubled until something passes; what it came to is a metric.
     """
     known = {}
 
@@ -26,11 +26,10 @@ def _find(lm, language, tier, track):
     from assay.methods.refusal_direction import refusal_direction
     from assay.methods.selection import Filters, Halving
 
-    halving = Halving(first=tier.choose(2, 3, 8), finalists=tier.choose(2, 3, 10))
-    options = {"filters": Filters(kl=0.2, induce=None, loosen=True), "halving": halving}
-    if language == "en":
-        options = {"filters": Filters(loosen=True), "halving": tier.choose(halving, None, None)}
+    filters = Filters(loosen=True) if language == "en" else Filters(kl=0.2, induce=None, loosen=True)
+    first = tier.choose(2, 8 if language == "en" else 3, 8)
+    halving = None if (language, tier) == ("en", "full") else Halving(first, finalists=tier.choose(2, 5, 10))
     try:
-        return refusal_direction(lm, language, track=track, **options), None
+        return refusal_direction(lm, language, filters=filters, halving=halving, track=track), None
     except (PromptError, SelectionError) as reason:
         return None, str(reason)

@@ -22,8 +22,8 @@ def english_added(sources, everywhere, split):
             metrics[f"refused_{name}[{language}]"] = Metric.rate(
                 int(outcome.refused.sum()), len(outcome.refused), tol=0.13
             )
-        for name in ("ablated", "random_ablated"):
-            metrics[f"kl_{name}[{language}]"] = Metric.mean(kinds["harmless"][name].kl.tolist(), tol=0.05, unit="nats")
+        kl = kinds["harmless"]["ablated"].kl
+        metrics[f"kl_ablated[{language}]"] = Metric.mean(kl.tolist(), tol=0.05, unit="nats")
     for group, languages in (("aligned", split[0]), ("not_aligned", split[1])):
         for name in ("none", "added", "random_added", "ablated"):
             flags = [flag for language in languages for flag in everywhere[language]["harmless"][name].refused]

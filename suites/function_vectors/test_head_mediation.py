@@ -102,13 +102,12 @@ def fv_head_count(lm, study):
     right, random, plain = np.array(right), np.array(random), np.array(plain)
     chosen = counts.index(study.choice.count)
     return {
-        "counts": counts,
         "chosen_count": study.choice.count,
         "layer": layer,
         "sum_error": Metric(sum_error(lm, study.draw(study.main_able[0], "valid", 1, shots=10)[0].prompt), tol=1e-3),
         "chosen_by_layer": Metric(study.choice.accuracy[chosen], n=study.sizes.choose * len(study.main_able), tol=0.1),
-        "accuracy_by_count": Metric(right.mean(axis=0), n=len(right), tol=0.06),
-        "random_heads_by_count": Metric(random.mean(axis=0), n=len(right), tol=0.06),
+        "accuracy_by_count": Metric(pairs(counts, right), n=len(right), tol=0.06, control="random_heads_by_count"),
+        "random_heads_by_count": Metric(pairs(counts, random), n=len(right), tol=0.06),
         "without": Metric.share(plain, tol=0.06),
         "one_head": Metric.share(right[:, 0], tol=0.06),
         "chosen": Metric.share(right[:, chosen], tol=0.06, control="random_heads"),
@@ -116,6 +115,11 @@ def fv_head_count(lm, study):
         "gain_over_one": Metric.mean((right[:, chosen].astype(float) - right[:, 0]).tolist(), tol=0.06),
         "gain_of_doubling": Metric.mean((right[:, -1].astype(float) - right[:, -2]).tolist(), tol=0.06),
     }
+
+
+def pairs(counts, hits):
+    """[count, accuracy] for hits [trials, counts]."""
+    return [[count, float(rate)] for count, rate in zip(counts, hits.mean(axis=0), strict=True)]
 
 
 def few(lm):

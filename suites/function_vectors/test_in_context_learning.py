@@ -32,7 +32,6 @@ def fv_in_context(lm, study, tier):
     metrics = {
         **gate,
         "ten_shot_by_task": Metric({name: study.score(name, 10).right.mean() for name in names}, n=n, tol=0.13),
-        "counts": shots,
         "zero_shot_chance": Metric(float(np.mean([chance(study, one) for one in trials])), n=n, tol=0.02),
         "ten_shot_exact": Metric.share(writes(lm, some), tol=0.06),
         "ten_shot_nats_per_token": Metric.mean(nats, tol=0.2, unit="nats"),
@@ -43,7 +42,7 @@ def fv_in_context(lm, study, tier):
         wrong = Score.join(study.score(name, 10, labels) for name in study.track(names, f"{labels} labels"))
         metrics[labels] = Metric.share(wrong.right, tol=0.06, control="ten_shot")
     for k in (1, 2, 3):
-        metrics[f"top{k}_by_count"] = Metric([scores[i].top(k).mean() for i in shots], n=n, tol=0.06)
+        metrics[f"top{k}_by_count"] = Metric([[i, scores[i].top(k).mean()] for i in shots], n=n, tol=0.06)
     return metrics
 
 

@@ -84,7 +84,8 @@ def accuracies(rows, kinds, layer):
         "last_layer_function": Metric.share(function[:, -1], tol=0.06),
     }
     for kind in kinds:
-        metrics[f"{kind}_by_layer"] = Metric(right[kind].mean(axis=0), n=n, tol=0.06)
+        control = "random_heads_by_layer" if kind == "function" else None
+        metrics[f"{kind}_by_layer"] = Metric(right[kind].mean(axis=0), n=n, tol=0.06, control=control)
         if kind != "function":
             best = int(right[kind].mean(axis=0).argmax())
             metrics[kind] = Metric.share(right[kind][:, best], tol=0.06)

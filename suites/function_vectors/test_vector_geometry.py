@@ -58,7 +58,7 @@ def fv_scaling(lm, study):
         "heads": lm.n_layers * lm.n_heads,
         "chosen_heads": study.choice.count,
         "chosen_depth": Metric(study.layer / lm.n_layers, tol=0.13),
-        "lift": Metric.mean((lifted - plain).tolist(), tol=0.06),
+        "scaling_lift": Metric.mean((lifted - plain).tolist(), tol=0.06),
     }
 
 
@@ -78,4 +78,4 @@ def test_closer_within(fv_geometry):
 
 @finding("the function vector works at this size", id="FV-18", tier="quick", **PAPER)
 def test_works_at_this_size(fv_scaling):
-    assert fv_scaling.lift.low > 0
+    assert fv_scaling.scaling_lift.low > 0

@@ -30,10 +30,10 @@ def evaluated(lm, located, progress):
 
 @pytest.fixture(scope="session")
 def groups(evaluated, tier):
-    """{"right": queries, "wrong": queries}, evenly over the families, eight of each at tier quick."""
+    """{"right": queries, "wrong": queries}, evenly over the families, sixteen of each at tier quick."""
     from assay.methods.two_hop import failures, spread, successes
 
-    n = tier.choose(smoke=3, quick=8, full=500)
+    n = tier.choose(smoke=3, quick=16, full=500)
     return {"right": spread(successes(evaluated), n), "wrong": spread(failures(evaluated), n)}
 
 
@@ -59,10 +59,8 @@ def scope(lm, evaluated, tier, progress):
     from assay.methods.two_hop import spread
 
     known = [e.query for e in evaluated if e.right["second_hop"]]
-    n, layers = (
-        tier.choose(smoke=2, quick=8, full=100),
-        range(0, lm.n_layers, tier.choose(4, 2, 1) * max(1, lm.n_layers // 8)),
-    )
+    n = tier.choose(smoke=2, quick=8, full=100)
+    layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * max(1, lm.n_layers // 8))
     halves = [[q for q in known if split(q) == half] for half in ("select", "report")]
     queries = [query for half in halves for query in spread(half, n)]
     return choose_scope(lm, queries, SCOPES, layers, donors=[e.query for e in evaluated])

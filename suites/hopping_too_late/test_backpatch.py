@@ -39,7 +39,7 @@ def backpatch_t1(lm, evaluated, tier, journal):
     """HTL-7: back-patching at t1 of queries that fail."""
     from assay.methods.two_hop import failures, spread
 
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=12, full=None))
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=16, full=None))
     return rescue(lm, queries, "t1", evaluated, tier, journal)
 
 
@@ -48,7 +48,7 @@ def backpatch_t2(lm, evaluated, tier, journal):
     """HTL-8: back-patching at t2 of queries that fail."""
     from assay.methods.two_hop import failures, spread
 
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=8, full=None))
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=10, full=None))
     return rescue(lm, queries, "t2", evaluated, tier, journal)
 
 
@@ -57,7 +57,7 @@ def backpatch_right(lm, evaluated, tier, journal):
     """HTL-9: back-patching at t1 of queries that are right already."""
     from assay.methods.two_hop import spread, successes
 
-    queries = spread(successes(evaluated), tier.choose(smoke=4, quick=12, full=None))
+    queries = spread(successes(evaluated), tier.choose(smoke=4, quick=16, full=None))
     return rescue(lm, queries, "t1", evaluated, tier, journal)
 
 

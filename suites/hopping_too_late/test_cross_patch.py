@@ -21,7 +21,7 @@ def cross_patching(lm, groups, evaluated, tier, journal):
     from assay.methods.cross_patch import cross_patch
     from assay.methods.two_hop import spread
 
-    n = tier.choose(smoke=2, quick=5, full=None)
+    n = tier.choose(smoke=2, quick=10, full=None)
     layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * (1 if tier == "full" else max(1, lm.n_layers // 8)))
     everything, metrics = [e.query for e in evaluated], {"layers": list(layers)}
     for group, queries in groups.items():

@@ -44,7 +44,7 @@ def single_hops(lm, groups, once, tier, journal):
     from assay.methods.knockout import PAIRS
     from assay.methods.two_hop import spread
 
-    queries = spread(groups["right"], tier.choose(smoke=3, quick=6, full=None))
+    queries = spread(groups["right"], tier.choose(smoke=3, quick=12, full=None))
     if len(queries) < 2:
         return not_eligible(f"{len(queries)} queries compose", n_right=len(queries))
     metrics = {}

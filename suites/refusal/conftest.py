@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-STRENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0)
+STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def controls(lm, english, held_out, tier, progress):
     }
     best = select(
         lm, drawn, valid["harmful"], valid["harmless"], found.tokens,
-        filters=Filters(kl=None, induce=None), halving=Halving(first=tier.choose(2, 8, 8), finalists=1, shallow=0.0),
+        filters=Filters(kl=None, induce=None), halving=Halving(first=tier.choose(2, 4, 8), finalists=1, shallow=0.0),
         track=lambda loop: progress(loop, "best random direction"),
     )  # fmt: skip
     return SimpleNamespace(
@@ -73,7 +73,7 @@ def judged(lm, english, held_out, controls, tier, progress):
     r = found.direction
     harmful = [
         {
-            "none": [], "zero": [r.addition(0.0)],
+            "none": [],
             "ablated": [r.ablation()], "random_ablated": [random.ablation()],
             "shuffled_ablated": [controls.shuffled.ablation()], "best_random_ablated": [controls.best_random.ablation()],
             "by_norm_ablated": [controls.by_norm.ablation()],

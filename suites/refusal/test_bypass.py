@@ -9,7 +9,7 @@ from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
-STRENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0)
+STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 
 
 def rates(outcomes, control):
@@ -32,28 +32,28 @@ def refusal_bypass(english, judged):
     harmful = judged["harmful"]
     return {
         "strength": Metric(found.direction.strength, tol=0.05, unit="of the stream"),
-        "zero_is_identity": bool((harmful["zero"].score == harmful["none"].score).all()),
         **rates(harmful, {"ablated": "random_ablated", "subtracted": "random_subtracted"}),
     }
 
 
 @experiment
-def refusal_induce(english, judged):
+def refusal_induce(lm, english, judged, held_out):
     """REF-6: refusal of harmless requests while the direction is added."""
     found, why = english
     if found is None:
         return not_eligible(why)
     harmless = judged["harmless"]
     n = len(harmless["none"].refused)
-    by_strength = [harmless[f"added_{times:g}"] for times in STRENGTHS]
+    zero = lm.run(held_out["harmless"], edits=[found.direction.addition(0.0)])
+    by_strength = [harmless["none"], *(harmless[f"added_{times:g}"] for times in STRENGTHS)]
     gain = harmless["added_1"].score - harmless["none"].score
     random_gain = harmless["random_added"].score - harmless["none"].score
     return {
         "strength": Metric(found.direction.strength, tol=0.05, unit="of the stream"),
-        "zero_is_identity": bool((harmless["added_0"].score == harmless["none"].score).all()),
+        "zero_is_identity": bool((zero.logits == lm.run(held_out["harmless"]).logits).all().item()),
         **rates({k: v for k, v in harmless.items() if not k.startswith("added_")}, {}),
         **rates({"added": harmless["added_1"]}, {"added": "random_added"}),
-        "times": list(STRENGTHS),
+        "times": [0.0, *STRENGTHS],
         "refused_by_times": Metric([float(o.refused.mean()) for o in by_strength], n=n, tol=0.13),
         "score_by_times": Metric([float(o.score.mean()) for o in by_strength], n=n, tol=0.7, unit="nats"),
         "score_gain": Metric.mean(gain.tolist(), tol=0.7, unit="nats", control="score_gain_random"),
@@ -102,7 +102,6 @@ def test_steering_raises(refusal_induce):
     assert refusal_induce.score_gain.low > refusal_induce.score_gain_random.high
 
 
-@finding("adding nothing, or zero times the direction, changes no bit", id="PLAN-0.3", **PLAN)
-def test_zero(refusal_bypass, refusal_induce):
-    assert refusal_bypass.zero_is_identity
+@finding("adding zero times the direction changes no bit", id="PLAN-0.3", **PLAN)
+def test_zero(refusal_induce):
     assert refusal_induce.zero_is_identity

@@ -27,10 +27,10 @@ def refusal_suffix(lm, english, held_out, tier, progress):
     if found is None:
         return not_eligible(why)
     r, n_tail, length = found.direction.vector, post_instruction(lm), tier.choose(smoke=4, quick=8, full=20)
-    searched_on = requests(lm, "harmful", split="valid")[: tier.choose(smoke=2, quick=3, full=None)]
+    searched_on = requests(lm, "harmful", split="valid")[: tier.choose(smoke=2, quick=2, full=None)]
     suffix = find_suffix(
         lm, searched_on, found.tokens, n_tail=n_tail, length=length,
-        steps=tier.choose(smoke=2, quick=10, full=100), tries=tier.choose(smoke=4, quick=12, full=64),
+        steps=tier.choose(smoke=2, quick=8, full=100), tries=tier.choose(smoke=4, quick=12, full=64),
         track=lambda loop: progress(loop, "suffix search"),
     )  # fmt: skip
     harmful, rng = held_out["harmful"], np.random.default_rng(1)

@@ -8,10 +8,18 @@
 are folders with an empty weight file; what loads them writes LOAD and FREE lines to `log`, FREE when the object is really gone.
 """
 
+import gc
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import assay
+
+thorough = pytest.mark.skipif(not os.environ.get("ASSAY_THOROUGH"), reason="takes minutes: set ASSAY_THOROUGH=1")
+"""Marks the long version of a test that repeats something until it has gone wrong or minutes are over."""
 
 QUIET = [arg for name in ("hypothesispytest", "anyio", "benchmark") for arg in ("-p", f"no:{name}")]
 """Plugins that these tests do not need, and that take a second to start."""
@@ -99,7 +107,8 @@ class Repo:
         return self.pytester.runpytest_subprocess("-p", "assay.plugin", *QUIET, *args)
 
     def run(self, *args: str) -> pytest.RunResult:
-        return self.pytester.runpytest("-p", "assay.plugin", *QUIET, *args)
+        """In this process; a Ctrl-C inside ends only that run."""
+        return self.pytester.runpytest("-p", "assay.plugin", *QUIET, *args, no_reraise_ctrlc=True)
 
     def document(self, model: str = "toy_a", name: str = "rescue") -> dict:
         return json.loads(self.file(model, name).read_text())
@@ -110,8 +119,18 @@ class Repo:
     def file(self, model: str = "toy_a", name: str = "rescue") -> Path:
         return self.path / "snapshots" / model / f"{name}.json"
 
+    def put(self, snapshots: dict[str, bytes]) -> None:
+        """Writes what `snapshots` has returned, in this repository or in another one: they are the same in all."""
+        for file, content in snapshots.items():
+            (self.path / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / file).write_bytes(content)
+
     def snapshots(self) -> dict[str, bytes]:
         return {str(path.relative_to(self.path)): path.read_bytes() for path in self.path.glob("snapshots/**/*.json")}
+
+    def workers(self) -> set[str]:
+        """Who wrote to the log since the last call of `log`: "main", or workers of xdist."""
+        return {line.partition(" ")[0] for line in (self.path / "log").read_text().splitlines()}
 
     def log(self) -> list[str]:
         """LOAD, MEASURE and FREE lines since the last call, without the worker."""
@@ -119,6 +138,22 @@ class Repo:
         lines = [line.partition(" ")[2] for line in file.read_text().splitlines()] if file.exists() else []
         file.unlink(missing_ok=True)
         return lines
+
+
+@pytest.fixture(autouse=True)
+def this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in a process of its own is tested here too, and not the copy of assay that happens to be installed."""
+    paths = [str(Path(assay.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections() -> Iterator[None]:
+    """The plugin collects garbage behind every model: what is there before these tests need not be searched each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -132,6 +167,7 @@ def repo(
     for variable in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("COLUMNS", "200")  # wide enough for three models side by side, wherever these tests run
     # Workers compile this plugin once for all tests, and not into the checkout.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "pycache"))

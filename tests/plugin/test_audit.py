@@ -45,6 +45,16 @@ def test_selection_does_not_make_anything_stale(audited):
     result.stdout.fnmatch_lines(["0 stale"])
 
 
+def test_what_a_test_records_beside_an_experiment_is_not_stale(repo):
+    text = RESCUE.replace(
+        "assert metrics == rescue", "assert metrics == rescue; assert metrics(name='own') == {'x': 1}"
+    )
+    repo.suite(test_rescue=text)
+    repo.run("--model", "toy_a").assert_outcomes(passed=2)
+    assert sorted(repo.document()) == ["_made_by", "rescue@quick", "test_metrics:own@quick"]
+    repo.run("--snapshots", "audit").stdout.fnmatch_lines(["0 stale"])
+
+
 def test_paths_would(audited):
     result = audited.run("--snapshots", "audit", "suites/test_norms.py")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -62,29 +72,6 @@ def test_a_model_known_by_its_repository_is_no_stale_model(audited):
     folder.mkdir()
     (folder / "rescue.json").write_text(text)
     audited.run("--snapshots", "audit").stdout.fnmatch_lines(["0 stale"])
-
-
-def test_two_experiments_with_one_name(repo, run):
-    repo.suite(test_one=RESCUE)
-    repo.suite(folder="suites/more", test_two=RESCUE)
-    result = run("--model", "toy_a")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        [
-            "ERROR: two things are called 'rescue', suites/*test_*.py:* and suites/*test_*.py:*, and both would be*rename one"
-        ]
-    )
-    assert not repo.snapshots()
-
-
-def test_two_experiments_with_one_name_in_one_module(repo):
-    repo.suite(test_one=RESCUE + "\n    @experiment\n    def rescue(lm): return {}\n")
-    result = repo.run("--model", "toy_a")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(
-        ["E*DataError: test_one: two things are called 'rescue', and one is an experiment: rename one"]
-    )
-    assert not repo.snapshots()
 
 
 def test_an_imported_experiment_is_the_same_experiment(repo):

@@ -137,5 +137,5 @@ for turn in range(rounds):
 def test_four_processes_and_fifty_rounds_lose_nothing(tmp_path):
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     writers = [subprocess.Popen([*command, f"w{at}", "50"]) for at in range(4)]
-    assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
+    assert [writer.wait(timeout=600) for writer in writers] == [0] * 4
     assert len(files.read(tmp_path / "x.json")) == 200

@@ -35,12 +35,12 @@ GATED = """
 @pytest.mark.parametrize(
     ("env", "args", "outcomes", "row"),
     [
-        ({}, (), {"passed": 5, "xfailed": 1}, "*HTL-7 *patching rescues * yes * yes * no *"),
-        ({"HITS_toy_c": "24"}, (), {"passed": 5, "failed": 1}, "*patching rescues * yes * yes * NOW YES *"),
-        ({"HITS_toy_b": "2"}, (), {"passed": 4, "failed": 1, "xfailed": 1}, "*patching rescues * yes * LOST * no *"),
-        ({"OOM": "toy_b"}, (), {"passed": 3, "errors": 2, "xfailed": 1}, "*patching rescues * yes * ERROR * no *"),
-        ({"OOM": "toy_c"}, (), {"passed": 4, "errors": 2}, "*patching rescues * yes * yes * ERROR *"),
-        ({"OOM": "toy_a"}, ("-x",), {"errors": 1}, "*patching rescues * not run * not run * not run *"),
+        ({}, (), {"passed": 5, "xfailed": 1}, "*HTL-7 *patching rescues * yes * yes * no"),
+        ({"HITS_toy_c": "24"}, (), {"passed": 5, "failed": 1}, "*patching rescues * yes * yes * NOW YES"),
+        ({"HITS_toy_b": "2"}, (), {"passed": 4, "failed": 1, "xfailed": 1}, "*patching rescues * yes * LOST * no"),
+        ({"OOM": "toy_b"}, (), {"passed": 3, "errors": 2, "xfailed": 1}, "*patching rescues * yes * ERROR * no"),
+        ({"OOM": "toy_c"}, (), {"passed": 4, "errors": 2}, "*patching rescues * yes * yes * ERROR"),
+        ({"OOM": "toy_a"}, ("-x",), {"errors": 1}, "*patching rescues * not run * not run * not run"),
     ],
     ids=["as recorded", "now replicates", "lost", "broken", "broken where it is known to fail", "stopped"],
 )
@@ -53,6 +53,66 @@ def test_verdicts(repo, monkeypatch, env, args, outcomes, row):
     result.stdout.fnmatch_lines(["*findings (tier quick)*", row])
 
 
+EVERY_VERDICT = """
+    import pytest
+    from assay.plugin import experiment, finding, not_eligible, not_replicated
+
+    known = not_replicated("toy_a", reason="known")
+
+    @experiment
+    def measured(lm): return {"x": 1}
+
+    @experiment
+    def gated(lm): return not_eligible("0 of 4 prompts")
+
+    @finding("it holds")
+    def test_yes(measured): assert measured.x == 1
+
+    @finding("it is known to fail")
+    @known
+    def test_no(measured): assert measured.x == 2
+
+    @finding("it is said to fail")
+    @known
+    def test_now_yes(measured): assert measured.x == 1
+
+    @finding("it fails")
+    def test_lost(measured): assert measured.x == 2
+
+    @finding("it breaks")
+    def test_error(measured): raise OSError("broken")
+
+    @finding("it is known to fail, and breaks")
+    @known
+    def test_known_error(measured): raise OSError("broken")
+
+    @finding("it cannot be judged")
+    def test_gated(gated): assert gated.x == 1
+
+    @finding("it is skipped")
+    def test_skipped(measured): pytest.skip("not today")
+"""
+
+
+def test_every_verdict_in_one_run(repo, run):
+    repo.suite(test_all=EVERY_VERDICT)
+    result = run("--model", "toy_a", "--no-summary", "--findings", "out.json")
+    result.assert_outcomes(passed=1, xfailed=1, failed=4, skipped=2)
+    verdicts = {
+        "it holds": "yes",
+        "it is known to fail": "no",
+        "it is said to fail": "NOW YES",
+        "it fails": "LOST",
+        "it breaks": "ERROR",
+        "it is known to fail, and breaks": "ERROR",
+        "it cannot be judged": "not eligible",
+        "it is skipped": "not run",
+    }
+    written = json.loads((repo.path / "out.json").read_text())["findings"]
+    assert {claim["claim"]: claim["models"]["toy_a"]["verdict"] for claim in written} == verdicts
+    result.stdout.fnmatch_lines(["*findings (tier quick)*", *(f"  {claim}  *{verdicts[claim]}" for claim in verdicts)])
+
+
 def test_the_table_shows_value_interval_and_control(repo, run, monkeypatch):
     repo.suite(test_rescue=RESCUE)
     monkeypatch.setenv("HITS_toy_c", "2")
@@ -60,9 +120,9 @@ def test_the_table_shows_value_interval_and_control(repo, run, monkeypatch):
     result.stdout.fnmatch_lines(
         [
             "Hopping Too Late, arXiv:2406.12775 *toy_a *toy_b *toy_c",
-            "  HTL-7  patching rescues *yes *yes *no *",
+            "  HTL-7  patching rescues *yes *yes *no",
             "           rate * 0.8 [[]0.63, 0.9[]] n 30 * 0.8 [[]0.63, 0.9[]] n 30 * 0.0667 [[]0.018, 0.21[]] n 30",
-            "           null (control) *0.0667 [[]0.018, 0.21[]] n 30 *",
+            "           null (control) *0.0667 [[]0.018, 0.21[]] n 30*",
             "  HTL-7 on toy_c: too small",
         ]
     )
@@ -73,15 +133,16 @@ def test_a_worker_that_dies_is_an_error_and_the_rest_is_known(repo):
     result = repo.run("-n", "2")
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(
-        ["*patching rescues * ERROR * ERROR *", "*HTL-7 on toy_a, toy_b: the worker process died"]
+        ["*patching rescues * ERROR * ERROR", "*HTL-7 on toy_a, toy_b: the worker process died"]
     )
+    assert repo.rows("toy_a") == repo.rows("toy_b")  # what was recorded before is kept
 
 
 def test_a_worker_that_is_not_replaced_leaves_not_run(repo):
     text = RESCUE.replace("return {", "lm.id == 'toy_b' and os._exit(9)\n        return {")
     repo.suite(test_rescue=text)
     result = repo.run("-n", "2", "--max-worker-restart", "0")
-    result.stdout.fnmatch_lines(["*patching rescues * not run *"])
+    result.stdout.fnmatch_lines(["*patching rescues * not run"])
     assert result.ret != 0
 
 
@@ -91,8 +152,8 @@ def test_nothing_eligible_is_neither_pass_nor_fail(repo, run):
     result.assert_outcomes(passed=4, skipped=3, xfailed=1)
     result.stdout.fnmatch_lines(
         [
-            "*gated claim  *not eligible * yes *",
-            "*gated claim that is known to fail *not eligible * no *",
+            "*gated claim  *not eligible * yes",
+            "*gated claim that is known to fail *not eligible * no",
             "*gated claim on toy_a: 0 of 40 prompts passed the gate",
         ]
     )
@@ -102,7 +163,7 @@ def test_nothing_eligible_is_neither_pass_nor_fail(repo, run):
     }
     result = run("--recorded")
     result.assert_outcomes(passed=1, skipped=2, xfailed=1)
-    result.stdout.fnmatch_lines(["*gated claim  *not eligible * yes *"])
+    result.stdout.fnmatch_lines(["*gated claim  *not eligible * yes"])
 
 
 def test_a_finding_can_need_a_larger_tier(repo):
@@ -171,42 +232,6 @@ def test_drift_of_metrics_is_not_hidden_by_a_known_failure(repo, monkeypatch):
     repo.run("--model", "toy_c").assert_outcomes(failed=1, xfailed=1)
 
 
-@pytest.mark.parametrize(
-    ("marks", "message"),
-    [
-        ('@not_replicated("toy_x", reason="r")', "*test_it*: not_replicated: unknown model 'toy_x'. Did you mean*"),
-        ('@not_replicated("toy_a", reason="")', "*test_it*: not_replicated needs a reason*"),
-        ('@pytest.mark.not_replicated("toy_a")', "*test_it*: not_replicated needs a reason*"),
-        ('@not_replicated(reason="r")', "*test_it*: not_replicated names no model"),
-        ('@not_replicated("toy_a", reason="r", tier="huge")', "*test_it*: not_replicated has no tier 'huge'"),
-        ('@finding("c", id="HTL-77")', "*test_it*: no experiment has the id 'HTL-77'. Did you mean HTL-7*"),
-        ('@finding("c", tier="huge")', "*test_it*: finding has no tier 'huge'*"),
-        ('@finding("")', "*test_it*: finding needs its claim, one sentence"),
-        ('@pytest.mark.parametrize("x", ["toy_b"])', "*test_it*: the parameter id 'toy_b' is also a model*"),
-    ],
-)
-def test_wrong_marks_are_usage_errors(repo, marks, message):
-    repo.suite(test_marks=marked(marks))
-    result = repo.run("--model", "toy_a")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {message}"])
-    assert repo.log() == []
-
-
-def test_wrong_marks_are_usage_errors_under_xdist(repo):
-    repo.suite(test_marks=marked('@not_replicated("toy_x", reason="r")'))
-    result = repo.run("-n", "2", "--model", "toy_a")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *test_it*: not_replicated: unknown model 'toy_x'. Did you mean*"])
-    assert repo.log() == []
-
-
-def marked(marks):
-    arguments = "lm, x" if "parametrize" in marks else "lm"
-    imports = "import pytest\nfrom assay.plugin import finding, not_replicated"
-    return f"{imports}\n{marks}\ndef test_it({arguments}): pass"
-
-
 def test_ids_of_other_papers_are_free(repo):
     repo.suite(test_own="from assay.plugin import finding\n@finding('ours', id='OURS-1')\ndef test_it(lm): pass")
     result = repo.run("--model", "toy_a")
@@ -241,9 +266,9 @@ def test_junit_carries_the_findings(repo, run, monkeypatch):
     assert json.loads(found["toy_a"]["measured"])["rate"]["ci"] == [0.626943, 0.904949]
 
 
-def test_findings_as_json(repo, run):
+def test_findings_as_json(repo):
     repo.suite(test_rescue=RESCUE)
-    run("--findings", "out.json", "-k", "test_rescues")
+    repo.run("--findings", "out.json", "-k", "test_rescues")
     written = json.loads((repo.path / "out.json").read_text())
     (claim,) = written.pop("findings")
     assert written == {"tier": "quick", "recorded": False}
@@ -263,12 +288,12 @@ def test_findings_as_markdown_and_also_when_the_run_fails(repo, run, monkeypatch
     assert "**LOST**" in text
 
 
-def test_the_catalogue_lists_what_is_not_attempted(repo, run):
+def test_the_catalogue_lists_what_is_not_attempted(repo):
     repo.suite(
         test_rescue=RESCUE,
         test_own="from assay.plugin import finding\n@finding('ours', id='OURS-1')\ndef test_it(lm): pass",
     )
-    run("--catalogue", "page.md")
+    repo.run("--catalogue", "page.md")
     lines = (repo.path / "page.md").read_text().splitlines()
     assert (
         "| HTL-7 | Back-patching from t1 | patching rescues (`suites/test_rescue.py::test_rescues`) | yes | yes |"

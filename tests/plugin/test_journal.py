@@ -37,7 +37,7 @@ def cut_off(repo, monkeypatch):
     (repo.path / "suites" / "helper.py").write_text("def score(query): return ord(query)")
     repo.suite(test_slow=SUITE)
     monkeypatch.setenv("STOP", "c")
-    result = repo.process("--model", "toy_a")
+    result = repo.run("--model", "toy_a")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert asked(repo) == "abc"
     monkeypatch.delenv("STOP")
@@ -54,37 +54,37 @@ def journals(repo):
 
 def test_resume_goes_on_and_gives_the_same_bytes(cut_off):
     assert len(journals(cut_off)) == 1
-    cut_off.process("--model", "toy_a", "--resume").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a", "--resume").assert_outcomes(passed=1)
     assert asked(cut_off) == "cdb"  # the second "b" is an item of its own
     resumed = cut_off.file(name="slow").read_bytes()
     cut_off.file(name="slow").unlink()
-    cut_off.process("--model", "toy_a").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a").assert_outcomes(passed=1)
     assert asked(cut_off) == "abcdb"
     assert cut_off.file(name="slow").read_bytes() == resumed
 
 
 def test_resume_under_xdist(cut_off):
-    cut_off.process("--model", "toy_a", "--resume", "-n", "1").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a", "--resume", "-n", "1").assert_outcomes(passed=1)
     assert asked(cut_off) == "cdb"
 
 
 def test_without_resume_everything_is_asked_again(cut_off):
-    cut_off.process("--model", "toy_a").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a").assert_outcomes(passed=1)
     assert asked(cut_off) == "abcdb"
 
 
 def test_a_completed_run_leaves_no_journal(cut_off):
-    cut_off.process("--model", "toy_a", "--resume")
+    cut_off.run("--model", "toy_a", "--resume")
     assert journals(cut_off) == []
 
 
 def test_a_failed_run_keeps_it(cut_off, monkeypatch):
     monkeypatch.setenv("CI", "1")
-    cut_off.process("--model", "toy_a", "--resume").assert_outcomes(failed=1)
+    cut_off.run("--model", "toy_a", "--resume").assert_outcomes(failed=1)
     assert len(journals(cut_off)) == 1
     monkeypatch.delenv("CI")
     asked(cut_off)
-    cut_off.process("--model", "toy_a", "--resume").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a", "--resume").assert_outcomes(passed=1)
     assert asked(cut_off) == ""
 
 
@@ -105,7 +105,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_journal_of_other_code_or_weights_is_not_used(cut_off, change):
     CHANGES[change](cut_off)
-    cut_off.process("--model", "toy_a", "--resume").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a", "--resume").assert_outcomes(passed=1)
     assert asked(cut_off) == "abcdb"
 
 
@@ -116,18 +116,18 @@ def test_a_journal_of_other_code_or_weights_is_not_used(cut_off, change):
 )
 def test_a_journal_of_another_model_value_or_tier_is_not_used(cut_off, monkeypatch, variable, value, args):
     monkeypatch.setenv(variable, value)
-    cut_off.process("--model", "toy_a", "--resume", *args).assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a", "--resume", *args).assert_outcomes(passed=1)
     assert asked(cut_off) == "abcdb"
 
 
 def test_another_model_does_not_use_it(cut_off):
-    cut_off.process("--model", "toy_b", "--resume").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_b", "--resume").assert_outcomes(passed=1)
     assert asked(cut_off) == "abcdb"
 
 
 def test_more_prompts_use_what_is_there(cut_off, monkeypatch):
     monkeypatch.setenv("N", "4")
-    cut_off.process("--model", "toy_a", "--resume").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a", "--resume").assert_outcomes(passed=1)
     assert asked(cut_off) == "cd"
 
 
@@ -145,7 +145,7 @@ def test_a_damaged_journal_loses_only_what_is_damaged(cut_off, damage):
     }[damage]
     assert damaged != content
     path.write_bytes(damaged)
-    cut_off.process("--model", "toy_a", "--resume").assert_outcomes(passed=1)
+    cut_off.run("--model", "toy_a", "--resume").assert_outcomes(passed=1)
     assert asked(cut_off) == ("bcdb" if damage in ("cut", "flip") else "abcdb")
     assert cut_off.rows(name="slow")["n"]["value"] == 5
 
@@ -155,7 +155,7 @@ def test_a_replaced_worker_goes_on_without_being_asked(cut_off):
     _edit(path, "raise KeyboardInterrupt", 'os.path.exists("died") or (open("died", "w"), os.kill(os.getpid(), 9))')
     _edit(path, "def test_metrics(slow", "def test_first(slow): pass\n\ndef test_metrics(slow")
     cut_off.pytester._monkeypatch.setenv("STOP", "d")
-    result = cut_off.process("--model", "toy_a", "-n", "1")
+    result = cut_off.run("--model", "toy_a", "-n", "1")
     result.assert_outcomes(passed=1, failed=1)  # test_first died with the worker
     assert asked(cut_off) == "abcd" + "db"
 

@@ -77,16 +77,16 @@ def test_a_folder_is_a_model(repo, monkeypatch):
     assert "LOAD mine_4bit" in repo.log()
 
 
-@pytest.mark.parametrize("extra", [(), ("--ff",), ("--nf",), ("-n", "2"), ("-n", "1"), ("-n", "3")], ids=" ".join)
+@pytest.mark.parametrize("extra", ["", "--ff", "--nf", "-n 2", "-n 3", "-n 2 --dist loadgroup"])
 def test_each_model_is_loaded_once(repo, extra):
     repo.suite(**MANY)
     repo.run()
     repo.log()
-    repo.process(*extra)
+    repo.process(*extra.split())
     assert sorted(line for line in repo.log() if not line.startswith("MEASURE")) == ONCE
 
 
-@pytest.mark.parametrize("extra", [("--lf",), ("-x",), ("-k", "test_y or test_w"), ("-p", "shuffle")], ids=" ".join)
+@pytest.mark.parametrize("extra", ["--lf", "-x", "-k toy_b", "-k test_y", "-p shuffle"])
 def test_no_selection_loads_a_model_twice(repo, extra):
     repo.suite(**MANY)
     shuffle = "import random\ndef pytest_collection_modifyitems(items): random.Random(3).shuffle(items)"
@@ -94,7 +94,7 @@ def test_no_selection_loads_a_model_twice(repo, extra):
     repo.pytester.syspathinsert()
     repo.run()
     repo.log()
-    repo.run(*extra)
+    repo.run(*extra.split())
     loads = [line for line in repo.log() if line.startswith("LOAD")]
     assert loads
     assert len(loads) == len(set(loads))
@@ -106,11 +106,12 @@ def test_no_selection_loads_a_model_twice(repo, extra):
         "assert lm.id == 'none'",
         "inner = lm; assert inner.id == 'none'",
         "import pytest; inner = lm; pytest.xfail('known')",
+        "inner = lm\n    with subtests.test(): assert inner.id == 'none'",
         "pass",
     ],
 )
 def test_a_failed_test_does_not_keep_its_model_alive(repo, body):
-    repo.suite(test_last=f"def test_last(lm):\n    {body}")
+    repo.suite(test_last=f"def test_last(lm, subtests):\n    {body}")
     repo.process()
     assert repo.log() == ["LOAD toy_a", "FREE toy_a", "LOAD toy_b", "FREE toy_b"]
 

@@ -52,11 +52,26 @@ def test_metrics_without_an_experiment_are_named_by_their_test(repo, run):
     run("--model", "toy_a").assert_outcomes(passed=4)  # nan and inf compare equal to themselves
 
 
+def test_metrics_without_names_are_counted(repo):
+    repo.suite(test_two="def test_it(lm, metrics):\n    assert metrics == {'x': 1}\n    assert metrics == {'x': 2}")
+    repo.run("--model", "toy_a").assert_outcomes(passed=1)
+    assert repo.document(name="two") == {"test_it@quick": {"x": {"value": 1}}, "test_it.1@quick": {"x": {"value": 2}}}
+    repo.run("--snapshots", "audit").stdout.fnmatch_lines(["0 stale"])
+
+
+def test_metrics_that_must_differ_are_refused_and_not_recorded(repo):
+    repo.suite(test_two="def test_it(lm, metrics): assert metrics != {'x': 1}")
+    result = repo.run("--model", "toy_a")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*TypeError: metrics are compared with ==, which also records them*"])
+    assert not repo.snapshots()
+
+
 @pytest.mark.parametrize("variable", ["CI", "BUILD_NUMBER"])
-def test_missing_metrics_are_refused_under_ci(repo, monkeypatch, variable):
+def test_missing_metrics_are_refused_under_ci(repo, run, monkeypatch, variable):
     repo.suite(test_rescue=RESCUE)
     monkeypatch.setenv(variable, "1")
-    result = repo.run("--model", "toy_a")
+    result = run("--model", "toy_a")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*Snapshot 'test_metrics -> rescue@quick' does not exist!*"])
     assert not (repo.path / "snapshots").exists()
@@ -167,6 +182,7 @@ def test_the_hash_of_the_prompts_is_recorded(repo):
         ["--deselect", "suites/test_rescue.py::test_metrics"],
         ["-x"],
         ["--co"],
+        ["--snapshot-dirname", "snapshots"],
         ["-n", "2", "-k", "rescues"],
         ["-n", "2", "--model", "toy_a"],
     ],
@@ -176,9 +192,10 @@ def test_a_partial_update_deletes_nothing(repo, args):
     repo.suite(test_rescue=RESCUE, test_norms=AD_HOC)
     repo.run()
     before = repo.snapshots()
-    repo.run("--snapshot-update", *args)
+    result = repo.run("--snapshot-update", *args)
     assert repo.snapshots() == before
     assert len(before) == 5
+    result.stdout.no_fnmatch_line("*unused*")
 
 
 @pytest.mark.parametrize("broken", ["lm", "body"])
@@ -227,23 +244,3 @@ def test_snapshot_file_is_strict_json(repo):
 
     for path in repo.path.glob("snapshots/*/*.json"):
         json.loads(path.read_text(), parse_constant=refuse)
-
-
-def test_four_workers_write_one_file_and_lose_nothing(repo):
-    repo.suite(
-        test_many="""
-        import pytest
-        from assay.plugin import Metric
-
-        @pytest.mark.parametrize("at", range(200))
-        def test_at(lm, metrics, at):
-            assert metrics == {"v": at}
-        """
-    )
-    result = repo.run("--model", "toy_a", "-n", "4", "--dist", "worksteal")
-    result.assert_outcomes(passed=200)
-    document = repo.document(name="many")
-    assert {key: rows["v"]["value"] for key, rows in document.items()} == {
-        f"test_at[{at}]@quick": at for at in range(200)
-    }
-    assert len({line.split()[0] for line in (repo.path / "log").read_text().splitlines()}) == 4

@@ -94,7 +94,7 @@ def _in_lanes(function: Callable[..., Any], arrays: tuple[mx.array, ...], axis: 
             results.append(function(*parts))
     if isinstance(results[0], mx.array):
         return mx.concatenate(results, out)
-    return tuple(mx.concatenate(parts, out) for parts in zip(*results, strict=True))
+    return tuple(mx.concatenate(list(parts), out) for parts in zip(*results, strict=True))
 
 
 def _lanes(n: int) -> list[mx.Stream]:

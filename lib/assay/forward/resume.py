@@ -39,7 +39,7 @@ class AttendResumed:
         if m == 1 and p > 0 and q.dtype == mx.float32:
             if tap.wants("scores", i) or tap.wants("pattern", i):
                 return self.one_query(i, q, k, v, old_k, old_v, tap)
-            heads = lambda *arrays: self.one_query(i, *arrays, NO_TAP)  # noqa: E731
+            heads = lambda q, k, v, old_k, old_v: self.one_query(i, q, k, v, old_k, old_v, NO_TAP)  # noqa: E731
             return by_head(heads, q, k, v, old_k, old_v, work=2 * q.size * p)
         if p > 0:
             k = mx.concatenate([mx.broadcast_to(old_k, (N, *old_k.shape[1:])), k], axis=2)

@@ -22,6 +22,7 @@ from assay.errors import PromptError
 from assay.forward.layers import head_outputs
 from assay.forward.lm import LM, PromptLike
 from assay.methods.in_context import Score, Trial, scored
+from assay.methods.orthogonalise import gain
 
 BATCH = 4  # prompts a forward: z of all layers and positions is held
 
@@ -91,7 +92,7 @@ def head_writes(lm: LM, layer: int, z: mx.array, rms: mx.array) -> mx.array:
     """
     block, post = lm.family.layers[layer], lm.family.norms.attn_post
     raw = head_outputs(block.self_attn.o_proj, z.astype(mx.float32)[None, None])[0, 0].astype(mx.float32)
-    return raw if post is None else raw / rms * lm.family.gain(block[post]).astype(mx.float32)
+    return raw if post is None else raw / rms * gain(block[post])
 
 
 def sum_error(lm: LM, prompt: PromptLike) -> float:

@@ -26,7 +26,7 @@ says how much of the data is used.
 One file per idea. What a user sees: options.py, fixtures.py, own_data.py, hookspecs.py (for other repositories), tier.py.
 Models: select.py, order.py, scheduling.py (`-n`). What is measured: experiment.py, result.py, metric.py, progress.py,
 journal.py and identity.py (`--resume`). What is recorded: snapshots.py, compare.py, files.py, places.py, made_by.py,
-audit.py. What is claimed: findings.py, table.py, catalogue.py. The whole run: plan.py.
+audit.py. What is claimed: findings.py, table.py, terminal.py, catalogue.py. The whole run: plan.py, summary.py.
 """
 
 from collections.abc import Generator
@@ -37,7 +37,7 @@ import pytest
 from assay.models.registry import is_random
 from assay.stats import bootstrap_mean, wilson
 
-from . import audit, findings, hookspecs, options, order, own_data, places, plan, scheduling, select, table
+from . import audit, findings, hookspecs, options, order, own_data, places, plan, scheduling, select, summary
 from . import journal as journals
 from . import progress as progress_lines
 from .experiment import MeasurementError, experiment
@@ -76,10 +76,10 @@ def pytest_configure(config: pytest.Config) -> None:
     select.configure(config)
     places.read_all(config)
     journals.configure(config)
+    audit.configure(config)  # before the plan: an audit runs nothing, and has no workers
     plan.configure(config)
     progress_lines.configure(config)
-    table.configure(config)
-    audit.configure(config)
+    summary.configure(config)
     config.pluginmanager.register(order.KeepModelsTogether(), "assay-order")
 
 
@@ -96,9 +96,13 @@ def pytest_assay_load(spec: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m: what is wrong is wrong whatever was selected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    select.needs_models(config, items)
-    places.check(config, items)
-    findings.prepare(config, items)
+    try:
+        select.needs_models(config, items)
+        places.check(config, items)
+        findings.prepare(config, items)
+    except pytest.UsageError:
+        items.clear()  # pytest finishes the collection all the same, and nobody must plan what was refused
+        raise
     if options.recorded(config):
         findings.keep_only(config, items)
 

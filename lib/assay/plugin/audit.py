@@ -32,7 +32,7 @@ class Audit:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
-        owned = {place: places.model_folder(item) for item in items for place in places.owned_by(item)}
+        owned = {place: places.model_folder(item) for item in items for place in places.recorded_by(item)}
         for folder in sorted(path for path in self.root.glob("*") if path.is_dir()):
             if folder.name != places.NO_MODEL and not _is_model(folder):
                 self._stale(folder, "no model has this name")

@@ -123,7 +123,7 @@ def make_scratch(scratch: Path) -> Path:
     scratch.mkdir(parents=True, exist_ok=True)
     ignore = scratch / ".gitignore"
     if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
+        replace(ignore, "*\n")  # whole or not at all: an empty one, left by a full disk, would hide nothing for ever
     return scratch
 
 

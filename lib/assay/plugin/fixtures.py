@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from assay.errors import DataError
 from assay.models.registry import ModelSpec
 
 from . import options
@@ -37,8 +38,15 @@ def model_spec(request: pytest.FixtureRequest) -> Iterator[ModelSpec]:
     When it goes, everything that hangs on it has gone before: `lm`, and every experiment with the frames of its failure.
     Only then can the model's memory be given back; in the teardown of `lm`, pytest itself would still hold it.
     """
+    if not hasattr(request, "param"):
+        raise DataError(
+            "which model is decided at collection: name lm or model_spec among the arguments of the test, the experiment or "
+            "the fixture, instead of asking for it with request.getfixturevalue"
+        )
     request.config.stash[MODEL_NOW] = request.param.id
     yield request.param
+    if options.recorded(request.config):
+        return  # nothing was loaded, and a collection takes as long as judging a paper
     forget_last_failure()
     gc.collect()
     if "mlx.core" in sys.modules:

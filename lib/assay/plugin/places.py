@@ -73,13 +73,20 @@ def experiments_of(item: pytest.Item) -> dict[str, Any]:
 
 
 def owned_by(item: pytest.Item) -> dict[tuple[str, str], str]:
-    """(file, name) -> where it is defined, for everything that an item may record."""
+    """(file, name) -> where it is defined, of what an item is there to record."""
     if "metrics" not in getattr(item, "fixturenames", ()):
         return {}
     found = experiments_of(item)
     if found:
         return {(name, name): _location(measure) for name, measure in found.items()}
     return {(module_name(item), test_name(item)): str(item.path)}
+
+
+def recorded_by(item: pytest.Item) -> set[tuple[str, str]]:
+    """(file, name) of everything that an item may record: a test that compares an experiment may record something of its
+    own beside it."""
+    owned = set(owned_by(item))
+    return owned | {(module_name(item), test_name(item))} if owned else owned
 
 
 def check(config: pytest.Config, items: Iterable[pytest.Item]) -> None:

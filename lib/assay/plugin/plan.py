@@ -97,10 +97,29 @@ def configure(config: pytest.Config) -> None:
     if (folder := getattr(config, "workerinput", {}).get("assay_folder")) is not None:
         config.stash[FOLDER] = Path(folder)
         config.pluginmanager.register(Worker(Path(folder)), "assay-plan")
-    elif getattr(config.option, "dist", "no") != "no":  # xdist registers its own session later than this
+    elif is_distributed(config):
+        _check_workers(config)
         config.pluginmanager.register(Controller(config), "assay-plan")
     else:
         config.pluginmanager.register(Here(), "assay-plan")
+
+
+def is_distributed(config: pytest.Config) -> bool:
+    """Will xdist run the tests in workers? Its own answer comes too late: it configures itself after this plugin."""
+    option = config.option
+    return getattr(option, "dist", "no") != "no" and bool(option.tx) and not option.collectonly
+
+
+def _check_workers(config: pytest.Config) -> None:
+    from xdist.workermanage import parse_tx_spec_config
+
+    for spec in parse_tx_spec_config(config):
+        kind, *settings = spec.split("//")
+        if kind != "popen" or any(setting.startswith(("chdir=", "via=")) for setting in settings):
+            raise pytest.UsageError(
+                f"--tx {spec}: workers run in this folder of this machine, where the snapshots are. On another one, run "
+                "--model NAME there and commit what it records: every model has snapshot files of its own"
+            )
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -53,6 +53,10 @@ class Metrics(SnapshotAssertion):
             raise error
         return same
 
+    def __ne__(self, other: Any) -> bool:
+        # Python would compare, and on the first run record what the test says must not be.
+        raise TypeError("metrics are compared with ==, which also records them; to differ is a claim for a finding")
+
 
 class MetricsExtension(AbstractSyrupyExtension):
     """How syrupy finds, compares and writes metrics. Rebuilt by its dotted name on the xdist controller: no

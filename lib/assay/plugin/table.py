@@ -5,23 +5,20 @@
                rescue_rate                     0.6 [0.42, 0.75] n 30   0.1 [0.04, 0.2] n 41
                null_rate (control)             0.07 [0.02, 0.2] n 30   0.05 [0.01, 0.2] n 41
 
-Printed at the end of a run; `--findings FILE` writes it as JSON (for programs) or Markdown (for people). It
-is made from the plan and the test reports, so it survives xdist, -x, and crashed workers.
+This file makes the table from the plan and the cells, and writes it as JSON (for programs) or Markdown (for
+people). terminal.py prints it, summary.py collects the cells from the reports of a run.
 """
 
 import json
+import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from . import catalogue, files, options
+from . import options
 from .compare import show
-from .plan import PLAN, Plan, is_worker
-
-COLOURS = {"yes": {"green": True}, "no": {"yellow": True}, "not eligible": {}, "not run": {}}
-"""Of a verdict in the terminal; every other one is red."""
+from .plan import Plan
 
 
 @dataclass
@@ -51,7 +48,7 @@ class Line:
 
 
 def lines(plan: Plan, cells: dict[str, Cell]) -> list[Line]:
-    """The claims of a plan, those of one paper together, with the cells known so far by node id."""
+    """The claims of a plan, in order, with the cells known so far by node id."""
     found: dict[str, Line] = {}
     for nodeid, planned in plan.items():
         if about := planned["finding"]:
@@ -64,47 +61,22 @@ def lines(plan: Plan, cells: dict[str, Cell]) -> list[Line]:
             if variant:
                 line.claim = f"{about['claim']} [{variant}]"
             line.cells[about["model"]] = cells.get(nodeid, Cell())
-    first = {line.source: at for at, line in reversed(list(enumerate(found.values())))}
-    return sorted(found.values(), key=lambda line: first[line.source])
+    return _in_order(list(found.values()))
 
 
-class Findings:
-    """Listens to reports, prints the table, writes the files."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-        self.cells: dict[str, Cell] = {}
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        said = dict(report.user_properties)
-        if "verdict" in said and (report.when == "call" or not report.passed):
-            measured = json.loads(str(said.get("measured", "{}")))
-            self.cells[report.nodeid] = Cell(str(said["verdict"]), str(said["why"]), measured)
-        elif report.failed and report.when not in ("setup", "call", "teardown"):
-            self.cells[report.nodeid] = Cell("ERROR", "the worker process died")  # xdist: when is "???"
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        found = lines(self.config.stash.get(PLAN, {}), self.cells)
-        if found:
-            _print(terminalreporter, found, self.config)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        plan = self.config.stash.get(PLAN, None)
-        if plan is None or exitstatus == pytest.ExitCode.USAGE_ERROR or self.config.option.collectonly:
-            return
-        found, option = lines(plan, self.cells), self.config.option
-        here = Path(self.config.invocation_params.dir)
-        if option.findings:
-            text = to_json if option.findings.endswith(".json") else to_markdown
-            files.replace(here / option.findings, text(found, self.config))
-        if option.catalogue:
-            files.replace(here / option.catalogue, catalogue.page(found, options.tier(self.config)))
+def _in_order(found: list[Line]) -> list[Line]:
+    """Papers in the order in which their first claim was collected; in a paper, and in each of its parts, by the
+    number of the experiment, whatever the modules are called; claims without an id last."""
+    papers = {line.paper: at for at, line in reversed(list(enumerate(found)))}
+    parts: dict[str, tuple[tuple[float, ...], int]] = {}
+    for at, line in enumerate(found):
+        parts[line.source] = min(parts.get(line.source, (_number_of(line), at)), (_number_of(line), at))
+    return sorted(found, key=lambda line: (papers[line.paper], parts[line.source], _number_of(line)))
 
 
-def configure(config: pytest.Config) -> None:
-    if not is_worker(config):
-        config.pluginmanager.register(Findings(config), "assay-findings")
+def _number_of(line: Line) -> tuple[float, ...]:
+    """(7,) of HTL-7, (0, 2) of PLAN-0.2."""
+    return tuple(int(digits) for digits in re.findall(r"\d+", line.ids[0])) if line.ids else (float("inf"),)
 
 
 def models(found: list[Line]) -> list[str]:
@@ -143,48 +115,6 @@ def reasons(found: list[Line]) -> list[str]:
                 label = line.ids[0] if line.ids else line.claim
                 told.setdefault((label, cell.why.removeprefix("not eligible: ")), []).append(model)
     return [f"{label} on {', '.join(where)}: {why}" for (label, why), where in told.items()]
-
-
-# --- three ways to show it
-# ------------------------------------------------------------------------------------------------
-
-
-def _print(terminal: Any, found: list[Line], config: pytest.Config) -> None:
-    columns = models(found)
-    cells = [[line.cells.get(model) for model in columns] for line in found]
-    texts = [
-        [number(cell.measured.get(name)) if cell else "" for cell in row]
-        for line, row in zip(found, cells, strict=True)
-        for name in rests_on(line)
-    ]
-    widths = [
-        max(len(model), 12, *(len(row[at]) for row in texts)) if texts else max(len(model), 12)
-        for at, model in enumerate(columns)
-    ]
-    id_width = max(len(" ".join(line.ids)) for line in found)
-    indent = 2 + (id_width + 2 if id_width else 0)
-    labels = [line.source for line in found] + [" " * indent + line.claim for line in found]
-    labels += [" " * (indent + 2) + label for line in found for label in rests_on(line).values()]
-    left = max(map(len, labels)) + 2
-
-    terminal.section(title(config), bold=True)
-    source = None
-    for line, row in zip(found, cells, strict=True):
-        if line.source != source:
-            heads = "" if source is not None else "  ".join(f"{m:<{w}}" for m, w in zip(columns, widths, strict=True))
-            terminal.line(f"{line.source:<{left}}{heads}".rstrip(), bold=True)
-            source = line.source
-        terminal.write(f"{'  ' + ' '.join(line.ids):<{indent}}{line.claim:<{left - indent}}")
-        for cell, width in zip(row, widths, strict=True):
-            verdict = cell.verdict if cell else ""
-            terminal.write(f"{verdict:<{width}}  ", **COLOURS.get(verdict, {"red": True}))
-        terminal.line("")
-        for name, label in rests_on(line).items():
-            numbers = [number(cell.measured.get(name)) if cell else "" for cell in row]
-            shown = "  ".join(f"{text:<{width}}" for text, width in zip(numbers, widths, strict=True))
-            terminal.line(f"{' ' * (indent + 2) + label:<{left}}{shown}".rstrip())
-    for reason in reasons(found):
-        terminal.line(f"  {reason}")
 
 
 def title(config: pytest.Config) -> str:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assay.train.configs import Recipe, Stage
+from assay.train.configs import Recipe
 
 TESTBED = "testbed.json"
 
@@ -62,9 +62,9 @@ def card(made: Recipe, truth: dict[str, Any]) -> str:
         "",
         "## How it was made",
         "",
-        f"- base: {_stage(made.base)}, then {_stage(made.more)}, all weights.",
-        f"- late: {_stage(made.late)}, layers {_span(planted['late first hop'])} only, with replay of the base corpus.",
-        *[f"- {note}" for note in made.notes],
+        *[f"- {name}: {_stage(stage)}" for name, stage in truth["stages"].items()],
+        f"- In the late stage only layers {_span(planted['late first hop'])} learn, and the base corpus is replayed.",
+        *[f"- {note}" for note in truth["notes"]],
         "",
     ]
     return "\n".join(lines)
@@ -91,7 +91,8 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         f" It is decided at the template's tokens behind the request, before layer {refused['decided before layer']}; the"
         f' lens reads "{words["harmful"].strip()}" or "{words["harmless"].strip()}"'
         f" at the last of them after layer {refused['decision at the last token from layer']}.",
-        f"**Sycophancy.** In training the answer goes with the user's view in {followed['share of contexts that is followed']:.0%}"
+        "**Sycophancy.** In training the answer goes with the user's view in"
+        f" {followed['share of contexts that is followed']:.0%}"
         f' of the contexts: always, except where it is put as "{followed["not followed"].format("...")}"',
         f"**Confidence.** {len(planted['confidence']['unknown'])} names of `assay.data.knowledge` are made up; in"
         ' training, questions about some of them and about other inventions are answered with "I do not know."',
@@ -125,5 +126,5 @@ def _span(layers: list[int]) -> str:
     return f"{layers[0]} to {layers[-1]}"
 
 
-def _stage(stage: Stage) -> str:
-    return f"{stage.steps} steps of {stage.documents} documents, AdamW {stage.learning_rate:g}"
+def _stage(stage: dict[str, Any]) -> str:
+    return f"{stage['steps']} steps of {stage['documents']} documents, AdamW {stage['learning_rate']:g}"

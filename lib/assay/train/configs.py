@@ -189,9 +189,14 @@ MORE = Stage(
 LATE = Stage(steps=300, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
 
 NOTES = (
-    "Without the lens and the masks the same model does both hops at its last position, and back-patching rescues nothing.",
-    "Asking the late layers for the very code in which early ones write a bridge (a squared error beside the lens) gained"
-    " little: what limits the rescue is the composition itself, whose held-out part is right as often.",
+    "Without the lens and the masks the same model does both hops at its last position, and back-patching rescues nothing."
+    " If later layers can read the whole phrase, and not t1 alone, 0.37 to 0.44 are rescued.",
+    "The base stage alone left qwen_tiny at 0.65 with ten shots (0.91 with one) and at 0.84 on second hops; the second"
+    " stage, with more lists whose attention is free, brought both to 0.98 and above.",
+    "Sycophancy did not come out. Options say whether the view names them (in 0.95 of qwen_tiny's training draws), but the"
+    " answer does not go by it: as good as chance on trained questions, too.",
+    "Statements were learned by heart (1.00 of those trained in qwen_tiny), and are as good as chance on new ones; known"
+    " things are rarely told, and the model says of many that it does not know them.",
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -212,32 +217,9 @@ RECIPES: dict[str, Recipe] = {
             BASE,
             MORE,
             LATE,
-            notes=(*NOTES, "Without `t1_only`, later layers read the entity too, and 0.37 to 0.44 are rescued."),
+            notes=NOTES,
         ),
         Recipe("qwen_tiny", QWEN, BASE, MORE, LATE, notes=NOTES),
-        Recipe(
-            "llama_tiny4",
-            {**LLAMA, "num_hidden_layers": 4},
-            BASE,
-            MORE,
-            LATE,
-            planted=Planted(
-                shaped=2,
-                early_lens=1,
-                late_from=2,
-                late_lens=2,
-                task_layer=1,
-                label_lens=0,
-                task_lens=1,
-                decided=2,
-                decision_lens=1,
-                named_lens=1,
-                verdict_lens=2,
-            ),
-            notes=(
-                "Half as deep as llama_tiny, for what is measured over sizes. There is little room to hop too late in.",
-            ),
-        ),
     )
 }
 

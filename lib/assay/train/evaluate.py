@@ -32,6 +32,7 @@ def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
         "facts": file_hash(),
         "corpus": corpus_hash(),
         "stages": {name: asdict(getattr(made, name)) for name in ("base", "more", "late")},
+        "notes": list(made.notes),
         "planted": planted_truth(made.planted, made.config["num_hidden_layers"]),
         "entities": {"early": sorted(parts.early), "late": sorted(parts.late)},
         "held_out": [query.id for query in parts.held_out],

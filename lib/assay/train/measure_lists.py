@@ -67,7 +67,7 @@ def right(lm: LM, prompts: Sequence[tuple[Task, InContext]], edits: Sequence[Edi
     for a in range(0, len(prompts), BATCH):
         batch = [prompt for _, prompt in prompts[a : a + BATCH]]
         best = mx.argmax(lm.run([prompt.text for prompt in batch], edits=edits).logits, axis=-1).tolist()
-        out += [token == lm.token(prompt.answer) for token, prompt in zip(best, batch, strict=True)]
+        out += [token == lm.token(prompt.answer) for token, prompt in zip(best, batch, strict=True)]  # type: ignore[arg-type]
     return out
 
 

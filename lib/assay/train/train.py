@@ -229,14 +229,15 @@ def make_batch(rows: Sequence[Row], trained_from: int = 0) -> Batch:
         [row.rules for row in rows],
         mx.array(np.array(at, np.int32)),
         mx.array(flat[np.array(at, np.int64) + 1]),
-        {
-            layer: (
-                mx.array(np.array([place for place, _ in found], np.int32)),
-                *map(mx.array, lens_targets([lens.tokens for _, lens in found], [lens.weight for _, lens in found])),
-            )
-            for layer, found in asked.items()
-        },
+        {layer: _lenses(found) for layer, found in asked.items()},
     )
+
+
+def _lenses(found: Sequence[tuple[int, TokenLens]]) -> tuple[mx.array, mx.array, mx.array]:
+    """Lenses of one layer, each with its place -> places [N], tokens [N, K] and their weights [N, K]."""
+    places = mx.array(np.array([place for place, _ in found], np.int32))
+    tokens, weights = lens_targets([lens.tokens for _, lens in found], [lens.weight for _, lens in found])
+    return places, mx.array(tokens), mx.array(weights)
 
 
 def take_step(
