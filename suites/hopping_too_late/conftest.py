@@ -77,7 +77,7 @@ def description(lm, scope, tier):
 
 @pytest.fixture(scope="session")
 def blocked():
-    """The pairs of attention knockout in the compositions of each group: all of the paper's, or the main ones and the control."""
-    from assay.methods.knockout import MAIN, NOTHING, PAIRS, WHOLE
+    """The pairs of attention knockout that all queries are tried with: t2 from t1, from its whole phrase, and the control."""
+    from assay.methods.knockout import MAIN, NOTHING, WHOLE
 
-    return {"right": PAIRS["prompt"], "wrong": (MAIN, WHOLE, NOTHING)}
+    return MAIN, WHOLE, NOTHING

@@ -20,6 +20,7 @@ from assay.stats import sign_test
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 PLACES = (("e2", "t1"), ("e2", "t2"), ("e3", "t2"))
+COMPUTES = "it goes on from 'This is about x:' to the bridge of a late entity, whatever layer the state of x comes from"
 NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
 
 
@@ -129,8 +130,14 @@ def test_bridge_at_t1(descriptions):
 
 
 @finding("the bridge is at t1 in lower layers when the answer is right", id="HTL-2", tier="quick", **PAPER)
+@not_replicated("gemma_tiny", reason=COMPUTES)
 def test_bridge_is_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first.high < descriptions.wrong_e2_at_t1_first.low
+
+
+@finding("the same, by target layers that read and do not compute", id="HTL-2", tier="quick", **PAPER)
+def test_bridge_is_read_earlier_when_right(descriptions):
+    assert descriptions.right_e2_at_t1_first_reading.high < descriptions.wrong_e2_at_t1_first_reading.low
 
 
 @finding("t2 is described as the answer, more often than chance would have it", id="HTL-3", tier="quick", **PAPER)

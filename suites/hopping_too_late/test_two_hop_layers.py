@@ -11,11 +11,12 @@ all recorded models by their size.
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_or_nan, rate_curve
 
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 2.1"}
 TOP = 30
+READ_AT_T1 = "the second hop reads the bridge at t1, where it is; at the last token it comes late and after the answer, if at all"
 
 
 @experiment
@@ -77,5 +78,6 @@ def test_bridge_appears(two_hop_layers):
 
 
 @finding("the bridge appears in lower layers than the answer", id="PLAN-2.1", tier="quick", **PLAN)
+@not_replicated("tiny", reason=READ_AT_T1)
 def test_gap(two_hop_layers):
     assert two_hop_layers.scaling_top30_gap.low > 0
