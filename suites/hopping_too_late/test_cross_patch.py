@@ -24,7 +24,7 @@ def cross_patching(lm, groups, evaluated, tier, journal):
     from assay.methods.cross_patch import cross_patch
     from assay.methods.two_hop import spread
 
-    n = tier.choose(smoke=2, quick=8, full=None)
+    n = tier.choose(smoke=2, quick=6, full=None)
     layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * (1 if tier == "full" else max(1, lm.n_layers // 8)))
     everything, metrics = [e.query for e in evaluated], {"layers": list(layers)}
     for group, queries in groups.items():
@@ -62,10 +62,10 @@ def test_metrics(cross_patching, metrics):
     assert metrics == cross_patching
 
 
-@finding("the second hop alone finds the answer from the state at t1", id="HTL-10", tier="quick", **PAPER)
-@not_replicated("llama_tiny", reason=NOT_KNOWN)
+@finding("the second hop alone finds most answers from the state at t1", id="HTL-10", tier="quick", **PAPER)
+@not_replicated("tiny", reason=NOT_KNOWN)
 def test_second_hop_uses_t1(cross_patching):
-    assert cross_patching.right_e1_to_second_hop_less_donor.low > 0
+    assert cross_patching.right_e1_to_second_hop_less_donor.low > 0.5
 
 
 @finding("t1's state in the place of the entity answers queries that fail", id="HTL-10", tier="quick", **PAPER)
