@@ -53,14 +53,17 @@ def measured_once(lm, method, query, *options):
 @pytest.fixture(scope="session")
 def scope(lm, evaluated, tier, progress):
     """The target prompt of Patchscopes that this model can follow, of the paper's two and one of short statements."""
+    from assay.data.two_hop import split
     from assay.methods.description import choose_scope
     from assay.methods.patchscopes import SCOPES
     from assay.methods.two_hop import spread
 
     known = [e.query for e in evaluated if e.right["second_hop"]]
-    layers = range(0, lm.n_layers, tier.choose(smoke=4, quick=2, full=1) * max(1, lm.n_layers // 8))
-    queries, everything = spread(known, tier.choose(smoke=3, quick=24, full=100)), [e.query for e in evaluated]
-    return choose_scope(lm, queries, SCOPES, layers, donors=everything)
+    n = tier.choose(smoke=2, quick=8, full=100)
+    layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * max(1, lm.n_layers // 8))
+    halves = [[q for q in known if split(q) == half] for half in ("select", "report")]
+    queries = [query for half in halves for query in spread(half, n)]
+    return choose_scope(lm, queries, SCOPES, layers, donors=[e.query for e in evaluated])
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +77,7 @@ def description(lm, scope, tier):
 
 @pytest.fixture(scope="session")
 def blocked():
-    """The pairs of attention knockout in the compositions of each group: all of the paper's, or the main one and the control."""
-    from assay.methods.knockout import MAIN, NOTHING, PAIRS
+    """The pairs of attention knockout that all queries are tried with: t2 from t1, from its whole phrase, and the control."""
+    from assay.methods.knockout import MAIN, NOTHING, WHOLE
 
-    return {"right": PAIRS["prompt"], "wrong": (MAIN, NOTHING)}
+    return MAIN, WHOLE, NOTHING

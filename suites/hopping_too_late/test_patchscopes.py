@@ -7,8 +7,9 @@ with random vectors of the same norms (`noise`), say what chance would give.
 
 The paper's target prompts, "describe" and "repeat", are tried beside "apposition" ("This is about x:"), which models of
 short statements can follow. That one is used which names most bridges where a prompt says them ("The capital of Texas is"),
-on half of the bridges. Target layers that compute the bridge themselves, whatever is put in, count for no first layer (see
-`assay.methods.description`); which these are is judged on the half of the bridges that a query is not in.
+on half of the bridges. The first layer is the lowest source layer that is described as the entity from any target layer, as
+in the paper; `reading` is the same without target layers that compute the bridge themselves, whatever is put in (see
+`assay.methods.description`), judged on the half of the bridges that a query is not in.
 """
 
 import numpy as np
@@ -19,6 +20,7 @@ from assay.stats import sign_test
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 PLACES = (("e2", "t1"), ("e2", "t2"), ("e3", "t2"))
+COMPUTES = "it goes on from 'This is about x:' to the bridge of a late entity, whatever layer the state of x comes from"
 NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
 
 
@@ -73,9 +75,10 @@ def described(group, queries, texts, reading, targets):
         metrics[f"{what}_donor"] = Metric.rate(int(sum(grid.any() for grid in donor)), n, tol=0.21)
         by_layer = [grid[:, read].any(axis=1) for grid, read in zip(own, reading, strict=True)]
         metrics |= rate_curve(f"{what}_by_layer", by_layer, tol=0.21)
-        firsts[entity, place] = [first_source(grid, read) for grid, read in zip(own, reading, strict=True)]
-        found = [layer for layer in firsts[entity, place] if layer is not None]
-        metrics[f"{what}_first"] = mean_or_nan(found, tol=0.6, unit="layers")
+        firsts[entity, place] = [first_source(grid) for grid in own]
+        metrics[f"{what}_first"] = mean_or_nan(found(firsts[entity, place]), tol=0.6, unit="layers")
+        by_reading = [first_source(grid, read) for grid, read in zip(own, reading, strict=True)]
+        metrics[f"{what}_first_reading"] = mean_or_nan(found(by_reading), tol=0.6, unit="layers")
         metrics[f"heatmap_{what}"] = Metric(all_layers(np.mean(own, axis=0), targets), n=n, tol=0.21)
     held = [[decoded(t[place], q, "e2").any() for place in ("t1", "t2")] for q, t in zip(queries, texts, strict=True)]
     metrics[f"{group}_t1_less_t2"] = mean_or_nan([float(t1) - float(t2) for t1, t2 in held], tol=0.21)
@@ -85,6 +88,10 @@ def described(group, queries, texts, reading, targets):
     metrics[f"{group}_bridge_first"] = Metric.rate(sum(a < b for a, b in pairs), len(pairs), tol=0.2)
     metrics[f"{group}_bridge_first_p"] = Metric(sign_test([b - a for a, b in pairs]), n=len(pairs), tol=0.1)
     return metrics
+
+
+def found(layers):
+    return [layer for layer in layers if layer is not None]
 
 
 def other(queries, i):
@@ -123,11 +130,14 @@ def test_bridge_at_t1(descriptions):
 
 
 @finding("the bridge is at t1 in lower layers when the answer is right", id="HTL-2", tier="quick", **PAPER)
-@not_replicated(
-    "llama_tiny", tier="quick", reason="earlier by layers on the mean, but the intervals of 16 queries overlap"
-)
+@not_replicated("gemma_tiny", reason=COMPUTES)
 def test_bridge_is_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first.high < descriptions.wrong_e2_at_t1_first.low
+
+
+@finding("the same, by target layers that read and do not compute", id="HTL-2", tier="quick", **PAPER)
+def test_bridge_is_read_earlier_when_right(descriptions):
+    assert descriptions.right_e2_at_t1_first_reading.high < descriptions.wrong_e2_at_t1_first_reading.low
 
 
 @finding("t2 is described as the answer, more often than chance would have it", id="HTL-3", tier="quick", **PAPER)

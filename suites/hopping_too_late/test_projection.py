@@ -9,19 +9,23 @@ import numpy as np
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_or_nan, rate_curve
 
+FEW = "hardly any sublayer has the prediction on top by itself (a quarter of the queries): it is the sum of several"
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 
 
 @experiment
-def projection(lm, groups, evaluated, once, journal):
+def projection(lm, groups, evaluated, once, tier, journal):
     """HTL-5: where e2, e3 and the prediction are the top token of an attention or MLP sublayer."""
     from assay.methods.names import other_query
     from assay.methods.projection import project_query
+    from assay.methods.two_hop import failures, spread, successes
 
     if not groups["right"]:
         return not_eligible("no query composes", n_right=0)
     everything, metrics = [e.query for e in evaluated], {}
-    for group, queries in groups.items():
+    n = tier.choose(smoke=3, quick=24, full=None)  # one forward pass each
+    for group, members in (("right", successes(evaluated)), ("wrong", failures(evaluated))):
+        queries = list(dict.fromkeys([*groups[group], *spread(members, n)]))
         rows = journal(
             lambda query: once(lm, project_query, query, other_query(query, everything)),
             queries,
@@ -44,9 +48,9 @@ def extracted(group, rows):
             what, on_top = f"{group}_{sublayer}_{name}", np.array(ranks) == 0
             hits = on_top.any(axis=1)
             control = None if name == "other" else f"{group}_{sublayer}_other"
-            metrics[what] = Metric.rate(int(hits.sum()), len(ranks), tol=0.11, control=control)
+            metrics[what] = Metric.rate(int(hits.sum()), len(ranks), tol=0.1, control=control)
             metrics |= rate_curve(
-                f"{what}_by_layer", on_top, tol=0.11, **({"control": f"{control}_by_layer"} if control else {})
+                f"{what}_by_layer", on_top, tol=0.1, **({"control": f"{control}_by_layer"} if control else {})
             )
             layers = [float(np.flatnonzero(row).mean()) for row in on_top[hits]]
             metrics[f"{what}_layer"] = mean_or_nan(layers, tol=0.6, unit="layers")
@@ -58,7 +62,7 @@ def less(name, rows, one, other):
     """How much more often one name is on top in one sublayer than another name in another, over the same queries."""
     pairs = [(row[one[0]][one[1]], row[other[0]][other[1]]) for row in rows]
     more = [float(0 in ranks) - float(0 in others) for ranks, others in pairs if ranks and others]
-    return {name: mean_or_nan(more, tol=0.13)}
+    return {name: mean_or_nan(more, tol=0.1)}
 
 
 def test_metrics(projection, metrics):
@@ -66,21 +70,13 @@ def test_metrics(projection, metrics):
 
 
 @finding("MLP sublayers extract the prediction more often than attention sublayers", id="HTL-5", tier="quick", **PAPER)
-@not_replicated(
-    "tiny",
-    tier="quick",
-    reason="attention writes the prediction about as often: the interval reaches zero at 16 queries",
-)
+@not_replicated("gemma_tiny", reason=FEW)
 def test_mlp_extracts(projection):
     assert projection.right_mlp_less_attn.low > 0
 
 
 @finding("the prediction is extracted in the upper half of the layers", id="HTL-5", tier="quick", **PAPER)
-@not_replicated(
-    "gemma_tiny",
-    tier="quick",
-    reason="the prediction comes out on top of an MLP from the middle layers on, and in few queries",
-)
+@not_replicated("gemma_tiny", reason=FEW)
 def test_extraction_is_late(projection):
     assert projection.right_mlp_out_prediction_layer.low > (len(projection.right_mlp_out_prediction_by_layer) - 1) / 2
 

@@ -16,6 +16,7 @@ from assay.plugin.curves import mean_or_nan, rate_curve
 
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 2.1"}
 TOP = 30
+READ_AT_T1 = "the second hop reads the bridge at t1, where it is; at the last token it comes late and after the answer, if at all"
 
 
 @experiment
@@ -77,10 +78,6 @@ def test_bridge_appears(two_hop_layers):
 
 
 @finding("the bridge appears in lower layers than the answer", id="PLAN-2.1", tier="quick", **PLAN)
-@not_replicated(
-    "tiny",
-    tier="quick",
-    reason="planted otherwise: the bridge is resolved at t1, and the last token shows the answer before it shows the bridge",
-)
+@not_replicated("tiny", reason=READ_AT_T1)
 def test_gap(two_hop_layers):
     assert two_hop_layers.scaling_top30_gap.low > 0

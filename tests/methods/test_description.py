@@ -117,8 +117,10 @@ def test_the_scope_that_names_most_on_the_select_half_is_chosen(monkeypatch):
     found = choose_scope(tiny.lm("llama"), queries, {n: Scope(n) for n in names_}, range(3), donors=two_hop())
     assert found.name == "second"
     assert sum(found.named["second"]["select"]) == 3
-    assert sum(found.named["second"]["report"]) == 0
-    assert not any(found.chance["third"]["report"])
+    assert len(found.named["second"]["report"]) == len(queries) - len(select)
+    assert not any(found.named["second"]["report"])
+    assert found.named["third"] == {"select": [False] * len(select), "report": []}
+    assert not any(found.chance["second"]["select"])
 
 
 def test_first_tokens_of_all_ways_to_write_a_name():

@@ -82,7 +82,7 @@ def test_every_pair_of_the_paper_can_act(prompt):
     assert all(len(texts) == lm.n_layers for texts in found.texts.values())
     assert KnockedOut(**asdict(found)) == found
     some = knock_out_query(lm, DALLAS, prompt, PAIRS[prompt][-1:], half=0)
-    assert list(some.texts) == ["last <- of"]
+    assert list(some.texts) == ["last <- the"]
 
 
 def test_a_prompt_without_one_of_the_parts_is_an_error():

@@ -8,8 +8,8 @@ import tiny
 import assay
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
-from assay.forward.positions import Prompt
-from assay.methods.parts import PROMPTS, first_hop_parts, locate, parts, places, second_hop_parts
+from assay.forward.positions import Prompt, resolve
+from assay.methods.parts import PROMPTS, first_hop_parts, locate, parts, phrase, places, second_hop_parts
 
 BUILTIN = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
 TOWER = next(q for q in two_hop("landmark_language") if q.e1 == "the Eiffel Tower")
@@ -24,13 +24,14 @@ def ends(text, found):
 def test_parts_of_a_phrase_that_goes_on_after_its_entity():
     assert ends(TOWER.prompt, parts(TOWER)) == {
         "r2": "The language spoken",
-        "of": "The language spoken in",
+        "the": "The language spoken in the",
         "r1": "The language spoken in the country",
         "e1": "The language spoken in the country where the Eiffel Tower is located",
         "last": "The language spoken in the country where the Eiffel Tower is located is",
     }
     assert ends(TOWER.first_hop, first_hop_parts(TOWER))["e1"] == "The country where the Eiffel Tower is located"
-    assert ends(TOWER.first_hop, first_hop_parts(TOWER))["of"] == "The country where"
+    assert ends(TOWER.first_hop, first_hop_parts(TOWER))["the"] == "The"
+    assert ends(TOWER.second_hop, second_hop_parts(TOWER))["the"] == "The"
     assert ends(TOWER.second_hop, second_hop_parts(TOWER))["e2"] == "The language spoken in France"
 
 
@@ -53,8 +54,21 @@ def test_entities_of_several_tokens_and_a_tokenizer_of_single_bytes():
     found, dropped = locate(lm, [DALLAS, TOWER])
     assert (len(found), dropped) == (2, [])
     at = places(lm, DALLAS.prompt, parts(DALLAS))
-    assert at["r2"] < at["of"] < at["r1"] < at["e1"] < at["last"]
+    assert at["r2"] < at["the"] < at["r1"] < at["e1"] < at["last"]
     assert len(lm.prompt(DALLAS.prompt)) > 12
+
+
+def test_the_phrase_is_every_token_from_the_entity_to_t1():
+    lm = tiny.lm("llama")
+    for query, expected in ((DALLAS, "Dallas"), (TOWER, "the Eiffel Tower is located")):
+        prompt = lm.prompt(query.prompt)
+        inside = resolve(phrase(query), prompt).prompt
+        assert lm.decode([prompt.tokens[i] for i in inside]).strip() == expected
+        assert inside[-1] == places(lm, query.prompt, parts(query))["e1"]
+    again = {"e1": "capital", "r1_phrase": "the state containing capital"}
+    twice = replace(DALLAS, **again, prompt="The capital of the state containing capital is")
+    after = len(lm.prompt(twice.prompt)) - 1 - resolve(phrase(twice), lm.prompt(twice.prompt)).prompt[-1]
+    assert lm.decode(lm.prompt(twice.prompt).tokens[-after:]) == " is"
 
 
 def test_a_query_whose_text_is_not_found_is_dropped_and_named():

@@ -118,9 +118,10 @@ def targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.ndarray])
 
 @dataclass(frozen=True)
 class ScopeChoice:
-    """The scope that a model can follow, and what decided it, by scope and half of the bridges ("select", "report").
+    """The scope that a model can follow, and what decided it: by scope and half of the bridges ("select", "report").
 
-    named: for each query whether its bridge was named. chance: the same texts judged by the names of another query.
+    named: for each query whether its bridge was named. chance: the same texts judged by the names of another query. The
+    half "report" is empty for scopes that were not chosen.
     """
 
     name: str
@@ -142,10 +143,16 @@ def choose_scope(
     `donors` are the queries whose names say what chance would give.
     """
     named, chance = ({name: {"select": [], "report": []} for name in scopes} for _ in range(2))
-    for name, scope in scopes.items():
+
+    def try_scope(name: str, half: str) -> None:
         for query in queries:
-            texts = describe_named(lm, query, scope, layers)
-            other = other_query(query, donors)
-            named[name][split(query)].append(bool(decoded(texts, query, "e2").any()))
-            chance[name][split(query)].append(bool(decoded(texts, query, "e2", whose=other).any()))
-    return ScopeChoice(max(scopes, key=lambda name: sum(named[name]["select"])), named, chance)
+            if split(query) == half:
+                texts, other = describe_named(lm, query, scopes[name], layers), other_query(query, donors)
+                named[name][half].append(bool(decoded(texts, query, "e2").any()))
+                chance[name][half].append(bool(decoded(texts, query, "e2", whose=other).any()))
+
+    for name in scopes:
+        try_scope(name, "select")
+    best = max(scopes, key=lambda name: sum(named[name]["select"]))
+    try_scope(best, "report")
+    return ScopeChoice(best, named, chance)

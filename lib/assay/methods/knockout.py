@@ -22,14 +22,15 @@ from assay.forward.edits import knockout
 from assay.forward.lm import LM, PromptLike
 from assay.forward.positions import Position
 from assay.forward.sweep import SWEEPABLE
-from assay.methods.parts import PROMPTS
+from assay.methods.parts import PROMPTS, phrase
 
 Pair = tuple[Position, Position]
 ARROW = " <- "
 MAIN = "last <- e1"
-NOTHING = "last <- of"  # the control: "of" carries nothing that the answer needs
+WHOLE = "last <- phrase"  # not in the paper: all tokens from e1 to t1 at once, since the others may hold the bridge too
+NOTHING = "last <- the"  # the control: an article carries nothing that the answer needs
 PAIRS = {  # the parts of each prompt of a query that are kept from looking at others (see `assay.methods.parts`)
-    "prompt": (MAIN, "last <- r1", "last <- r2", "e1 <- r1", "e1 <- r2", "r1 <- r2", NOTHING),
+    "prompt": (MAIN, WHOLE, "last <- r1", "last <- r2", "e1 <- r1", "e1 <- r2", "r1 <- r2", NOTHING),
     "first_hop": (MAIN, "last <- r1", NOTHING),
     "second_hop": ("last <- e2", "last <- r2", NOTHING),
 }
@@ -96,7 +97,9 @@ def knock_out_query(
     lm: LM, query: TwoHop, prompt: str = "prompt", pairs: Sequence[str] | None = None, half: int | None = None
 ) -> KnockedOut:
     """Pairs (by default all of `PAIRS`) of one of the query's prompts: "prompt" (the composition), "first_hop", "second_hop"."""
-    at = PROMPTS[prompt](query)
+    at: dict[str, Position] = dict(PROMPTS[prompt](query))
+    if prompt == "prompt":
+        at["phrase"] = phrase(query)
     ends = {pair: pair.split(ARROW) for pair in pairs or PAIRS[prompt]}
     blocked = {pair: (at[queries], at[keys]) for pair, (queries, keys) in ends.items()}
     return knock_out(lm, getattr(query, prompt), blocked, half_width(lm.n_layers) if half is None else half)

@@ -10,7 +10,7 @@ Every part is named by its last token, as in the paper (Biran et al. 2024, secti
 
     e1      t1, the end of the r1 phrase: "Dallas", but "located" in "the country where the Eiffel Tower is located"
     r1, r2  the word that names the relation: "state", "capital"
-    of      the word before the r1 phrase (in the first hop's own prompt: before e1), which carries nothing: a control
+    the     the article that begins the r1 phrase (in a hop's own prompt: the prompt), which carries nothing: a control
     e2      in the second hop's own prompt, the bridge: "Texas"
     last    t2, the last token of the prompt
 
@@ -38,7 +38,7 @@ def parts(query: TwoHop) -> dict[str, Part]:
     bare = query.r1_shortcut[start:].removesuffix(" is")  # the r1 phrase without its entity
     return {
         "r2": _up_to(query.prompt, query.prompt.rindex(noun, 0, start) + len(noun)),
-        "of": _up_to(query.prompt, len(query.prompt[:start].rstrip())),
+        "the": _up_to(query.prompt, start + len(query.r1_phrase.split()[0])),
         "r1": _up_to(query.prompt, start + len(_shared(bare, query.prompt[start:]))),
         "e1": _up_to(query.prompt, start + len(query.r1_phrase)),
         "last": -1,
@@ -46,25 +46,34 @@ def parts(query: TwoHop) -> dict[str, Part]:
 
 
 def first_hop_parts(query: TwoHop) -> dict[str, Part]:
-    """The parts of the first hop's own prompt: r1, of, e1 and last."""
+    """The parts of the first hop's own prompt: the, r1, e1 and last."""
     start = _find(query.r1_phrase, query.prompt)
     bare = _shared(query.r1_shortcut[start:].removesuffix(" is"), query.r1_phrase)
     _find(query.r1_phrase.lower(), query.first_hop.lower())  # it begins the sentence, and so with a capital
     return {
+        "the": _up_to(query.first_hop, len(query.r1_phrase.split()[0])),
         "r1": _up_to(query.first_hop, len(bare)),
-        "of": _up_to(query.first_hop, len(query.r1_phrase[: _find(query.e1, query.r1_phrase)].rstrip())),
         "e1": _up_to(query.first_hop, len(query.r1_phrase)),
         "last": -1,
     }
 
 
 def second_hop_parts(query: TwoHop) -> dict[str, Part]:
-    """The parts of the second hop's own prompt: r2, of, e2 and last."""
+    """The parts of the second hop's own prompt: the, r2, e2 and last."""
     end = _find(query.e2, query.second_hop) + len(query.e2)
-    shared = {name: part for name, part in parts(query).items() if name in ("r2", "of")}
-    if not all(isinstance(part, Text) and query.second_hop.startswith(part.text) for part in shared.values()):
+    noun = parts(query)["r2"]
+    if not isinstance(noun, Text) or not query.second_hop.startswith(noun.text):
         raise PositionError(f"the second relation of {query.prompt!r} does not begin {query.second_hop!r}")
-    return {**shared, "e2": _up_to(query.second_hop, end), "last": -1}
+    the = _up_to(query.second_hop, len(query.second_hop.split()[0]))
+    return {"the": the, "r2": noun, "e2": _up_to(query.second_hop, end), "last": -1}
+
+
+def phrase(query: TwoHop) -> Text:
+    """All tokens of the composition from e1 to t1: "Dallas", and "the Eiffel Tower is located"."""
+    start = _find(query.r1_phrase, query.prompt) + _find(query.e1, query.r1_phrase)
+    named = query.r1_phrase[_find(query.e1, query.r1_phrase) :]
+    before = sum(query.prompt.startswith(named, i) for i in range(start))  # e1 may be a word of the relation, too
+    return text(named, occurrence=before, whole=True)
 
 
 PROMPTS = {"prompt": parts, "first_hop": first_hop_parts, "second_hop": second_hop_parts}
