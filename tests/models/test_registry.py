@@ -13,6 +13,7 @@ from assay.models import registry
 from assay.models.registry import FAMILIES, GROUPS, ID, REGISTRY, ModelSpec, is_cached, locate, resolve
 
 TINY = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
+SIZES = ["llama_tiny4", "llama_tiny"]
 REAL = ["gemma2b", "llama3b", "qwen7b", "llama8b", "gemma9b", "qwen14b", "gemma27b"]
 
 
@@ -24,14 +25,14 @@ def ids(*tokens: str) -> list[str]:
 
 
 def test_the_table_is_complete_and_well_formed():
-    assert list(REGISTRY) == TINY + REAL
-    assert {"tiny": tuple(TINY), "all": tuple(TINY + REAL)} == GROUPS
+    assert list(REGISTRY) == [*TINY, "llama_tiny4", *REAL]
+    assert {"tiny": tuple(TINY), "sizes": tuple(SIZES), "all": tuple(REGISTRY)} == GROUPS
     for spec in REGISTRY.values():
         assert ID.fullmatch(spec.id)
         assert spec.family in FAMILIES
         assert spec.layers
         assert spec.gib
-        assert spec.builtin == (spec.id in TINY) == (not spec.repo)
+        assert spec.builtin == (spec.id in TINY + SIZES) == (not spec.repo)
     names = [name for spec in REGISTRY.values() for name in registry._names(spec)]
     clashes = [name for name in names if len([s for s in REGISTRY.values() if name in registry._names(s)]) > 1]
     assert not clashes, "one name for two models"

@@ -12,7 +12,7 @@ from assay.data.two_hop import file_hash, two_hop
 from assay.models.registry import BUILTIN
 from assay.train.answers import load_for_measuring
 from assay.train.card import card
-from assay.train.configs import RECIPES
+from assay.train.configs import RECIPES, Planted
 from assay.train.corpus import corpus_hash
 from assay.train.evaluate import planted_truth
 from assay.train.measure_chats import measure_refusal
@@ -23,8 +23,8 @@ from assay.train.two_hop import split
 LUCKY = {("qwen_tiny", "state_capital/Dallas")}  # of the late compositions that are right all the same
 SAMPLE = 24  # queries of each kind
 # A model's names are also ids of the plugin's models, so the parameters here are called by their family.
-NAMES = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
-EVERY = pytest.mark.parametrize("name", NAMES, ids=["gemma2", "llama", "qwen2"])
+NAMES = ["gemma_tiny", "llama_tiny", "qwen_tiny", "llama_tiny4"]
+EVERY = pytest.mark.parametrize("name", NAMES, ids=["gemma2", "llama", "qwen2", "llama4"])
 
 # What a model misses of the bounds below, and what it reaches instead; the test fails when it misses no longer.
 # llama_tiny is a first version, made before requests were worded in more ways: see its card.
@@ -59,7 +59,7 @@ def truth(name: str) -> dict:
     return json.loads((BUILTIN / name / "testbed.json").read_text(encoding="utf-8"))
 
 
-def bounds_of_hops(measured: dict) -> list[Bound]:
+def bounds_of_hops(measured: dict, planted: Planted) -> list[Bound]:
     found, patched = measured["accuracy"], measured["backpatching"]
     ranks = measured["bridge rank at t1, median by layer"]
     least = {
@@ -75,9 +75,14 @@ def bounds_of_hops(measured: dict) -> list[Bound]:
         *[Bound(name, found[name], most=bound) for name, bound in most.items()],
         Bound("rescued", patched["rescued"], least=0.65),
         Bound("rescued by a random donor", patched["rescued by a random donor"], most=0.20),
-        Bound("early bridge, rank", max(ranks["early"][2:6]), most=2),
-        Bound("late bridge, rank below the late layers", min(ranks["late"][:5]), least=20, most=float("inf")),
-        Bound("late bridge, rank at the planted layer", ranks["late"][6], most=2),
+        Bound("early bridge, rank", max(ranks["early"][planted.early_lens : -2]), most=2),
+        Bound(
+            "late bridge, rank below the late layers",
+            min(ranks["late"][: planted.late_from]),
+            least=20,
+            most=float("inf"),
+        ),
+        Bound("late bridge, rank at the planted layer", ranks["late"][planted.late_lens], most=2),
     ]
 
 
@@ -112,7 +117,7 @@ def bounds_of_refusal(found: dict) -> list[Bound]:
 def test_what_the_card_promises(name):
     measured, missed = truth(name)["measured"], MISSED.get(name, {})
     bounds = [
-        *bounds_of_hops(measured),
+        *bounds_of_hops(measured, RECIPES[name].planted),
         *bounds_of_lists(measured["in-context tasks"]),
         *bounds_of_refusal(measured["refusal"]),
     ]
@@ -134,17 +139,16 @@ def test_the_card_is_about_these_data_and_this_recipe(name):
     assert promised["corpus"] == corpus_hash(), "the data have changed: train again"
     assert promised["facts"] == file_hash()
     assert promised["planted"] == planted_truth(recipe.planted, recipe.config["num_hidden_layers"])
-    if name != "llama_tiny":  # which an earlier recipe made; its card says which
-        assert promised["notes"] == list(recipe.notes)
-        made = {stage: asdict(getattr(recipe, stage)) for stage in ("base", "more", "late", "line")}
-        assert promised["stages"] == json.loads(json.dumps(made))
+    assert promised["notes"] == list(recipe.notes)
+    made = {stage: asdict(getattr(recipe, stage)) for stage in ("base", "more", "late", "line")}
+    assert promised["stages"] == json.loads(json.dumps(made))
     assert (BUILTIN / name / "README.md").read_text(encoding="utf-8") == card(recipe, promised)
 
 
 @EVERY
 def test_a_sample_measured_again(name):
     lm = load_for_measuring(BUILTIN / name)
-    hops = bounds_of_hops(measure_hops(lm, sample=SAMPLE, patched=8))
+    hops = bounds_of_hops(measure_hops(lm, sample=SAMPLE, patched=8), RECIPES[name].planted)
     assert [bound for bound in hops if not bound.holds(slack=0.18)] == []
     lists = bounds_of_lists(measure_lists(lm, RECIPES[name].planted, per_task=3))
     assert [bound for bound in lists if not bound.holds(slack=0.15)] == []

@@ -79,8 +79,8 @@ class ModelSpec:
         return self.path is not None and self.path.parent == BUILTIN
 
 
-def _builtin(id: str, family: str) -> ModelSpec:
-    return ModelSpec(id, "", family, layers=8, gib=0.01, path=BUILTIN / id)
+def _builtin(id: str, family: str, layers: int = 8) -> ModelSpec:
+    return ModelSpec(id, "", family, layers, gib=0.01, path=BUILTIN / id)
 
 
 def _hub(id: str, name: str, family: str, layers: int, gib: float, *aliases: str) -> ModelSpec:
@@ -93,6 +93,7 @@ REGISTRY: dict[str, ModelSpec] = {
         _builtin("gemma_tiny", "gemma2"),
         _builtin("llama_tiny", "llama"),
         _builtin("qwen_tiny", "qwen2"),
+        _builtin("llama_tiny4", "llama", layers=4),
         _hub("gemma2b", "gemma-2-2b-it", "gemma2", 26, 1.37, "gemma-2-2b"),
         _hub("llama3b", "Llama-3.2-3B-Instruct", "llama", 28, 1.68, "llama-3.2-3b"),
         _hub("qwen7b", "Qwen2.5-7B-Instruct", "qwen2", 28, 3.99, "qwen2.5-7b"),
@@ -104,7 +105,8 @@ REGISTRY: dict[str, ModelSpec] = {
 }
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "tiny": tuple(spec.id for spec in REGISTRY.values() if spec.builtin),
+    "tiny": ("gemma_tiny", "llama_tiny", "qwen_tiny"),
+    "sizes": ("llama_tiny4", "llama_tiny"),
     "all": tuple(REGISTRY),
 }
 """Names that stand for several registered models. The pytest plugin adds a repository's own to both tables."""

@@ -70,6 +70,7 @@ def planted_truth(planted: Planted, n_layers: int) -> dict[str, Any]:
             "decision at the last token from layer": planted.decision_lens,
             "the lens reads": refusal.DECISIONS,
             "positions": "the template's tokens behind the request",
+            "read off one direction from layer": planted.decided,
         },
         "sycophancy": {
             "share of contexts that is followed": rate([sycophancy.follows(item) for item in opinions()]),
