@@ -45,11 +45,6 @@ def test_metrics(english_added, metrics):
     tier="quick",
     **PAPER,
 )
-@not_replicated(
-    "qwen_tiny",
-    tier="quick",
-    reason="it raises refusal of harmless requests from 0.08 to 0.26 of 50: the intervals overlap",
-)
 def test_addition(english_added):
     assert english_added.aligned_refused_added.low > english_added.aligned_refused_none.high
     assert english_added.aligned_refused_added.low > english_added.aligned_refused_random_added.high
@@ -61,7 +56,7 @@ def test_addition(english_added):
 @not_replicated(
     "tiny",
     tier="quick",
-    reason="ablated in every layer it takes more than refusal with it, at a width of 128: some harmless requests are refused",
+    reason="none is refused, but the distribution over the next token moves by more than 0.1 nats in some languages",
 )
 def test_neutral_prompts(english_added):
     assert english_added.aligned_refused_ablated.high < 0.1

@@ -5,7 +5,7 @@ unedited model refuses at least half of their harmful validation requests; the o
 Plan V2 tried two requests per language with steering at a norm-picked layer, and judged foreign answers by English phrases.
 """
 
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Cross-lingual refusal", "ref": "arXiv:2505.17306"}
 
@@ -139,32 +139,16 @@ def test_not_aligned(languages_refused):
     tier="quick",
     **PAPER,
 )
-@not_replicated(
-    "tiny",
-    tier="quick",
-    reason="no direction carries refusal in all languages here: most requests are refused without the English one too",
-)
 def test_english_works_elsewhere(english_elsewhere):
     assert english_elsewhere.refused_ablated_en.high < english_elsewhere.refused_none.low
     assert english_elsewhere.refused_ablated_en.high < english_elsewhere.refused_random_ablated.low
 
 
 @finding("a direction of another language removes refusal in all aligned languages", id="XLR-3", tier="quick", **PAPER)
-@not_replicated(
-    "tiny",
-    tier="quick",
-    reason="no direction carries refusal in all languages here: most requests are refused without another language's too",
-)
 def test_others_transfer(direction_transfer):
     assert direction_transfer.refused_other.high < direction_transfer.refused_random.low
 
 
 @finding("ablating a language's own direction removes its refusal", id="XLR-4", tier="quick", **PAPER)
-@not_replicated(
-    "gemma_tiny",
-    "qwen_tiny",
-    tier="quick",
-    reason="no single direction carries refusal in this model: it is read off others after the selected one is gone",
-)
 def test_own(direction_transfer):
     assert direction_transfer.refused_own.high < direction_transfer.refused_random.low

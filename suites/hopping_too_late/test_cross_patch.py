@@ -8,9 +8,10 @@ with the same part of another query, which has another bridge and another answer
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_or_nan
 
+FEW = "right in more queries than with a donor's state, but the interval of six queries reaches zero"
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 
 
@@ -60,10 +61,12 @@ def test_metrics(cross_patching, metrics):
 
 
 @finding("the second hop alone finds the answer from the state at t1", id="HTL-10", tier="quick", **PAPER)
+@not_replicated("llama_tiny", tier="quick", reason=FEW)
 def test_second_hop_uses_t1(cross_patching):
     assert cross_patching.right_e1_to_second_hop_less_donor.low > 0
 
 
 @finding("t1's state in the place of the entity answers queries that fail", id="HTL-10", tier="quick", **PAPER)
+@not_replicated("llama_tiny", tier="quick", reason=FEW)
 def test_composition_uses_t1(cross_patching):
     assert cross_patching.wrong_e1_to_composition_less_donor.low > 0

@@ -20,7 +20,6 @@ from assay.stats import sign_test
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 PLACES = (("e2", "t1"), ("e2", "t2"), ("e3", "t2"))
-COMPUTES = "it goes on from 'This is about x:' to the bridge of a late entity, whatever layer the state of x comes from"
 NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
 
 
@@ -130,7 +129,6 @@ def test_bridge_at_t1(descriptions):
 
 
 @finding("the bridge is at t1 in lower layers when the answer is right", id="HTL-2", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", reason=COMPUTES)
 def test_bridge_is_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first.high < descriptions.wrong_e2_at_t1_first.low
 

@@ -21,7 +21,6 @@ ORDERS = {  # which stages a trend test is made over: a query counts when all of
     "without_second_hop": ("first hop", "propagation", "extraction"),
     "hops": ("first hop", "second hop"),
 }
-COMPUTES = "it goes on from 'This is about x:' to the bridge of a late entity, whatever layer the state of x comes from"
 NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
 
 
@@ -101,12 +100,6 @@ def test_order(timeline):
 
 
 @finding("the first hop, its propagation and the extraction come in order", id="HTL-6", tier="quick", **PAPER)
-@not_replicated(
-    "gemma_tiny",
-    "qwen_tiny",
-    tier="quick",
-    reason="too few queries show all of these stages: most answers survive every knockout",
-)
 def test_order_without_second_hop(timeline):
     assert timeline.right_without_second_hop_p < 0.05
 
@@ -117,7 +110,6 @@ def test_hops_in_order_by_lens(timeline):
 
 
 @finding("the first hop is resolved later when the answer is wrong", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", reason=COMPUTES)
 def test_first_hop_is_later_when_wrong(timeline):
     assert timeline.wrong_first_hop.low > timeline.right_first_hop.high
 

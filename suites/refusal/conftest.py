@@ -94,7 +94,7 @@ def judged(lm, english, held_out, controls, tier, progress):
     return {
         kind: judge(
             lm, held_out[kind], variants, found.tokens, is_refusal_in("en"),
-            max_tokens=tier.choose(smoke=8, quick=24, full=32),
+            max_tokens=tier.choose(smoke=8, quick=16, full=32),
             track=lambda loop, kind=kind: progress(loop, f"{kind} requests"),
         )
         for kind, variants in (("harmful", harmful), ("harmless", harmless))

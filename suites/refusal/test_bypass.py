@@ -10,7 +10,7 @@ from assay.plugin import Metric, experiment, finding, not_eligible, not_replicat
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
-NOT_ONE = "no single direction carries refusal in this model: it is read off others after the selected one is gone"
+SO_DOES_ANY = "subtracting a random direction of the same length at that layer takes most refusals away, too"
 
 
 def rates(outcomes, control):
@@ -71,12 +71,6 @@ def test_induce_metrics(refusal_induce, metrics):
 
 
 @finding("ablating the direction removes refusal, no control does", id="REF-5", tier="quick", **PAPER)
-@not_replicated(
-    "gemma_tiny",
-    "qwen_tiny",
-    tier="quick",
-    reason=NOT_ONE,
-)
 def test_ablation(refusal_bypass):
     ablated = refusal_bypass.refused_ablated
     assert ablated.high < refusal_bypass.refused_none.low
@@ -86,12 +80,7 @@ def test_ablation(refusal_bypass):
 
 
 @finding("subtracting the direction at its layer removes refusal, no control does", id="REF-7", tier="quick", **PAPER)
-@not_replicated(
-    "gemma_tiny",
-    "qwen_tiny",
-    tier="quick",
-    reason=NOT_ONE,
-)
+@not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=SO_DOES_ANY)
 def test_subtraction(refusal_bypass):
     subtracted = refusal_bypass.refused_subtracted
     assert subtracted.high < refusal_bypass.refused_none.low
@@ -101,11 +90,6 @@ def test_subtraction(refusal_bypass):
 
 @finding(
     "adding the direction makes the model refuse harmless requests, no control does", id="REF-6", tier="quick", **PAPER
-)
-@not_replicated(
-    "qwen_tiny",
-    tier="quick",
-    reason="no single direction carries refusal in this model: adding the selected one induces none",
 )
 def test_addition(refusal_induce):
     added = refusal_induce.refused_added

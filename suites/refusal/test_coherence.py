@@ -7,7 +7,7 @@ Facts of this project stand for the paper's benchmarks (REF-10, a paper-variant)
 import numpy as np
 
 from assay.data.two_hop import answers, two_hop
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 VARIANTS = ("none", "ablated", "subtracted", "random_ablated", "random_subtracted")
@@ -54,7 +54,7 @@ def refusal_loss(lm, english, controls, held_out, tier, progress):
     if found is None:
         return not_eligible(why)
     prompts = held_out["harmless"]
-    own = own_answers(lm, prompts, max_tokens=tier.choose(smoke=8, quick=24, full=64))
+    own = own_answers(lm, prompts, max_tokens=tier.choose(smoke=8, quick=16, full=64))
     facts = {q.second_hop: f"{q.second_hop} {q.e3}." for q in two_hop(limit=64)}
     sentences = [lm.prompt(text) for text in list(facts.values())[: tier.choose(smoke=4, quick=16, full=None)]]
     starts, rests = [Prompt(p.tokens[:2]) for p in sentences], [p.tokens[2:] for p in sentences]
@@ -81,17 +81,11 @@ def test_loss_metrics(refusal_loss, metrics):
 
 
 @finding("ablation leaves known facts known (at most one in ten is lost)", id="REF-10", tier="quick", **PAPER)
-@not_replicated(
-    "qwen_tiny", tier="quick", reason="one fact of 24 is lost, and the interval of so few reaches beyond one in ten"
-)
 def test_facts_stay(refusal_facts):
     assert refusal_facts.change_ablated.low > -0.1
 
 
 @finding("ablation costs less than 0.1 nats per token of the model's own answers", id="REF-11", tier="quick", **PAPER)
-@not_replicated(
-    "tiny", tier="quick", reason="at a width of 128 a direction less costs about 0.1 nats per token or more"
-)
 def test_ablation_is_cheap(refusal_loss):
     assert refusal_loss.own_cost_ablated.high < 0.1
 

@@ -30,7 +30,7 @@ def refusal_suffix(lm, english, held_out, tier, progress):
     searched_on = requests(lm, "harmful", split="valid")[: tier.choose(smoke=2, quick=2, full=None)]
     suffix = find_suffix(
         lm, searched_on, found.tokens, n_tail=n_tail, length=length,
-        steps=tier.choose(smoke=2, quick=8, full=100), tries=tier.choose(smoke=4, quick=12, full=64),
+        steps=tier.choose(smoke=2, quick=6, full=100), tries=tier.choose(smoke=4, quick=8, full=64),
         track=lambda loop: progress(loop, "suffix search"),
     )  # fmt: skip
     harmful, rng = held_out["harmful"], np.random.default_rng(1)
@@ -42,7 +42,7 @@ def refusal_suffix(lm, english, held_out, tier, progress):
     }
     metrics, along = {}, {}
     for name, prompts in sets.items():
-        options = {"max_tokens": tier.choose(smoke=8, quick=24, full=32)}
+        options = {"max_tokens": tier.choose(smoke=8, quick=16, full=32)}
         outcome = judge(lm, prompts, {"none": []}, found.tokens, is_refusal_in("en"), **options)["none"]
         along[name] = cosines_at_last(lm, prompts, r)
         metrics[f"refused_{name}"] = Metric.rate(int(outcome.refused.sum()), len(prompts), tol=0.2)

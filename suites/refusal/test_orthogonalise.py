@@ -76,7 +76,7 @@ def answers(model, prompts, found, tier):
     from assay.methods.refusal import judge
     from assay.methods.refusal_direction import is_refusal_in
 
-    options = {"max_tokens": tier.choose(smoke=8, quick=24, full=32)}
+    options = {"max_tokens": tier.choose(smoke=8, quick=16, full=32)}
     return judge(model, prompts, {"none": []}, found.tokens, is_refusal_in("en"), **options)["none"].refused
 
 
@@ -93,12 +93,6 @@ def test_metrics(refusal_orthogonalised, metrics):
     id="REF-8",
     tier="quick",
     **PAPER,
-)
-@not_replicated(
-    "gemma_tiny",
-    "qwen_tiny",
-    tier="quick",
-    reason="no single direction carries refusal in this model: it is read off others after the selected one is gone",
 )
 def test_refuses_no_more(refusal_orthogonalised):
     edited = refusal_orthogonalised.refused_edited

@@ -23,7 +23,7 @@ def refusal_requests(lm, english, held_out, tier):
     tokens = found.tokens if found else (0,)
     metrics = {}
     for kind, prompts in held_out.items():
-        outcome = judge(lm, prompts, {"none": []}, tokens, is_refusal_in("en"), max_tokens=tier.choose(8, 24, 32))[
+        outcome = judge(lm, prompts, {"none": []}, tokens, is_refusal_in("en"), max_tokens=tier.choose(8, 16, 32))[
             "none"
         ]
         metrics[f"{kind}_refused"] = Metric.rate(int(outcome.refused.sum()), len(prompts), tol=0.13)
@@ -177,11 +177,6 @@ def test_stable(refusal_extraction):
 
 
 @finding("the selected direction keeps to its filters on test requests", id="REF-4", tier="quick", **PAPER)
-@not_replicated(
-    "tiny",
-    tier="quick",
-    reason="no candidate passes the paper's limit of 0.1 nats at a width of 128: it was doubled until one did (kl_limit)",
-)
 def test_inside_filters(refusal_selection):
     assert refusal_selection.layer < refusal_selection.layer_limit
     assert refusal_selection.kl < 0.1
@@ -190,9 +185,9 @@ def test_inside_filters(refusal_selection):
 
 @finding("selection by effect beats the longest candidate", id="REF-4", tier="quick", **PAPER)
 @not_replicated(
-    "tiny",
+    "llama_tiny",
     tier="quick",
-    reason="the longest candidate does as well or better on test requests; the filters forbid it, by its KL or its depth",
+    reason="the longest candidate lies in the last layers, where no direction may be taken, and induces more refusal there",
 )
 def test_beats_norm(refusal_selection):
     assert refusal_selection.bypass_gain_over_norm.low > 0 or refusal_selection.induce_gain_over_norm.low > 0

@@ -30,7 +30,7 @@ def refusal_system_prompt(lm, english, controls, judged, tier, progress):
     ]
     with_system = judge(
         lm, prompts, variants, found.tokens, is_refusal_in("en"),
-        max_tokens=tier.choose(smoke=8, quick=24, full=32), track=lambda loop: progress(loop, "system prompt"),
+        max_tokens=tier.choose(smoke=8, quick=16, full=32), track=lambda loop: progress(loop, "system prompt"),
     )  # fmt: skip
     metrics = {}
     for name, outcome in with_system.items():
