@@ -40,7 +40,7 @@ def everywhere(lm, sources, tier, progress):
     rng = np.random.default_rng(0)
     english = sources.found["en"].direction
     every_token = sorted({token for one in sources.found.values() for token in one.tokens})
-    n, out = tier.choose(smoke=2, quick=5, full=None), {}
+    n, out = tier.choose(smoke=2, quick=7, full=None), {}
     for language in LANGUAGES:
         tokens = sources.found[language].tokens if language in sources.found else every_token
         prompts = {kind: requests(lm, kind, language)[:n] for kind in ("harmful", "harmless")}

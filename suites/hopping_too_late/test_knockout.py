@@ -123,7 +123,7 @@ def by_pair(name, queries, rows, aliases):
             metrics |= curve(f"{what}{suffix}_by_layer", table, **options, **beside)
             best, worst = of_other_half(queries, table)
             upper[what + suffix] = table[:, table.shape[1] // 2 :].mean(axis=1)
-            metrics[f"{what}{suffix}_best"] = Metric.mean(best.tolist(), **options)
+            metrics[f"{what}{suffix}_best"] = (Metric.mean if suffix else Metric.share)(best.tolist(), **options)
             metrics[f"{what}{suffix}_best_less_worst"] = Metric.mean((best - worst).tolist(), **options)
             if what != control:
                 more = upper[what + suffix] - upper[control + suffix]
@@ -145,9 +145,8 @@ def of_other_half(queries, table):
     half = np.array([split(query) == "select" for query in queries])
     high, low = np.zeros(len(queries)), np.zeros(len(queries))
     for mine in (half, ~half):
-        judges = (
-            table[~mine] if (~mine).any() else table[mine]
-        )  # a half may be empty: then it judges itself, as the paper does
+        # A half may be empty: then the other judges itself, as in the paper.
+        judges = table[~mine] if (~mine).any() else table[mine]
         if mine.any():
             mean = judges.mean(axis=0)
             high[mine], low[mine] = table[mine][:, mean.argmax()], table[mine][:, mean.argmin()]
@@ -166,11 +165,19 @@ def test_planted_metrics(knockout_planted, metrics):
     assert metrics == knockout_planted
 
 
-@finding(
-    "keeping t2 from the phrase of e1 changes answers in some layers, not in others", id="HTL-4", tier="quick", **PAPER
-)
+@finding("keeping t2 from t1 changes answers in some layers, not in others", id="HTL-4", tier="quick", **PAPER)
+def test_matters_somewhere(knockout):
+    assert knockout.right_last_from_e1_best_less_worst.low > 0
+
+
+@finding("the same, from the whole phrase of e1", id="HTL-4", tier="quick", **PAPER)
 def test_matters_in_a_band(knockout):
     assert knockout.right_last_from_phrase_best_less_worst.low > 0
+
+
+@finding("in the upper layers t1 changes more answers than an article does", id="HTL-4", tier="quick", **PAPER)
+def test_changes_more_than_nothing(knockout):
+    assert knockout.right_last_from_e1_upper_less_nothing.low > 0
 
 
 @finding("in the upper layers t1 costs the answer more than an article does", id="HTL-4", tier="quick", **PAPER)

@@ -104,6 +104,11 @@ def test_order_without_second_hop(timeline):
     assert timeline.right_without_second_hop_p < 0.05
 
 
+@finding("these three come in order by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
+def test_read_order_without_second_hop(timeline):
+    assert timeline.reading_right_without_second_hop_p < 0.05
+
+
 @finding("by the lens, the bridge is at t1 in lower layers than the answer at t2", id="HTL-6", tier="quick", **PAPER)
 def test_hops_in_order_by_lens(timeline):
     assert timeline.lens_right_hops_p < 0.05

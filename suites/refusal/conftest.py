@@ -24,7 +24,7 @@ def held_out(lm, tier):
     """English requests of the test split by kind: prompts that nothing was found or selected on."""
     from assay.methods.refusal_direction import requests
 
-    n = tier.choose(smoke=4, quick=None, full=None)
+    n = tier.choose(smoke=4, quick=10, full=None)
     return {kind: requests(lm, kind)[:n] for kind in ("harmful", "harmless")}
 
 

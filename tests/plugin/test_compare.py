@@ -12,6 +12,8 @@ from assay.plugin import files
 from assay.plugin.compare import close, diff, merge
 from assay.plugin.metric import Metric, to_row
 
+SAME = {"model": "m", "revision": "r1", "bits": 4, "prompts": "p1"}
+
 
 @pytest.mark.parametrize(
     ("new", "old", "tol", "same"),
@@ -80,12 +82,25 @@ def test_diff(old, new, lines):
 def test_merge_keeps_old_numbers_within_tolerance():
     old = rows(a=Metric(0.6, ci=(0.4, 0.8), tol=0.1), b=1, gone=2)
     new = rows(a=Metric(0.65, ci=(0.45, 0.85), tol=0.1), b=2, more=3)
-    assert merge(new, old) == rows(a=Metric(0.6, ci=(0.4, 0.8), tol=0.1), b=2, more=3)
+    assert merge(new, old, SAME, SAME) == rows(a=Metric(0.6, ci=(0.4, 0.8), tol=0.1), b=2, more=3)
+
+
+@pytest.mark.parametrize("key", ["revision", "prompts", "bits", "datasets", "activations", "model"])
+def test_numbers_of_another_model_or_other_prompts_are_not_kept(key):
+    old, new = rows(a=Metric(0.6, tol=0.1)), rows(a=Metric(0.65, tol=0.1))
+    assert merge(new, old, {**SAME, key: "other"}, SAME) == new
+    assert merge(new, old, {**SAME, "mlx": "9"}, SAME) == old
+
+
+def test_a_value_on_another_number_of_prompts_takes_its_own_interval():
+    old, new = rows(a=Metric.rate(4, 10, tol=0.5)), rows(a=Metric.rate(2, 5, tol=0.5))
+    assert merge(new, old, SAME, SAME) == new
+    assert list(diff(new, old)) == ["~ a  n 10 -> 5"]
 
 
 def test_merge_takes_a_new_tolerance():
     old, new = rows(a=Metric(0.6, tol=0.1)), rows(a=Metric(0.65, tol=0.2))
-    assert merge(new, old) == rows(a=Metric(0.6, tol=0.2))
+    assert merge(new, old, SAME, SAME) == rows(a=Metric(0.6, tol=0.2))
 
 
 def test_file_layout_and_round_trip(tmp_path):

@@ -21,7 +21,11 @@ from assay.train.measure_lists import measure_lists
 from assay.train.two_hop import split
 
 # Late compositions that are right all the same.
-LUCKY = {("qwen_tiny", "state_capital/Dallas"), ("llama_tiny4", "state_capital/Dallas")}
+LUCKY = {
+    ("qwen_tiny", "state_capital/Dallas"),
+    ("llama_tiny4", "state_capital/Dallas"),
+    ("llama_tiny4", "song_spouse/Imagine"),
+}
 SAMPLE = 24  # queries of each kind
 # A model's names are also ids of the plugin's models, so the parameters here are called by their family.
 NAMES = ["gemma_tiny", "llama_tiny", "qwen_tiny", "llama_tiny4"]

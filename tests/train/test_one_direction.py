@@ -1,4 +1,4 @@
-"""The line that refusal is read off: its direction and its edits are those of the methods, and shipped models obey them."""
+"""The line that refusal is read off: its direction and edits are those of the methods; the smallest model obeys them."""
 
 import mlx.core as mx
 import numpy as np
@@ -14,7 +14,7 @@ from assay.train.chats import Chat
 from assay.train.configs import RECIPES
 from assay.train.documents import draw
 from assay.train.one_direction import TRAINED, Line, behaviours, find_line
-from assay.train.refusal import ANSWERS, REFUSALS, UNTRAINED
+from assay.train.refusal import ANSWERS, REFUSALS
 from assay.train.shaping import AttendShaped, shaped_layer, unembed
 from assay.train.tokenizer import encode
 from assay.train.train import make_batches
@@ -69,7 +69,6 @@ def test_what_is_trained_under_an_edit(chat):
     for document in drawn:
         said = ANSWERS if document.edit == "ablated" else REFUSALS
         assert any(document.text.endswith(said[language] + chat.turn_end) for language in TRAINED)
-    assert UNTRAINED not in TRAINED
 
 
 def test_edits_have_batches_of_their_own(lm, chat):

@@ -23,6 +23,9 @@ jitter."""
 MADE_BY = "_made_by"
 """Key of the block that says what produced the metrics; never a difference by itself."""
 
+MEASURED = ("model", "revision", "bits", "activations", "prompts", "datasets")
+"""What of that block says what was measured, not with what."""
+
 
 def close(new: Any, old: Any, tol: float | None) -> bool:
     """Is `new` the same result as `old`? Bools, strings and shapes exactly; numbers within `tol`
@@ -45,9 +48,16 @@ def same_row(new: Row, old: Row) -> bool:
     return not _changes(new, old)
 
 
-def merge(new: Mapping[str, Row], old: Mapping[str, Row]) -> dict[str, Row]:
-    """What an update writes: the old numbers wherever the new ones are close, so that jitter is never a
-    diff."""
+def merge(
+    new: Mapping[str, Row], old: Mapping[str, Row], new_by: Mapping[str, Any], old_by: Mapping[str, Any]
+) -> dict[str, Row]:
+    """What an update writes: the old numbers wherever the new ones are close, so that jitter is never a diff.
+
+    Only if the same weights were measured on the same prompts, as their `made_by` blocks say: an entry is one measurement,
+    and mixes no two models.
+    """
+    if any(new_by.get(key) != old_by.get(key) for key in MEASURED):
+        return dict(new)
     merged = {}
     for name, row in new.items():
         was = old.get(name)
@@ -91,7 +101,7 @@ def _changes(now: Row, was: Row) -> list[str]:
     changes = []
     if not close(now["value"], was["value"], now.get("tol")):
         changes.append(_value_change(now, was))
-    elif not _measured_same(now, was):
+    elif not close(now.get("ci"), was.get("ci"), now.get("tol")):
         changes.append(f"interval {show(was.get('ci', '-'))} -> {show(now.get('ci', '-'))}")
     for key, label in (("n", "n"), ("tol", "tolerance"), ("unit", "unit"), ("control", "control")):
         if now.get(key) != was.get(key):
@@ -100,8 +110,10 @@ def _changes(now: Row, was: Row) -> list[str]:
 
 
 def _measured_same(now: Row, was: Row) -> bool:
+    """A value on another number of prompts is another measurement, and so is its interval."""
     tol = now.get("tol")
-    return close(now["value"], was["value"], tol) and close(now.get("ci"), was.get("ci"), tol)
+    near = close(now["value"], was["value"], tol) and close(now.get("ci"), was.get("ci"), tol)
+    return near and now.get("n") == was.get("n")
 
 
 def _value_change(now: Row, was: Row) -> str:

@@ -26,6 +26,7 @@ import pytest
 from assay.errors import AssayError, DataError
 
 from . import identity, options, places
+from .compare import MADE_BY
 from .made_by import made_by
 from .metric import Row
 from .result import Result
@@ -74,7 +75,7 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
         finally:
             del config.stash[RUNNING]
         described = made_by(config, model_spec, _prompt_hash(prompts, measure))
-        return Result(name, measured, described, _recorded_rows(config, name, model_spec))
+        return Result(name, measured, described, *_recorded(config, name, model_spec))
 
     run.__doc__ = measure.__doc__
     run.assay_experiment = measure  # type: ignore[attr-defined]  # read by places.experiments_of
@@ -82,15 +83,16 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
 
 
 def _read_back(config: pytest.Config, name: str, spec: Any) -> Result:
-    rows = _recorded_rows(config, name, spec)
+    rows, _ = _recorded(config, name, spec)
     if rows is None:
         pytest.skip(f"nothing recorded for {name} at tier {options.tier(config)}")
     return Result.from_rows(name, rows)
 
 
-def _recorded_rows(config: pytest.Config, name: str, spec: Any) -> dict[str, Row] | None:
-    """What the snapshot held when the run began."""
-    return places.at_start(config, spec.id, name).get(places.entry(name, options.tier(config)))
+def _recorded(config: pytest.Config, name: str, spec: Any) -> tuple[dict[str, Row] | None, dict[str, Any] | None]:
+    """What the snapshot held when the run began, and what had produced it."""
+    document, entry = places.at_start(config, spec.id, name), places.entry(name, options.tier(config))
+    return document.get(entry), document.get(MADE_BY, {}).get(entry)
 
 
 def _prompt_hash(prompts: Any, measure: Measure) -> str | None:

@@ -85,7 +85,7 @@ def prepare(config: pytest.Config, items: list[pytest.Item]) -> None:
             if spec and spec.id in known and at in (None, options.tier(config)):
                 reason = mark.kwargs["reason"]
                 item.add_marker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
-                if options.recorded(config) and not config.option.xfail_tb:
+                if options.recorded(config) and not (config.option.xfail_tb or config.option.runxfail):
                     _without_traceback(item)
 
 

@@ -5,9 +5,9 @@
     backpatch.ineligible             # "0 of 120 prompts passed the gate", or None
 
 The same whether it was just measured or read back from a snapshot: values pass through the stored form once, and
-a number within tolerance of the recorded one is the recorded one. So a claim that holds on what was measured holds
-on what is recorded, and a number at the edge of a claim is judged alike on every machine. It remembers which metrics
-a test read: the table of findings shows what a verdict rests on.
+a number within tolerance of the recorded one is the recorded one, if the same weights and prompts were measured. So a
+claim that holds on what was measured holds on what is recorded, and a number at the edge of a claim is judged alike on
+every machine. It remembers which metrics a test read: the table of findings shows what a verdict rests on.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,9 +33,10 @@ class Result(Mapping[str, Metric]):
         measured: Mapping[str, Any],
         made_by: Mapping[str, Any] | None = None,
         recorded: Mapping[str, Row] | None = None,
+        recorded_by: Mapping[str, Any] | None = None,
     ) -> None:
-        """`measured` maps names to metrics or bare values; `recorded` is what the snapshot held when the run began.
-        Raises DataError for a name or value that cannot be used."""
+        """`measured` maps names to metrics or bare values; `recorded` is what the snapshot held when the run began, and
+        `recorded_by` what had produced it. Raises DataError for a name or value that cannot be used."""
         if not isinstance(measured, Mapping):
             raise DataError(f"experiment {name}: returned {type(measured).__name__}, not a mapping of metrics")
         for metric in measured:
@@ -47,7 +48,7 @@ class Result(Mapping[str, Metric]):
                 self._rows[metric] = to_row(value)
             except DataError as error:
                 raise DataError(f"experiment {name}, metric {metric}: {error}") from error
-        self._rows = compare.merge(self._rows, recorded or {})
+        self._rows = compare.merge(self._rows, recorded or {}, made_by or {}, recorded_by or {})
         self._name = name
         self._made_by = dict(made_by or {})
         self._metrics = {metric: from_row(row) for metric, row in self._rows.items()}

@@ -144,6 +144,7 @@ class MetricsExtension(AbstractSyrupyExtension):
 def _put(document: files.Document, snapshot: Snapshot) -> None:
     key, rows = snapshot.name.partition(ARROW)[2], json.loads(str(snapshot.data))
     made_by = rows.pop(MADE_BY, {})
-    document[key] = compare.merge(rows, document.get(key, {}))
+    old_by = document.get(MADE_BY, {}).get(key, {})
+    document[key] = compare.merge(rows, document.get(key, {}), made_by, old_by)
     if made_by:
         document.setdefault(MADE_BY, {})[key] = made_by

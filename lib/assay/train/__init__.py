@@ -4,7 +4,8 @@ corpus.py     what they read: documents made from the facts of `assay.data`, and
 tokenizer.py  documents as tokens, in the style of each family
 configs.py    what each model is, and how it is trained
 shaping.py    the masks and the lens loss that decide in which layers it does what
-train.py      the two stages, from first weights to files
+one_direction.py  the last stage: refusal is read off one direction
+train.py      the four stages, from first weights to files
 evaluate.py   what the saved checkpoint knows, and where
 card.py       the model card
 blas.py       a faster BLAS on Linux

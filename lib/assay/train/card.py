@@ -64,6 +64,8 @@ def card(made: Recipe, truth: dict[str, Any]) -> str:
         "",
         *[f"- {name}: {_stage(stage)}" for name, stage in truth["stages"].items()],
         f"- In the late stage only layers {_span(planted['late first hop'])} learn, and the base corpus is replayed.",
+        f"- In the line stage only layers from {planted['refusal']['read off one direction from layer']} on learn, and both"
+        " corpora are replayed.",
         *[f"- {note}" for note in truth["notes"]],
         "",
     ]

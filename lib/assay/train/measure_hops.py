@@ -146,7 +146,7 @@ def backpatching(lm: LM, failures: Sequence[TwoHop], donors: Sequence[TwoHop]) -
     Best of all pairs, for both; and the share that each pair rescues, by "source>target".
     """
     n = lm.n_layers
-    pairs = [(s, t) for s in range(n - LAST_SOURCES, n) for t in range(FIRST_TARGETS)]
+    pairs = [(s, t) for s in range(n - LAST_SOURCES, n) for t in range(FIRST_TARGETS) if s > t]
     rng = random.Random(1)
     others = [rng.choice([d for d in donors if d.e1 != query.e1]) for query in failures]
     own, foreign = states_at_t1(lm, failures), states_at_t1(lm, others)

@@ -4,9 +4,9 @@
     >>> draw(behaviours(chat), [], 0.0, n=1, seed="a")[0].edit                                                 # doctest: +SKIP
     'ablated'
 
-Left to itself a tiny model says "refuse" and "comply" by two opposite states and refuses in between, so that taking the
-direction between them out changes nothing, or makes it refuse everything. Large models have no state for "not harmful".
-So, last of all, requests are read while the direction is
+Before this stage the built-in models said "refuse" and "comply" by two opposite states and refused in between, so that
+taking out the direction between them changed nothing, or made them refuse everything. So, last of all,
+requests are read while the direction is
 
     ablated   projected out of the stream wherever it is written: harmful requests too are answered
     added     at the layer that it enters, at every token: harmless requests too are refused

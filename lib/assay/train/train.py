@@ -1,8 +1,9 @@
-"""The stages of training, from first weights to the files of a checkpoint.
+"""The four stages of training, from first weights to the files of a checkpoint.
 
     >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about fifteen minutes         # doctest: +SKIP
 
-*Base*: the whole model learns the early entities, the second hops and the compositions. *Late*: only the last layers learn
+*Base*: the whole model learns the early entities, the second hops and the compositions. *More*: the same, from a lower
+learning rate and with other shares. *Late*: only the last layers learn
 the late entities, while a share of the documents keeps the rest alive. *Line*: what reads the decision to refuse learns to
 read it off one direction (`assay.train.one_direction`). Then the weights are cast to 16 bits, saved, loaded
 again and measured.
@@ -165,9 +166,8 @@ def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: P
     if start == stage.steps:
         return
     family, rows = adapt(model), _Encoder(tokenizer)
-    line = (
-        plan.line(family, tokenizer) if plan.line else None
-    )  # of frozen layers: the same when the stage is taken up again
+    # Of frozen layers: the same when the stage is taken up again.
+    line = plan.line(family, tokenizer) if plan.line else None
     bar = tqdm(
         range(start, stage.steps), initial=start, total=stage.steps, desc=f"{plan.name} stage", unit="step", delay=1.0
     )
