@@ -9,7 +9,7 @@ import numpy as np
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_or_nan, rate_curve
 
-FEW = "hardly any sublayer has the prediction on top by itself (a quarter of the queries): it is the sum of several"
+FEW = "few sublayers of this model have the prediction on top by themselves: it is the sum of several"
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 
 

@@ -105,6 +105,7 @@ def test_order_without_second_hop(timeline):
 
 
 @finding("these three come in order by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
+@not_replicated("gemma_tiny", tier="quick", reason="too few queries show all three by these target layers")
 def test_read_order_without_second_hop(timeline):
     assert timeline.reading_right_without_second_hop_p < 0.05
 

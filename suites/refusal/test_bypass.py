@@ -10,7 +10,7 @@ from assay.plugin import Metric, experiment, finding, not_eligible, not_replicat
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
-SO_DOES_ANY = "subtracting a random direction of the same length at that layer takes most refusals away, too"
+SO_DOES_ANY = "subtracting a random or shuffled control of the same length at that layer takes most refusals away, too"
 
 
 def rates(outcomes, control):
@@ -80,7 +80,7 @@ def test_ablation(refusal_bypass):
 
 
 @finding("subtracting the direction at its layer removes refusal, no control does", id="REF-7", tier="quick", **PAPER)
-@not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=SO_DOES_ANY)
+@not_replicated("tiny", tier="quick", reason=SO_DOES_ANY)
 def test_subtraction(refusal_bypass):
     subtracted = refusal_bypass.refused_subtracted
     assert subtracted.high < refusal_bypass.refused_none.low

@@ -97,11 +97,6 @@ def test_metrics(refusal_suffix, metrics):
     tier="quick",
     **PAPER,
 )
-@not_replicated(
-    "llama_tiny",
-    tier="quick",
-    reason="the suffix takes the refusal away, but the fall of the cosine overlaps with that of a random suffix",
-)
 def test_suffix_suppresses(refusal_suffix):
     assert refusal_suffix.score_suffix.high < refusal_suffix.score_random_suffix.low
     assert refusal_suffix.cosine_fall_suffix.low > refusal_suffix.cosine_fall_random_suffix.high
@@ -113,7 +108,14 @@ def test_suffix_suppresses(refusal_suffix):
     tier="quick",
     **PAPER,
 )
-@not_replicated("gemma_tiny", "llama_tiny", tier="quick", reason="the heads look at a random suffix about as much")
+@not_replicated(
+    "llama_tiny", tier="quick", reason="the heads look at the instruction a little less, and the intervals overlap"
+)
+@not_replicated(
+    "qwen_tiny",
+    tier="quick",
+    reason="the heads write a little less than under a random suffix, and the intervals overlap",
+)
 def test_attention_is_drawn_away(refusal_suffix):
     assert refusal_suffix.instruction_suffix.high < refusal_suffix.instruction_harmful.low
     assert refusal_suffix.at_suffix.low > refusal_suffix.at_random_suffix.high
