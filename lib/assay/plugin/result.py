@@ -42,62 +42,69 @@ class Result(Mapping[str, Metric]):
         for metric in measured:
             if not isinstance(metric, str) or metric.startswith("_") or metric in RESERVED:
                 raise DataError(f"experiment {name}: a metric cannot be called {metric!r}")
-        self._rows = {}
+        rows = {}
         for metric, value in measured.items():
             try:
-                self._rows[metric] = to_row(value)
+                rows[metric] = to_row(value)
             except DataError as error:
                 raise DataError(f"experiment {name}, metric {metric}: {error}") from error
-        self._rows = compare.merge(self._rows, recorded or {}, made_by or {}, recorded_by or {})
-        self._name = name
-        self._made_by = dict(made_by or {})
-        self._metrics = {metric: from_row(row) for metric, row in self._rows.items()}
-        for metric, row in self._rows.items():
-            if row.get("control", metric) not in self._rows:
+        for metric, row in rows.items():
+            if row.get("control", metric) not in rows:
                 raise DataError(
                     f"experiment {name}: {metric} has the control {row['control']!r}, which was not measured"
                 )
+        rows = compare.merge(rows, recorded or {}, made_by or {}, recorded_by or {})
+        self._hold(name, rows, dict(made_by or {}))
+
+    def _hold(self, name: str, rows: Mapping[str, Row], made_by: dict[str, Any]) -> None:
+        self._name, self._rows, self._made_by = name, dict(rows), made_by
+        self._metrics: dict[str, Metric] = {}  # those that were asked for: a heatmap that nobody reads stays a row
         self._seen: dict[str, None] = {}
 
     @classmethod
     def from_rows(cls, name: str, rows: Mapping[str, Row]) -> "Result":
         """The result that a snapshot entry holds."""
-        return cls(name, {metric: from_row(row) for metric, row in rows.items()})
+        result = cls.__new__(cls)
+        result._hold(name, rows, {})
+        return result
 
     @property
     def ineligible(self) -> str | None:
         """Why this model allows no claim, if the experiment said so."""
-        return self._metrics[NOT_ELIGIBLE].value if NOT_ELIGIBLE in self._metrics else None
+        return self._rows[NOT_ELIGIBLE]["value"] if NOT_ELIGIBLE in self._rows else None
 
     def __getitem__(self, metric: str) -> Metric:
-        if metric not in self._metrics:
+        if metric not in self._rows:
             raise KeyError(self._unmeasured(metric))
         self._seen[metric] = None
+        if metric not in self._metrics:
+            self._metrics[metric] = from_row(self._rows[metric])
         return self._metrics[metric]
 
     def __getattr__(self, metric: str) -> Metric:
         if metric.startswith("_"):
             raise AttributeError(metric)  # asked by copy, pickle and debuggers, also before __init__
-        if metric in self._metrics:
+        if metric in self._rows:
             return self[metric]
         raise AttributeError(self._unmeasured(metric))
 
     def _unmeasured(self, metric: str) -> str:
         if self.ineligible is not None:
             pytest.skip(f"not eligible: {self.ineligible}")
-        return f"{self._name} has no metric {metric!r}; measured: {', '.join(self._metrics)}"
+        return f"{self._name} has no metric {metric!r}; measured: {', '.join(self._rows)}"
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._metrics)
+        return iter(self._rows)
 
     def __len__(self) -> int:
-        return len(self._metrics)
+        return len(self._rows)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._metrics]
+        return [*super().__dir__(), *self._rows]
 
     def __repr__(self) -> str:
-        return f"{self._name}({', '.join(f'{metric}={value!s:.40}' for metric, value in self._metrics.items())})"
+        values = {metric: row["value"] for metric, row in self._rows.items()}
+        return f"{self._name}({', '.join(f'{metric}={value!s:.40}' for metric, value in values.items())})"
 
 
 RESERVED = frozenset(name for name in dir(Result) if not name.startswith("_"))
