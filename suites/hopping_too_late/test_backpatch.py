@@ -40,7 +40,7 @@ def backpatch_t1(lm, evaluated, tier, journal):
     from assay.methods.two_hop import failures, spread
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=24, full=None))
-    return rescue(lm, queries, "t1", evaluated, tier, journal)
+    return rescue(lm, queries, "t1", evaluated, tier.choose(2, 1, 1), journal)
 
 
 @experiment
@@ -49,7 +49,7 @@ def backpatch_t2(lm, evaluated, tier, journal):
     from assay.methods.two_hop import failures, spread
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=10, full=None))
-    return rescue(lm, queries, "t2", evaluated, tier, journal)
+    return rescue(lm, queries, "t2", evaluated, tier.choose(2, 2, 1), journal)
 
 
 @experiment
@@ -58,16 +58,17 @@ def backpatch_right(lm, evaluated, tier, journal):
     from assay.methods.two_hop import spread, successes
 
     queries = spread(successes(evaluated), tier.choose(smoke=4, quick=16, full=None))
-    return rescue(lm, queries, "t1", evaluated, tier, journal)
+    return rescue(lm, queries, "t1", evaluated, tier.choose(2, 2, 1), journal)
 
 
-def rescue(lm, queries, where, evaluated, tier, journal):
-    """Metrics of back-patching `queries` at `where`: best of all pairs, and one pair chosen on half of the bridges."""
+def rescue(lm, queries, where, evaluated, stride, journal):
+    """Metrics of back-patching `queries` at `where`, every layer or every other one: best of all pairs, and one pair chosen on
+    half of the bridges."""
     from assay.methods.backpatch import KINDS, back_patch, patch_table
 
     if not queries:
         return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)
-    donors, stride = [e.query for e in evaluated], tier.choose(smoke=2, quick=1, full=1)
+    donors = [e.query for e in evaluated]
     rows = journal(
         lambda query: back_patch(lm, query, where, donors=donors, stride=stride), queries, f"back-patching at {where}"
     )
