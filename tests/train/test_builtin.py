@@ -137,6 +137,13 @@ def test_what_the_card_promises(name):
 
 
 @EVERY
+def test_pairs_go_back(name):
+    pairs = [pair.split(">") for pair in truth(name)["measured"]["backpatching"]["by pair"]]
+    assert pairs
+    assert all(int(source) > int(target) for source, target in pairs)
+
+
+@EVERY
 def test_the_card_is_about_these_data_and_this_recipe(name):
     promised, parts, recipe = truth(name), split(), RECIPES[name]
     assert {"Dallas", "Imagine"} <= set(promised["entities"]["late"])
