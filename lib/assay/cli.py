@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from assay.errors import AssayError, ModelNotCached, UnknownModel
-from assay.models.registry import GROUPS, REGISTRY, ModelSpec, locate, resolve
+from assay.models.registry import REGISTRY, ModelSpec, locate, resolve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +98,8 @@ def _doctor(args: argparse.Namespace, rest: list[str]) -> int:
 def _train(args: argparse.Namespace, rest: list[str]) -> int:
     specs = resolve([args.name])
     if others := [spec.id for spec in specs if not spec.builtin]:
-        raise UnknownModel(f"only built-in models can be trained ({', '.join(GROUPS['tiny'])}), not {others[0]}")
+        builtin = ", ".join(spec.id for spec in REGISTRY.values() if spec.builtin)
+        raise UnknownModel(f"only built-in models can be trained ({builtin}), not {others[0]}")
     train = import_module("assay.train").main
     for spec in specs:
         train(spec.id, *rest)

@@ -10,6 +10,7 @@ from assay.data.two_hop import two_hop
 from assay.errors import PositionError
 from assay.forward.positions import Prompt, resolve
 from assay.methods.parts import PROMPTS, first_hop_parts, locate, parts, phrase, places, second_hop_parts
+from assay.methods.two_hop import spread
 
 BUILTIN = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
 TOWER = next(q for q in two_hop("landmark_language") if q.e1 == "the Eiffel Tower")
@@ -101,3 +102,14 @@ def test_two_parts_in_one_token_cannot_be_told_apart():
             return Prompt((0,), text, ((0, len(text)),))
 
     assert locate(OneToken(), [DALLAS]) == ([], [DALLAS])
+
+
+@pytest.mark.parametrize("family", ["state_capital", "song_spouse"])
+def test_a_family_that_is_removed_is_only_missing(family):
+    rest = [query for query in two_hop() if query.family != family]
+    assert len(rest) < len(two_hop())
+    located, dropped = locate(assay.load("llama_tiny4", doctor=False), rest)
+    assert (len(located), dropped) == (len(rest), [])
+    chosen = spread(located, 48)
+    assert len(chosen) == 48
+    assert family not in {query.family for query in chosen}

@@ -76,5 +76,5 @@ def test_train_hands_over(monkeypatch, capsys):
     assert calls == [("llama_tiny", "--steps", "3"), ("gemma_tiny",), ("llama_tiny",), ("qwen_tiny",)]
     assert main(["train", "qwen7b"]) == 2
     assert capsys.readouterr().err == (
-        "assay: only built-in models can be trained (gemma_tiny, llama_tiny, qwen_tiny), not qwen7b\n"
+        "assay: only built-in models can be trained (gemma_tiny, llama_tiny, qwen_tiny, llama_tiny4), not qwen7b\n"
     )
