@@ -87,8 +87,9 @@ def test_importing_is_cheap(module):
         (["gemma2b", "qwen7b,gemma2b", "gemma-2-2b"], ["gemma2b", "qwen7b"]),
         (["tiny"], TINY),
         (["TINY"], TINY),
-        (["all"], TINY + REAL),
-        (["llama8b", "all"], ["llama8b", *TINY, *[id for id in REAL if id != "llama8b"]]),
+        (["sizes"], SIZES),
+        (["all"], list(REGISTRY)),
+        (["llama8b", "all"], ["llama8b", *TINY, "llama_tiny4", *[id for id in REAL if id != "llama8b"]]),
         (["gemma*"], ["gemma_tiny", "gemma2b", "gemma9b", "gemma27b"]),
         (["*7B"], ["qwen7b", "gemma27b"]),
         (["qwen[0-9]*"], ["qwen7b", "qwen14b"]),
@@ -109,7 +110,7 @@ def test_every_form_of_a_name(tokens, expected):
 
 @pytest.mark.parametrize("tokens", [[], [""], [","], [" , ,", "  "]])
 def test_no_name_at_all_is_an_error(tokens):
-    with pytest.raises(UnknownModel, match=r"^no model named\. Known: gemma_tiny, .*, tiny, all$"):
+    with pytest.raises(UnknownModel, match=r"^no model named\. Known: gemma_tiny, .*, tiny, sizes, all$"):
         resolve(tokens)
 
 
