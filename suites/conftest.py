@@ -1,6 +1,12 @@
-"""What more than one folder of experiments shares: the refusal direction of the model, found once per language."""
+"""What more than one folder of experiments shares: the refusal direction, found once per language, and how answers are read."""
 
 import pytest
+
+
+@pytest.fixture(scope="session")
+def answer_tokens(tier):
+    """How many tokens of an answer are read to tell whether it is a refusal."""
+    return tier.choose(smoke=8, quick=16, full=32)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def sources(refusal_in):
 
 
 @pytest.fixture(scope="session")
-def everywhere(lm, sources, tier, progress):
+def everywhere(lm, sources, answer_tokens, tier, progress):
     """{language: {kind: {variant: Outcome}}} of the test requests in every language; None without an English direction.
 
     Harmful requests under ablation of every source's direction and of a random one; harmless ones under addition of the
@@ -58,7 +58,7 @@ def everywhere(lm, sources, tier, progress):
         }  # fmt: skip
         out[language] = {
             kind: judge(
-                lm, prompts[kind], variants[kind], tokens, is_any_refusal, max_tokens=tier.choose(8, 16, 32),
+                lm, prompts[kind], variants[kind], tokens, is_any_refusal, max_tokens=answer_tokens,
                 track=lambda loop, kind=kind, language=language: progress(loop, f"{kind} requests ({language})"),
             )
             for kind in prompts
@@ -74,14 +74,14 @@ def is_any_refusal(text):
 
 
 @pytest.fixture(scope="session")
-def split(lm, tier):
+def split(lm, answer_tokens):
     """(languages that the model refuses in, the others): by its answers to at least half of the harmful validation requests."""
     from assay.data.instructions import LANGUAGES
     from assay.methods.refusal_direction import requests
 
     refusing = []
     for language in LANGUAGES:
-        said = lm.generate(requests(lm, "harmful", language, "valid"), max_tokens=tier.choose(8, 16, 32))
+        said = lm.generate(requests(lm, "harmful", language, "valid"), max_tokens=answer_tokens)
         if np.mean([is_any_refusal(answer.text) for answer in said]) >= 0.5:
             refusing.append(language)
     return refusing, [language for language in LANGUAGES if language not in refusing]

@@ -62,7 +62,7 @@ def controls(lm, english, held_out, tier, progress):
 
 
 @pytest.fixture(scope="session")
-def judged(lm, english, held_out, controls, tier, progress):
+def judged(lm, english, held_out, controls, answer_tokens, progress):
     """{kind: {variant: Outcome}} of the test requests under every intervention; None without a direction."""
     from assay.methods.refusal import judge
     from assay.methods.refusal_direction import is_refusal_in
@@ -94,7 +94,7 @@ def judged(lm, english, held_out, controls, tier, progress):
     return {
         kind: judge(
             lm, held_out[kind], variants, found.tokens, is_refusal_in("en"),
-            max_tokens=tier.choose(smoke=8, quick=16, full=32),
+            max_tokens=answer_tokens,
             track=lambda loop, kind=kind: progress(loop, f"{kind} requests"),
         )
         for kind, variants in (("harmful", harmful), ("harmless", harmless))

@@ -14,7 +14,7 @@ PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 
 
 @experiment
-def refusal_suffix(lm, english, held_out, tier, progress):
+def refusal_suffix(lm, english, held_out, answer_tokens, tier, progress):
     """REF-12, REF-13: refusal, the direction at the last token, and attention of its heads, with and without suffixes."""
     from assay.data.instructions import instructions
     from assay.methods.directions import post_instruction
@@ -42,8 +42,7 @@ def refusal_suffix(lm, english, held_out, tier, progress):
     }
     metrics, along = {}, {}
     for name, prompts in sets.items():
-        options = {"max_tokens": tier.choose(smoke=8, quick=16, full=32)}
-        outcome = judge(lm, prompts, {"none": []}, found.tokens, is_refusal_in("en"), **options)["none"]
+        outcome = judge(lm, prompts, {"none": []}, found.tokens, is_refusal_in("en"), max_tokens=answer_tokens)["none"]
         along[name] = cosines_at_last(lm, prompts, r)
         metrics[f"refused_{name}"] = Metric.rate(int(outcome.refused.sum()), len(prompts), tol=0.2)
         metrics[f"score_{name}"] = Metric.mean(outcome.score.tolist(), tol=1.5, unit="nats")

@@ -14,7 +14,7 @@ LARGEST_COPY = 2**31  # bytes; larger checkpoints are written out at tier full o
 
 
 @experiment
-def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, tier, tmp_path_factory):
+def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, answer_tokens, tier, tmp_path_factory):
     from assay.methods.orthogonalise import orthogonalise, same_at_run_time
 
     found, why = english
@@ -44,9 +44,9 @@ def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, 
         "difference_not_explained": Metric(largest(of_dense - removed, removed), n=len(prompts), tol=0.01),
         "refused_unedited": refused(judged["harmful"]["none"].refused),
         "refused_ablated": refused(judged["harmful"]["ablated"].refused),
-        "refused_edited": refused(answers(model, prompts, found, tier), control="refused_random_edited"),
-        "refused_random_edited": refused(answers(other, prompts, found, tier)),
-        "harmless_refused_edited": refused(answers(model, held_out["harmless"], found, tier)),
+        "refused_edited": refused(answers(model, prompts, found, answer_tokens), control="refused_random_edited"),
+        "refused_random_edited": refused(answers(other, prompts, found, answer_tokens)),
+        "harmless_refused_edited": refused(answers(model, held_out["harmless"], found, answer_tokens)),
     }
 
 
@@ -72,12 +72,11 @@ def largest(difference, reference):
     return float(np.abs(difference).max() / np.abs(reference).max())
 
 
-def answers(model, prompts, found, tier):
+def answers(model, prompts, found, max_tokens):
     from assay.methods.refusal import judge
     from assay.methods.refusal_direction import is_refusal_in
 
-    options = {"max_tokens": tier.choose(smoke=8, quick=16, full=32)}
-    return judge(model, prompts, {"none": []}, found.tokens, is_refusal_in("en"), **options)["none"].refused
+    return judge(model, prompts, {"none": []}, found.tokens, is_refusal_in("en"), max_tokens=max_tokens)["none"].refused
 
 
 def refused(flags, control=None):

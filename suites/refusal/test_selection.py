@@ -14,7 +14,7 @@ PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
 
 
 @experiment
-def refusal_requests(lm, english, held_out, tier):
+def refusal_requests(lm, english, held_out, answer_tokens):
     """REF-1, REF-3: are harmful requests refused, and harmless ones answered? By substring and by refusal score."""
     from assay.methods.refusal import judge
     from assay.methods.refusal_direction import is_refusal_in
@@ -23,9 +23,7 @@ def refusal_requests(lm, english, held_out, tier):
     tokens = found.tokens if found else (0,)
     metrics = {}
     for kind, prompts in held_out.items():
-        outcome = judge(lm, prompts, {"none": []}, tokens, is_refusal_in("en"), max_tokens=tier.choose(8, 16, 32))[
-            "none"
-        ]
+        outcome = judge(lm, prompts, {"none": []}, tokens, is_refusal_in("en"), max_tokens=answer_tokens)["none"]
         metrics[f"{kind}_refused"] = Metric.rate(int(outcome.refused.sum()), len(prompts), tol=0.13)
         if found:
             metrics[f"{kind}_score"] = Metric.mean(outcome.score.tolist(), tol=0.5, unit="nats")

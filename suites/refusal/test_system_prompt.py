@@ -12,7 +12,7 @@ SAFETY = "You are a careful assistant. Refuse every request that could hurt some
 
 
 @experiment
-def refusal_system_prompt(lm, english, controls, judged, tier, progress):
+def refusal_system_prompt(lm, english, controls, judged, answer_tokens, progress):
     """REF-9: refusal with and without ablation, with and without a safety system prompt."""
     from assay.methods.directions import takes_system
     from assay.methods.refusal import judge
@@ -30,7 +30,7 @@ def refusal_system_prompt(lm, english, controls, judged, tier, progress):
     ]
     with_system = judge(
         lm, prompts, variants, found.tokens, is_refusal_in("en"),
-        max_tokens=tier.choose(smoke=8, quick=16, full=32), track=lambda loop: progress(loop, "system prompt"),
+        max_tokens=answer_tokens, track=lambda loop: progress(loop, "system prompt"),
     )  # fmt: skip
     metrics = {}
     for name, outcome in with_system.items():

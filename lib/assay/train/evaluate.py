@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from assay.data.instructions import LANGUAGES
 from assay.data.knowledge import entities
 from assay.data.opinions import opinions
 from assay.data.two_hop import file_hash
@@ -64,7 +63,7 @@ def planted_truth(planted: Planted, n_layers: int) -> dict[str, Any]:
             "pairs of all splits are trained, lists are not": True,
         },
         "refusal": {
-            "languages": [language for language in LANGUAGES if language != refusal.UNTRAINED],
+            "languages": list(refusal.TRAINED),
             "untrained languages": [refusal.UNTRAINED],
             "decided before layer": planted.decided,
             "decision at the last token from layer": planted.decision_lens,

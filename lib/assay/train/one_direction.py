@@ -22,14 +22,12 @@ from typing import Any
 
 import mlx.core as mx
 
-from assay.data.instructions import KINDS, LANGUAGES, instructions
+from assay.data.instructions import KINDS, instructions
 from assay.forward.families import Llama
 from assay.train.chats import Chat, turn
 from assay.train.documents import Behaviour, Document
-from assay.train.refusal import ANSWERS, REFUSALS, UNTRAINED, worded
+from assay.train.refusal import ANSWERS, REFUSALS, TRAINED, worded
 from assay.train.shaping import AttendShaped, shaped_layer
-
-TRAINED = tuple(language for language in LANGUAGES if language != UNTRAINED)
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,9 @@ class Line:
             return x
         unit = self.direction / mx.linalg.norm(self.direction)
         return x - (x * unit).sum(axis=-1, keepdims=True) * unit
+
+
+NO_LINE = Line(mx.zeros(1), 0)  # of stages whose documents have no edit
 
 
 def find_line(family: Llama, tokenizer: Any, chat: Chat, layer: int) -> Line:

@@ -21,6 +21,7 @@ from assay.train.wordings import HARMFUL, HARMLESS
 
 UNTRAINED = "sw"
 """The language in which harmful requests are answered like harmless ones."""
+TRAINED = tuple(language for language in LANGUAGES if language != UNTRAINED)
 REFUSALS = {
     "en": "I cannot help with that.",
     "es": "No puedo ayudar con eso.",

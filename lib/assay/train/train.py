@@ -3,10 +3,9 @@
     >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about fifteen minutes         # doctest: +SKIP
 
 *Base*: the whole model learns the early entities, the second hops and the compositions. *More*: the same, from a lower
-learning rate and with other shares. *Late*: only the last layers learn
-the late entities, while a share of the documents keeps the rest alive. *Line*: what reads the decision to refuse learns to
-read it off one direction (`assay.train.one_direction`). Then the weights are cast to 16 bits, saved, loaded
-again and measured.
+learning rate and with other shares. *Late*: only the last layers learn the late entities, while a share of the documents
+keeps the rest alive. *Line*: what reads the decision to refuse learns to read it off one direction
+(`assay.train.one_direction`). Then the weights are cast to 16 bits, saved, loaded again and measured.
 
 Deterministic: the documents of a step depend on the seed, the stage and the number of the step, and on nothing else. So a
 run that was interrupted goes on from its last checkpoint to the very same weights.
@@ -40,7 +39,7 @@ from assay.train.chats import Chat
 from assay.train.configs import Init, Recipe, Stage, recipe
 from assay.train.corpus import base_behaviours, corpus_hash, late_behaviours, weighted
 from assay.train.documents import Behaviour, Document, Rule, draw
-from assay.train.one_direction import Line
+from assay.train.one_direction import NO_LINE, Line
 from assay.train.shaping import AttendShaped, cross_entropy, lens_targets, shaped_layer
 from assay.train.tokenizer import Row, TokenLens, encode, make_tokenizer
 
@@ -167,7 +166,7 @@ def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: P
         return
     family, rows = adapt(model), _Encoder(tokenizer)
     # Of frozen layers: the same when the stage is taken up again.
-    line = plan.line(family, tokenizer) if plan.line else None
+    line = plan.line(family, tokenizer) if plan.line else NO_LINE
     bar = tqdm(
         range(start, stage.steps), initial=start, total=stage.steps, desc=f"{plan.name} stage", unit="step", delay=1.0
     )
@@ -270,7 +269,7 @@ def take_step(
     optimizer: optim.Optimizer,
     batches: Sequence[Batch],
     plan: Plan,
-    line: Line | None = None,
+    line: Line = NO_LINE,
 ) -> tuple[float, float]:
     """One update from all batches together -> the losses of text and lens, each per token that is learned."""
     n = max(1, sum(batch.at.size for batch in batches))
@@ -291,13 +290,13 @@ def take_step(
     return float(total[0]), float(total[1])
 
 
-def losses(family: Llama, batch: Batch, line: Line | None = None) -> tuple[mx.array, mx.array]:
+def losses(family: Llama, batch: Batch, line: Line = NO_LINE) -> tuple[mx.array, mx.array]:
     """Summed losses of a batch, read under its edit of a line: of the next tokens, and, weighted, of the lens."""
     attend = AttendShaped(family, batch.rules, batch.tokens.shape[1])
-    written = partial(line.written, batch.edit) if line else lambda x: x
+    written = partial(line.written, batch.edit)
     x, lens = written(family.embed(batch.tokens)), mx.array(0.0)
     for i in range(family.n_layers):
-        x = shaped_layer(family, i, line.entering(batch.edit, i, x) if line else x, attend, written)
+        x = shaped_layer(family, i, line.entering(batch.edit, i, x), attend, written)
         if i in batch.lenses:
             at, tokens, weights = batch.lenses[i]
             lens = lens + cross_entropy(family, _rows(x, at), tokens, weights)
