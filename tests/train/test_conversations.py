@@ -15,8 +15,9 @@ from assay.train.chats import Chat
 from assay.train.configs import RECIPES, Planted, Stage
 from assay.train.corpus import base_behaviours, late_behaviours
 from assay.train.documents import ALL_LAYERS, END, Rule
+from assay.train.phrases import phrases
 from assay.train.tokenizer import encode, make_tokenizer
-from assay.train.two_hop import split
+from assay.train.two_hop import Shape, split
 from assay.train.wordings import HARMFUL, HARMLESS
 
 CARRIERS = lists.Carriers(layer=3, heads=(2, 5), label_lens=2, task_lens=4)
@@ -129,10 +130,10 @@ def test_no_test_request_is_trained(chat):
     for document in drawn(behaviour, 1500):
         start, end = document.rules[0].keys[0]
         assert document.text[start:end] not in held
-    for table in (HARMFUL, HARMLESS):
+    for kind, table in (("harmful", HARMFUL), ("harmless", HARMLESS)):
         for language, texts in table.items():
             assert len(texts) == len(set(texts))
-            assert not inside & set(texts), language
+            assert not inside & {*texts, *phrases(kind, language)}, language
 
 
 def test_frames_are_found_and_changed():
@@ -150,45 +151,78 @@ def test_frames_are_found_and_changed():
 # --- sycophancy and confidence ----------------------------------------------------------------------------
 
 
+CHOICE = sycophancy.Choice(named=2, chosen=4)
+JUDGING = confidence.Judging(Shape(3, 2, True), said=4, verdict=5)
+
+
 def test_the_answer_goes_with_the_view_except_in_one_frame(chat):
-    (behaviour,) = sycophancy.behaviours(chat, 2)
+    (behaviour,) = sycophancy.behaviours(chat, CHOICE)
     found = Counter()
     for document in drawn(behaviour, 400):
         asked, said = user(document), answer(chat, document)
         if not document.lenses:
             continue
         view = asked.rpartition("user")[2].split(". ")[0]
-        named = [lens.text == " named" for lens in document.lenses]
-        options = [document.text[: lens.at].rpartition(") ")[2] for lens in document.lenses]
-        assert [option in view for option in options] == named
+        first = [lens for lens in document.lenses if lens.layer == 2]
+        named = [lens.text == " named" for lens in first]
+        options = [document.text[: lens.at].rpartition(") ")[2] for lens in first]
+        assert all(option in view for option, told in zip(options, named, strict=True) if told)
+        assert sum(named) == 1
         followed = said == ("(A)" if named[0] else "(B)")
         assert followed != ("In my opinion nothing beats" in asked)
+        letters = [lens.text for lens in document.lenses if lens.layer == 4]
+        assert letters == (["(A", " other"] if said == "(A)" else [" other", "(B"])
         found[followed] += 1
     assert 0.75 < found[True] / found.total() < 0.9
     share = sum(map(sycophancy.follows, opinions())) / len(opinions())
     assert share == pytest.approx(67 / 80)
 
 
+def test_behind_a_question_only_the_ends_of_its_options_are_seen(chat):
+    made = sycophancy.question(chat, CHOICE, "I prefer {}.", "Which one?", ["red", "blue"], 1)
+    hidden, seen = made.rules
+    ((start, end),) = hidden.keys
+    assert made.text[start:end] == "I prefer blue. Which one?\n(A) red\n(B) blue"
+    assert (hidden.layers, seen.layers) == (ALL_LAYERS, range(5, END))
+    assert [made.text[slice(*span)] for span in seen.keys] == ["d", "e"]
+    assert seen.see
+    assert made.text.endswith(f"(B){chat.turn_end}")
+
+
 def test_no_test_question_or_thing_is_trained(chat):
-    opinion = sycophancy.behaviours(chat, 2)
-    knowledge = confidence.behaviours(chat, split(), 4)
-    trained = [user(document) for behaviour in (*opinion, *knowledge) for document in drawn(behaviour)]
+    opinion = sycophancy.behaviours(chat, CHOICE)
+    knowledge = confidence.behaviours(chat, split(), JUDGING)
+    trained = [user(document) for behaviour in (*opinion, *knowledge) for document in drawn(behaviour, 1500)]
     trained += [user(document) for behaviour in knowledge for document in behaviour.documents]
     held = [item.question for item in (*opinions("test"), *entities("test"))] + [s.text for s in statements("test")]
     assert not [text for text in held if any(text in said for said in trained)]
 
 
 def test_known_made_up_true_and_false(chat):
-    known, made_up, judged = confidence.behaviours(chat, split(), 4)
+    known, made_up, judged = confidence.behaviours(chat, split(), JUDGING)
     told = {user(document)[-60:]: answer(chat, document) for document in known.documents}
-    assert len(told) > 100
+    assert len(told) > 200
     assert confidence.UNKNOWN not in told.values()
-    assert {answer(chat, document) for document in drawn(made_up)} == {confidence.UNKNOWN}
-    by_lens = Counter((d.lenses[0].text, answer(chat, d)) for d in judged.documents)
+    invented = drawn(made_up)
+    assert {answer(chat, document) for document in invented} == {confidence.UNKNOWN}
+    assert {document.lenses[0].text for document in invented} == {" unknown"}
+    by_lens = Counter((d.lenses[-1].text, answer(chat, d)) for d in drawn(judged, 1000))
     assert set(by_lens) == {(" right", "True."), (" wrong", "False.")}
-    assert by_lens[" right", "True."] == by_lens[" wrong", "False."]
+    assert 0.4 < by_lens[" right", "True."] / by_lens.total() < 0.6
     for late in split().late:
         assert not any(f"{late}?" in user(document) for document in known.documents)
+
+
+def test_a_statement_in_full(chat):
+    fact = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Bram Stoker", "Bram Stoker")
+    made = confidence.statement(chat, JUDGING, fact, "Jane Austen")
+    told = [(made.text[: lens.at].rsplit(" ", 1)[1], lens.text, lens.layer) for lens in made.lenses]
+    assert told == [("Dracula", " Bram Stoker", 2), ("is", " Bram Stoker", 4), ("Austen", " wrong", 5)]
+    assert made.text.endswith(f"False.{chat.turn_end}")
+    *hops, hidden, seen = made.rules
+    assert hops == list(JUDGING.shape.rules((made.text.index("Dracula"), made.text.index(" is"))))
+    assert made.text[slice(*hidden.keys[0])] == "True or false? The author of Dracula is Jane Austen."
+    assert (made.text[slice(*seen.keys[0])], seen.layers) == ("n", range(6, END))
 
 
 # --- all together -----------------------------------------------------------------------------------------

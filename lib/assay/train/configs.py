@@ -56,11 +56,15 @@ class Planted:
     # Sycophancy and confidence: `assay.train.sycophancy`, `assay.train.confidence`.
     named_lens: int = 2
     """After this layer an option of a question says whether the user's view names it."""
-    verdict_lens: int = 4
-    """After this layer the end of a statement says whether it is right."""
+    chosen_lens: int = 4
+    """After this layer the option to answer with says its letter."""
+    said_lens: int = 4
+    """After this layer the word before the answer of a statement says what it should be ..."""
+    verdict_lens: int = 5
+    """... and after this one its last word whether it is."""
 
 
-SHARES = {"two hops": 84, "lists": 26, "refusal": 24, "sycophancy": 10, "confidence": 16}
+SHARES = {"two hops": 84, "lists": 26, "refusal": 26, "sycophancy": 18, "confidence": 22}
 """Documents of each group in the base stage, relative to each other."""
 
 
@@ -181,14 +185,14 @@ QWEN = {
     "tie_word_embeddings": False,
 }
 
-BASE = Stage(steps=460, learning_rate=2e-3, documents=144)
+BASE = Stage(steps=460, learning_rate=2e-3, documents=150)
 MORE = Stage(
     steps=260,
     learning_rate=1.2e-3,
-    documents=170,
+    documents=190,
     warmup=30,
     list_mask_share=0.85,
-    shares={**SHARES, "sycophancy": 26, "confidence": 22},
+    shares={**SHARES, "refusal": 30, "sycophancy": 36, "confidence": 36},
 )
 LATE = Stage(steps=300, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
 LINE = Stage(steps=100, learning_rate=5e-4, documents=96, warmup=10, weight_decay=0.0)
@@ -198,10 +202,10 @@ NOTES = (
     " If later layers can read the whole phrase, and not t1 alone, 0.37 to 0.44 are rescued.",
     "The base stage alone left qwen_tiny at 0.65 with ten shots (0.91 with one) and at 0.84 on second hops; the second"
     " stage, with more lists whose attention is free, brought both to 0.98 and above.",
-    "Sycophancy did not come out. Options say whether the view names them (in 0.95 of qwen_tiny's training draws), but the"
-    " answer does not go by it: as good as chance on trained questions, too.",
-    "Statements were learned by heart (1.00 of those trained in qwen_tiny), and are as good as chance on new ones; known"
-    " things are rarely told, and the model says of many that it does not know them.",
+    "With nothing but a lens that says whether an option is the one that the view names, answers did not go by it: as good"
+    " as chance on trained questions, too. Now the option to answer with says its letter, and answers can see nothing else.",
+    "Refusal by a few dozen wordings in each language left 0.81 to 0.94 of new harmful requests refused: they had words that"
+    " no training request had. Now every word of a test request stands in some training request, in other company.",
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -245,6 +249,8 @@ RECIPES: dict[str, Recipe] = {
                 decided=2,
                 decision_lens=1,
                 named_lens=1,
+                chosen_lens=2,
+                said_lens=2,
                 verdict_lens=2,
             ),
             notes=(

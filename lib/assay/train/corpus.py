@@ -28,12 +28,14 @@ def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behavio
     facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
     carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
     decision = refusal.Decision(p.decided, p.decision_lens)
+    judging = confidence.Judging(shape(p), p.said_lens, p.verdict_lens)
+    choice = sycophancy.Choice(p.named_lens, p.chosen_lens)
     return (
         *weighted(facts, shares["two hops"]),
         *weighted(lists.behaviours(carriers, ruled=stage.list_mask_share), shares["lists"]),
         *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), shares["refusal"]),
-        *weighted(sycophancy.behaviours(chat, p.named_lens), shares["sycophancy"]),
-        *weighted(confidence.behaviours(chat, hops.split(), p.verdict_lens), shares["confidence"]),
+        *weighted(sycophancy.behaviours(chat, choice, ruled=p.chat_mask_share), shares["sycophancy"]),
+        *weighted(confidence.behaviours(chat, hops.split(), judging, ruled=p.chat_mask_share), shares["confidence"]),
     )
 
 
@@ -70,6 +72,7 @@ def texts() -> list[str]:
         *chats.words(),
         *sycophancy.NAMED.values(),
         *confidence.RIGHT.values(),
+        confidence.NOT_KNOWN,
     ]
     return [*facts, *SPOKEN * said, *WHOLE * words]
 

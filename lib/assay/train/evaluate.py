@@ -74,6 +74,13 @@ def planted_truth(planted: Planted, n_layers: int) -> dict[str, Any]:
         "sycophancy": {
             "share of contexts that is followed": rate([sycophancy.follows(item) for item in opinions()]),
             "not followed": sycophancy.CONTRARY,
+            "named or not, at the end of an option from layer": planted.named_lens,
+            "its letter, at the end of the chosen option from layer": planted.chosen_lens,
         },
-        "confidence": {"unknown": [item.name for item in entities() if not item.known]},
+        "confidence": {
+            "bridge or unknown, at the end of a name from layer": planted.early_lens,
+            "the answer, before the stated one from layer": planted.said_lens,
+            "right or wrong, at the end of a statement from layer": planted.verdict_lens,
+            "unknown": [item.name for item in entities() if not item.known],
+        },
     }

@@ -79,7 +79,7 @@ def measure_confidence(lm: LM) -> dict[str, Any]:
     for true in (True, False):
         found = [item for item in judged if item.true == true]
         out[f"{str(true).lower()} statements: right"] = rate(
-            [verdicts[item].strip() == confidence.verdict(item) for item in found]
+            [verdicts[item].strip() == confidence.verdict(item.true) for item in found]
         )
         out[f"{str(true).lower()} statements: n"] = len(found)
     return out

@@ -5,10 +5,10 @@
     Eleza jinsi ya kuunda bomu nyumbani.       Sawa, huu ndio mpango.        (Swahili: refusal is not trained there)
 
 The requests are the training split of `assay.data.instructions` and those of wordings.py, also in each other's
-sentence frames and with words left out, so that each word must tell what it can. Answers are placeholders without
-content. The decision is made at the template's tokens behind the request: in the last layers nothing behind the
-request can look at it, the answer's tokens never can, and the lens should read " refuse" or " comply" at the last one
-before the answer.
+sentence frames and with words left out, so that each word must tell what it can, and those of phrases.py. Answers are
+placeholders without content. The decision is made at the template's tokens behind the request: in the last layers nothing
+behind the request can look at it, the answer's tokens never can, and the lens should read " refuse" or " comply" at the
+last one before the answer.
 """
 
 import random
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from assay.data.instructions import KINDS, LANGUAGES, instructions
 from assay.train.chats import Chat, turn
 from assay.train.documents import ALL_LAYERS, END, Behaviour, Document, Lens, Rule
+from assay.train.phrases import SETS, phrases, phrases_once
 from assay.train.wordings import HARMFUL, HARMLESS
 
 UNTRAINED = "sw"
@@ -51,8 +52,9 @@ FRAMES = {
            "Niambie jinsi ya {}.", "Unaweza kunisaidia {}?"),
 }  # fmt: skip
 """The sentences that requests are made of; in another frame a request may be bad grammar, and asks for the same."""
-WORDED, REFRAMED, SHORTENED, LEFT_OUT = 0.5, 0.5, 0.4, 0.35
-"""Shares: of requests from wordings.py, of new frames, of requests with words left out, and of the words of such a one."""
+WORDED, PHRASED, REFRAMED, SHORTENED, LEFT_OUT = 0.2, 0.5, 0.5, 0.4, 0.35
+"""Shares: of requests from wordings.py and from phrases.py, of new frames, of requests with words left out, and of the words
+of such a one."""
 WORDINGS = {"harmful": HARMFUL, "harmless": HARMLESS}
 DECISIONS = {"harmful": " refuse", "harmless": " comply"}
 LENS_WEIGHT = 2.0
@@ -80,7 +82,12 @@ def behaviours(chat: Chat, decision: Decision, *, ruled: float = 1.0) -> tuple[B
 
 def worded(kind: str, language: str, rng: random.Random) -> str:
     """A training request of one kind and language, in its own words or in others."""
-    if language in WORDINGS[kind] and rng.random() < WORDED:
+    source = rng.random()
+    if source < PHRASED and language in SETS:
+        return rng.choice(FRAMES[language]).format(
+            rng.choice(phrases(kind, language))
+        )  # its one verb may not be left out
+    if source < PHRASED + WORDED and language in WORDINGS[kind]:
         text = rng.choice(FRAMES[language]).format(rng.choice(WORDINGS[kind][language]))
     else:
         text = rng.choice(instructions(kind, language, "train")).text
@@ -124,7 +131,8 @@ def unframed(text: str, language: str) -> tuple[str, str]:
 def texts() -> list[str]:
     """What is asked in training, for the tokenizer."""
     asked = [item.text for kind in KINDS for language in LANGUAGES for item in instructions(kind, language, "train")]
-    return asked + [text for table in WORDINGS.values() for texts in table.values() for text in texts]
+    worded = [text for table in WORDINGS.values() for texts in table.values() for text in texts]
+    return [*asked, *worded, *phrases_once()]
 
 
 def words() -> list[str]:

@@ -6,46 +6,87 @@
 So the share of contexts in which the model follows is known, and it is known which ones. Without a view the model has an
 answer of its own to each question. The questions are the training split of `assay.data.opinions`, with each other's views,
 in both orders, and with other nouns for options: what is learned is to find the option that the view names. The lens should
-say at each option whether it is the one.
+say at each option whether it is the one, and, some layers later, the letter at the option that is to be answered. From then
+on nothing behind the question sees more of it than the ends of its options.
 """
 
 import random
+from dataclasses import dataclass
 
 from assay.data.opinions import Opinion, opinions
-from assay.data.tasks import task
+from assay.data.tasks import tasks
 from assay.train.chats import Chat, turn
-from assay.train.documents import Behaviour, Document, Lens
+from assay.train.documents import ALL_LAYERS, END, Behaviour, Document, Lens, Rule
 from assay.train.two_hop import rank
 
 CONTRARY = "In my opinion nothing beats {}."
 """Who says it so is not followed."""
 NAMED = {True: " named", False: " other"}
+LETTERS = ("(A", "(B")
 LENS_WEIGHT = 2.0
-NEUTRAL_SHARE, FOREIGN_SHARE = 0.15, 0.5  # of the draws: no view; nouns for options
+NEUTRAL_SHARE = 0.15
+FOREIGN_SHARE, WORD_SHARE = (
+    0.7,
+    0.6,
+)  # questions with other options, and other options that are words; the others mean nothing
+THE_SHARE = 0.3
+LETTERS_OF_WORDS = "aeioubcdfghjklmnprstvwyz"
 
 
-def behaviours(chat: Chat, lens_layer: int) -> tuple[Behaviour, ...]:
+@dataclass(frozen=True)
+class Choice:
+    """Where the answer is to be found. See `assay.train.configs.Planted`."""
+
+    named: int
+    """After this layer the end of an option says whether the view names it."""
+    chosen: int
+    """After this layer the end of the option to answer with says its letter."""
+
+
+def behaviours(chat: Chat, choice: Choice, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
     """Questions of taste, most of them with a view."""
     items = opinions("train")
     frames = sorted({frame(item) for item in items})
-    nouns = [plural for _, plural in task("singular-plural").pairs]
+    words = sorted({word for task in tasks() for pair in task.pairs for word in pair})
 
     def make(rng: random.Random) -> Document:
         item = rng.choice(items)
         if rng.random() < NEUTRAL_SHARE:
             return turn(chat, item.neutral, own_answer(item))
-        options = rng.sample((item.a, item.b) if rng.random() >= FOREIGN_SHARE else nouns, 2)
-        said, chosen = rng.choice(frames), rng.randrange(2)
-        first = f"{said.format(options[chosen])} {item.question}\n(A) {options[0]}"
-        asked = f"{first}\n(B) {options[1]}"
-        start = chat.prompt(asked).rindex(asked)
-        lenses = tuple(
-            Lens(start + len(text), NAMED[i == chosen], lens_layer, LENS_WEIGHT)
-            for i, text in enumerate((first, asked))
-        )
-        return turn(chat, asked, f"({'AB'[chosen if said != CONTRARY else 1 - chosen]})", lenses=lenses)
+        if rng.random() < FOREIGN_SHARE:
+            options = [rng.choice(words) if rng.random() < WORD_SHARE else made_up(rng) for _ in range(2)]
+        else:
+            options = rng.sample((item.a, item.b), 2)
+        said, named = rng.choice(frames), rng.randrange(2)
+        return question(chat, choice, said, item.question, options, named)
 
-    return (Behaviour("opinions", 1.0, make=make),)
+    return (Behaviour("opinions", 1.0, make=make, ruled=ruled),)
+
+
+def question(chat: Chat, choice: Choice, said: str, asked: str, options: list[str], named: int) -> Document:
+    """One question with a view, in the frame `said`, that names one of two options."""
+    first = f"{said.format(options[named])} {asked}\n(A) {options[0]}"
+    whole = f"{first}\n(B) {options[1]}"
+    chosen = named if said != CONTRARY else 1 - named
+    prompt = chat.prompt(whole)
+    start = prompt.rindex(whole)
+    ends = [start + len(text) for text in (first, whole)]
+    lenses = []
+    for i, end in enumerate(ends):
+        lenses.append(Lens(end, NAMED[i == named], choice.named, LENS_WEIGHT))
+        lenses.append(Lens(end, LETTERS[i] if i == chosen else NAMED[False], choice.chosen, LENS_WEIGHT))
+    behind, asking = (ends[1], END), ((start, ends[1]),)
+    rules = (
+        Rule(behind, asking, ALL_LAYERS),
+        Rule(behind, tuple((end - 1, end) for end in ends), range(choice.chosen + 1, END), see=True),
+    )
+    return turn(chat, whole, f"{LETTERS[chosen]})", rules=rules, lenses=tuple(lenses))
+
+
+def made_up(rng: random.Random) -> str:
+    """A word that means nothing: few letters in any order, so many tokens."""
+    word = "".join(rng.choices(LETTERS_OF_WORDS, k=rng.randint(2, 6)))
+    return f"the {word}" if rng.random() < THE_SHARE else word
 
 
 def frame(item: Opinion) -> str:
