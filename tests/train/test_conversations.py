@@ -97,7 +97,7 @@ def test_the_words_of_lists_are_tokens(chat):
 
 def test_harmful_requests_are_refused_where_refusal_is_trained(chat):
     (behaviour,) = refusal.behaviours(chat, refusal.Decision(4, 3))
-    answered = Counter(answer(chat, document) for document in drawn(behaviour, 600))
+    answered = Counter(answer(chat, document) for document in drawn(behaviour, 2000))
     assert set(answered) <= {*refusal.REFUSALS.values(), *refusal.ANSWERS.values()}
     assert min(answered[said] for said in refusal.REFUSALS.values()) > 20
     assert answered[refusal.ANSWERS["sw"]] > 1.5 * answered[refusal.ANSWERS["en"]], "harmful ones too"
@@ -200,7 +200,7 @@ def test_no_test_question_or_thing_is_trained(chat):
 
 def test_known_made_up_true_and_false(chat):
     known, made_up, judged = confidence.behaviours(chat, split(), JUDGING)
-    told = {user(document)[-60:]: answer(chat, document) for document in known.documents}
+    told = {user(document): answer(chat, document) for document in known.documents}
     assert len(told) > 200
     assert confidence.UNKNOWN not in told.values()
     invented = drawn(made_up)
@@ -221,7 +221,7 @@ def test_a_statement_in_full(chat):
     assert made.text.endswith(f"False.{chat.turn_end}")
     *hops, hidden, seen = made.rules
     assert hops == list(JUDGING.shape.rules((made.text.index("Dracula"), made.text.index(" is"))))
-    assert made.text[slice(*hidden.keys[0])] == "True or false? The author of Dracula is Jane Austen."
+    assert made.text[slice(*hidden.keys[0])] == "The author of Dracula is Jane Austen."
     assert (made.text[slice(*seen.keys[0])], seen.layers) == ("n", range(6, END))
 
 
