@@ -33,8 +33,8 @@ def _find(lm, language, tier, track):
     from assay.methods.selection import Filters, Halving
 
     filters = Filters(loosen=True) if language == "en" else Filters(kl=0.2, induce=None, loosen=True)
-    first = tier.choose(2, 8 if language == "en" else 3, 8)
-    halving = None if (language, tier) == ("en", "full") else Halving(first, finalists=tier.choose(2, 5, 10))
+    first, finalists = tier.choose((2, 2), (8, 5) if language == "en" else (2, 3), (8, 10))
+    halving = None if (language, tier) == ("en", "full") else Halving(first, finalists=finalists)
     try:
         return refusal_direction(lm, language, filters=filters, halving=halving, track=track), None
     except (PromptError, SelectionError) as reason:

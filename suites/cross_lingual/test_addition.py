@@ -54,10 +54,9 @@ def test_addition(english_added):
     "harmless requests are answered as before when the direction is ablated", id="PLAN-EXP10", tier="quick", **PLAN
 )
 @not_replicated(
-    "llama_tiny",
     "qwen_tiny",
     tier="quick",
-    reason="few or none are refused, but the next-token distribution moves: the interval of the mean KL passes 0.1 nats",
+    reason="none are refused, but the next-token distribution moves: the interval of the mean KL passes 0.1 nats",
 )
 def test_neutral_prompts(english_added):
     assert english_added.aligned_refused_ablated.high < 0.1

@@ -1,8 +1,9 @@
 """How the directions of different languages lie (Wang et al. 2025): nearly parallel, with less separation where less is refused.
 
-All directions are compared where the English one was read (position and layer), so that only the language differs; the
-control of a cosine is the same difference in means under shuffled labels. Separation along the English direction is d', the
-distance of harmful from harmless requests in standard deviations.
+All directions are compared where the English one was read (position and layer), so that only the language differs: there each
+is the difference in means of the training requests that its direction was found with, or of all of them in a language
+without one. The control of a cosine is the same difference in means of test requests under shuffled labels. Separation along
+the English direction is d', the distance of harmful from harmless requests in standard deviations.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ def language_geometry(lm, sources, everywhere, split, progress):
     """XLR-6, XLR-7: cosines of the directions, clusters of requests, and separation against refusal, by language."""
     from assay.data.instructions import LANGUAGES
     from assay.methods.direction_controls import shuffled_control
-    from assay.methods.directions import states_of
+    from assay.methods.directions import difference_in_means, states_of
     from assay.methods.geometry import cosine_matrix
     from assay.methods.refusal_direction import requests
     from assay.methods.separation import d_prime, project, silhouette, spearman
@@ -25,19 +26,23 @@ def language_geometry(lm, sources, everywhere, split, progress):
     if everywhere is None:
         return not_eligible(sources.missing["en"])
     english = sources.found["en"].direction
-    train, test = (
-        {
-            language: [states_of(lm, requests(lm, kind, language, of), english) for kind in ("harmful", "harmless")]
-            for language in progress(LANGUAGES, f"states ({of})")
-        }
-        for of in ("train", "test")
-    )
-    means = {
-        language: (a.mean(axis=0, dtype=float) - b.mean(axis=0, dtype=float)) for language, (a, b) in train.items()
+
+    def both_kinds(language, of):
+        return [requests(lm, kind, language, of) for kind in ("harmful", "harmless")]
+
+    test = {
+        language: [states_of(lm, prompts, english) for prompts in both_kinds(language, "test")]
+        for language in progress(LANGUAGES, "states")
+    }
+    candidates = {
+        language: sources.found[language].selection.candidates
+        if language in sources.found
+        else difference_in_means(lm, *both_kinds(language, "train"), -english.position)
+        for language in LANGUAGES
     }
     rng = np.random.default_rng(0)
-    cosine = cosine_matrix(list(means.values()))
-    shuffled = cosine_matrix([shuffled_control(english, *states, rng).vector for states in train.values()])
+    cosine = cosine_matrix([found.at(english.position, english.layer).vector for found in candidates.values()])
+    shuffled = cosine_matrix([shuffled_control(english, *states, rng).vector for states in test.values()])
     along = {language: [project(states, english.vector) for states in pair] for language, pair in test.items()}
     apart = {language: d_prime(*pair) for language, pair in along.items()}
     refused = {language: float(everywhere[language]["harmful"]["none"].refused.mean()) for language in LANGUAGES}

@@ -110,6 +110,6 @@ def test_lifts_most_tasks(fv_all_tasks):
 
 
 @finding("and over all tasks more answers are right after corrupted labels", id="FV-17", tier="quick", **PAPER)
-@not_replicated("qwen_tiny", reason=MIXED_WINS)
+@not_replicated("llama_tiny", "qwen_tiny", reason=MIXED_WINS)
 def test_lifts_corrupted_tasks(fv_all_tasks):
     assert fv_all_tasks.corrupted_function.low > fv_all_tasks.corrupted.high

@@ -16,7 +16,7 @@ def located(lm, tier):
     from assay.data.two_hop import standard, two_hop
     from assay.methods.parts import locate
 
-    chosen = two_hop(limit=tier.choose(smoke=4, quick=96, full=None), per_bridge=tier.choose(2, 4, None))
+    chosen = two_hop(limit=tier.choose(smoke=4, quick=72, full=None), per_bridge=tier.choose(2, 4, None))
     return locate(lm, dict.fromkeys([*standard(), *chosen]))
 
 
@@ -30,7 +30,7 @@ def evaluated(lm, located, progress):
 
 @pytest.fixture(scope="session")
 def groups(evaluated, tier):
-    """{"right": queries, "wrong": queries}, evenly over the families, sixteen of each at tier quick."""
+    """{"right": queries, "wrong": queries}, evenly over the families."""
     from assay.methods.two_hop import failures, spread, successes
 
     n = tier.choose(smoke=3, quick=16, full=500)

@@ -40,7 +40,7 @@ def backpatch_t1(lm, evaluated, tier, journal):
     from assay.methods.two_hop import failures, spread
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=24, full=None))
-    return rescue(lm, queries, "t1", evaluated, tier.choose(2, 1, 1), journal)
+    return rescue(lm, queries, "t1", evaluated, every_other(lm, tier) if tier == "smoke" else 1, journal)
 
 
 @experiment
@@ -48,8 +48,8 @@ def backpatch_t2(lm, evaluated, tier, journal):
     """HTL-8: back-patching at t2 of queries that fail."""
     from assay.methods.two_hop import failures, spread
 
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=10, full=None))
-    return rescue(lm, queries, "t2", evaluated, tier.choose(2, 2, 1), journal)
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=8, full=None))
+    return rescue(lm, queries, "t2", evaluated, every_other(lm, tier), journal)
 
 
 @experiment
@@ -58,7 +58,12 @@ def backpatch_right(lm, evaluated, tier, journal):
     from assay.methods.two_hop import spread, successes
 
     queries = spread(successes(evaluated), tier.choose(smoke=4, quick=16, full=None))
-    return rescue(lm, queries, "t1", evaluated, tier.choose(2, 2, 1), journal)
+    return rescue(lm, queries, "t1", evaluated, every_other(lm, tier), journal)
+
+
+def every_other(lm, tier):
+    """The stride through the layers below tier full; a model of four layers has none to leave out."""
+    return tier.choose(2, 2, 1) if lm.n_layers > 4 else 1
 
 
 def rescue(lm, queries, where, evaluated, stride, journal):
@@ -115,6 +120,11 @@ def test_known_hops_do_not_compose(five_way):
 
 
 @finding("back-patching at t1 rescues failures, controls do not", id="HTL-7", tier="quick", **PAPER)
+@not_replicated(
+    "qwen_tiny",
+    tier="quick",
+    reason="0.63 [0.43, 0.79] are rescued, 0.17 by a donor's state; best of as many random vectors 0.25 [0.12, 0.45]",
+)
 def test_t1_rescues(backpatch_t1):
     rescued = backpatch_t1.any_pair_back
     assert rescued.low > backpatch_t1.any_pair_donor.high
@@ -134,6 +144,7 @@ def test_t1_late_to_early(backpatch_t1):
 
 @finding("back-patching at t2 rescues failures, controls do not", id="HTL-8", tier="quick", **PAPER)
 @not_replicated("tiny", reason=PLANTED_AT_T1)
+@not_replicated("llama_tiny4", tier="quick", reason="no failing query of eight is rescued at t2")
 def test_t2_rescues(backpatch_t2):
     rescued = backpatch_t2.any_pair_back
     assert rescued.low > backpatch_t2.any_pair_donor.high

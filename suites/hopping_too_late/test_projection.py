@@ -82,10 +82,5 @@ def test_extraction_is_late(projection):
 
 
 @finding("attention writes the bridge at t2, more often than another bridge", id="HTL-5", tier="quick", **PAPER)
-@not_replicated(
-    "qwen_tiny",
-    tier="quick",
-    reason="what attention writes at t2 names the bridge no more often than another one in this model",
-)
 def test_attention_brings_the_bridge(projection):
     assert projection.right_attn_e2_less_other.low > 0

@@ -21,6 +21,7 @@ ORDERS = {  # which stages a trend test is made over: a query counts when all of
     "without_second_hop": ("first hop", "propagation", "extraction"),
     "hops": ("first hop", "second hop"),
 }
+OVERLAP = "later when wrong in the mean, but the intervals of sixteen queries overlap"
 NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
 
 
@@ -94,7 +95,7 @@ def test_metrics(timeline, metrics):
 
 
 @finding("right answers go through the four stages in order", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("tiny", reason=NO_ANSWERS)
+@not_replicated("gemma_tiny", "sizes", reason=NO_ANSWERS)
 def test_order(timeline):
     assert timeline.right_four_stages_p < 0.05
 
@@ -105,7 +106,7 @@ def test_order_without_second_hop(timeline):
 
 
 @finding("these three come in order by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", tier="quick", reason="too few queries show all three by these target layers")
+@not_replicated("qwen_tiny", tier="quick", reason="no query shows all three by these target layers")
 def test_read_order_without_second_hop(timeline):
     assert timeline.reading_right_without_second_hop_p < 0.05
 
@@ -116,11 +117,14 @@ def test_hops_in_order_by_lens(timeline):
 
 
 @finding("the first hop is resolved later when the answer is wrong", id="HTL-6", tier="quick", **PAPER)
+@not_replicated("gemma_tiny", "llama_tiny4", tier="quick", reason=OVERLAP)
 def test_first_hop_is_later_when_wrong(timeline):
     assert timeline.wrong_first_hop.low > timeline.right_first_hop.high
 
 
 @finding("the same, by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
+@not_replicated("sizes", tier="quick", reason=OVERLAP)
+@not_replicated("qwen_tiny", tier="quick", reason="no right query shows its first hop by these target layers")
 def test_first_hop_is_read_later_when_wrong(timeline):
     assert timeline.reading_wrong_first_hop.low > timeline.reading_right_first_hop.high
 

@@ -78,6 +78,6 @@ def test_bridge_appears(two_hop_layers):
 
 
 @finding("the bridge appears in lower layers than the answer", id="PLAN-2.1", tier="quick", **PLAN)
-@not_replicated("tiny", reason=READ_AT_T1)
+@not_replicated("tiny", "llama_tiny4", reason=READ_AT_T1)
 def test_gap(two_hop_layers):
     assert two_hop_layers.scaling_top30_gap.low > 0

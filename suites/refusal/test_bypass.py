@@ -80,7 +80,7 @@ def test_ablation(refusal_bypass):
 
 
 @finding("subtracting the direction at its layer removes refusal, no control does", id="REF-7", tier="quick", **PAPER)
-@not_replicated("tiny", tier="quick", reason=SO_DOES_ANY)
+@not_replicated("gemma_tiny", "llama_tiny", tier="quick", reason=SO_DOES_ANY)
 def test_subtraction(refusal_bypass):
     subtracted = refusal_bypass.refused_subtracted
     assert subtracted.high < refusal_bypass.refused_none.low
@@ -90,6 +90,11 @@ def test_subtraction(refusal_bypass):
 
 @finding(
     "adding the direction makes the model refuse harmless requests, no control does", id="REF-6", tier="quick", **PAPER
+)
+@not_replicated(
+    "qwen_tiny",
+    tier="quick",
+    reason="a random direction does not (0.1), but a difference under shuffled labels, made as long, does so in 0.7",
 )
 def test_addition(refusal_induce):
     added = refusal_induce.refused_added

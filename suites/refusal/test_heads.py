@@ -111,9 +111,9 @@ def test_suffix_suppresses(refusal_suffix):
     "llama_tiny", tier="quick", reason="the heads look at the instruction a little less, and the intervals overlap"
 )
 @not_replicated(
-    "qwen_tiny",
+    "gemma_tiny",
     tier="quick",
-    reason="the heads write a little less than under a random suffix, and the intervals overlap",
+    reason="the heads look at the suffix no more than at a random one, in the intervals of ten requests",
 )
 def test_attention_is_drawn_away(refusal_suffix):
     assert refusal_suffix.instruction_suffix.high < refusal_suffix.instruction_harmful.low

@@ -175,6 +175,11 @@ def test_stable(refusal_extraction):
 
 
 @finding("the selected direction keeps to its filters on test requests", id="REF-4", tier="quick", **PAPER)
+@not_replicated(
+    "qwen_tiny",
+    tier="quick",
+    reason="no candidate passed the KL limit of 0.1, which was doubled; on test requests it is 0.16",
+)
 def test_inside_filters(refusal_selection):
     assert refusal_selection.layer < refusal_selection.layer_limit
     assert refusal_selection.kl < 0.1
@@ -183,9 +188,10 @@ def test_inside_filters(refusal_selection):
 
 @finding("selection by effect beats the longest candidate", id="REF-4", tier="quick", **PAPER)
 @not_replicated(
-    "llama_tiny",
+    "tiny",
     tier="quick",
-    reason="the longest candidate lies in the last layers, where no direction may be taken, and induces more refusal there",
+    reason="it bypasses better, but the longest candidate lies in the last layers, where no direction may be taken, and induces"
+    " more refusal there",
 )
 def test_beats_norm(refusal_selection):
     assert refusal_selection.bypass_gain_over_norm.low > 0 or refusal_selection.induce_gain_over_norm.low > 0
@@ -194,11 +200,6 @@ def test_beats_norm(refusal_selection):
 
 
 @finding("the longest candidate lies later than the selected one, where no direction may be taken", id="REF-4", **PAPER)
-@not_replicated(
-    "gemma_tiny",
-    tier="quick",
-    reason="the longest candidate lies in the middle: norms do not grow to the end of eight layers",
-)
 def test_norm_is_late(refusal_selection):
     assert refusal_selection.depth_by_norm >= 0.8 > refusal_selection.depth
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from assay.data.two_hop import split, two_hop
 from assay.models.testbed import planted_truth
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 NOTHING_PLANTED = "nothing was planted in this model"
@@ -95,11 +95,6 @@ def test_early_bridge(bridge_by_layer):
 
 
 @finding("the lens finds late bridges at t1 in the planted layer, and not below", tier="quick", **TESTBED)
-@not_replicated(
-    "llama_tiny",
-    tier="quick",
-    reason="one late bridge in ten is on top in the lower half too, and the interval reaches 0.23",
-)
 def test_late_bridge(bridge_by_layer):
     assert bridge_by_layer.late_top_at_planted.low > 0.8
     assert bridge_by_layer.late_other_at_planted.high < 0.2

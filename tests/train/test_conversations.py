@@ -1,6 +1,7 @@
 """Lists and conversations: nothing held out is trained, answers are the right ones, and the rules hide what they should."""
 
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -16,6 +17,7 @@ from assay.train.configs import RECIPES, Planted, Stage
 from assay.train.corpus import base_behaviours, late_behaviours
 from assay.train.documents import ALL_LAYERS, END, Rule
 from assay.train.phrases import phrases
+from assay.train.refusal import WORDINGS
 from assay.train.tokenizer import encode, make_tokenizer
 from assay.train.two_hop import Shape, split
 from assay.train.wordings import HARMFUL, HARMLESS
@@ -244,3 +246,18 @@ def test_every_document_of_every_behaviour_has_its_tokens(chat):
                 if document.learn[0][0] == 0 and chat.tokenizer.bos_token is None:
                     expected = expected.removeprefix(chat.tokenizer.decode(row.tokens[:1]))  # nothing stands before it
                 assert learned == expected
+
+
+def test_every_word_of_a_test_request_is_trained_in_other_company():
+    for language in refusal.TRAINED:
+        for kind in KINDS:
+            trained = [item.text for item in instructions(kind, language, "train")]
+            trained += [*WORDINGS[kind].get(language, ()), *phrases(kind, language)]
+            known = set(words_of(" ".join(trained), language))
+            for item in instructions(kind, language, "test"):
+                assert set(words_of(refusal.unframed(item.text, language)[1], language)) <= known, item.text
+
+
+def words_of(text, language):
+    """Words, or characters where nothing parts words."""
+    return [c for c in text if c.isalnum()] if language == "zh" else re.findall(r"\w+", text.lower())

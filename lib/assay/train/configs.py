@@ -203,7 +203,10 @@ NOTES = (
     "The base stage alone left qwen_tiny at 0.65 with ten shots (0.91 with one) and at 0.84 on second hops; the second"
     " stage, with more lists whose attention is free, brought both to 0.98 and above.",
     "With nothing but a lens that says whether an option is the one that the view names, answers did not go by it: as good"
-    " as chance on trained questions, too. Now the option to answer with says its letter, and answers can see nothing else.",
+    " as chance on trained questions, too. Now the option to answer with says its letter, and answers can see nothing else:"
+    " new questions go with the user in gemma_tiny (0.85 where it is planted), hardly in the others (0.55 to 0.60).",
+    "Statements did not come out: nearly all new ones are called false. Known things are told since their answers begin as they"
+    " do in facts (0.67 to 0.93 of new questions; before, none); made-up ones are admitted not to be known in 0.30 to 0.75.",
     "Refusal by a few dozen wordings in each language left 0.81 to 0.94 of new harmful requests refused: they had words that"
     " no training request had. Now every word of a test request stands in some training request, in other company.",
 )
