@@ -16,7 +16,7 @@ def located(lm, tier):
     from assay.data.two_hop import standard, two_hop
     from assay.methods.parts import locate
 
-    chosen = two_hop(limit=tier.choose(smoke=4, quick=72, full=None), per_bridge=tier.choose(2, 4, None))
+    chosen = two_hop(limit=tier.choose(smoke=4, quick=120, full=None), per_bridge=tier.choose(2, 4, None))
     return locate(lm, dict.fromkeys([*standard(), *chosen]))
 
 

@@ -39,7 +39,7 @@ def backpatch_t1(lm, evaluated, tier, journal):
     """HTL-7: back-patching at t1 of queries that fail."""
     from assay.methods.two_hop import failures, spread
 
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=24, full=None))
+    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=36, full=None))
     return rescue(lm, queries, "t1", evaluated, every_other(lm, tier) if tier == "smoke" else 1, journal)
 
 
@@ -120,11 +120,6 @@ def test_known_hops_do_not_compose(five_way):
 
 
 @finding("back-patching at t1 rescues failures, controls do not", id="HTL-7", tier="quick", **PAPER)
-@not_replicated(
-    "qwen_tiny",
-    tier="quick",
-    reason="0.63 [0.43, 0.79] are rescued, 0.17 by a donor's state; best of as many random vectors 0.25 [0.12, 0.45]",
-)
 def test_t1_rescues(backpatch_t1):
     rescued = backpatch_t1.any_pair_back
     assert rescued.low > backpatch_t1.any_pair_donor.high

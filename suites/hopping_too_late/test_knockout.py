@@ -18,7 +18,7 @@ import numpy as np
 
 from assay.data.two_hop import split
 from assay.models.testbed import planted_truth
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import mean_curve, rate_curve
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
@@ -166,6 +166,11 @@ def test_planted_metrics(knockout_planted, metrics):
 
 
 @finding("keeping t2 from t1 changes answers in some layers, not in others", id="HTL-4", tier="quick", **PAPER)
+@not_replicated(
+    "gemma_tiny",
+    tier="quick",
+    reason="0.19 more answers change in the layer that matters most, and the interval reaches zero",
+)
 def test_matters_somewhere(knockout):
     assert knockout.right_last_from_e1_best_less_worst.low > 0
 

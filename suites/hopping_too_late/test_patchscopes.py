@@ -20,8 +20,8 @@ from assay.stats import sign_test
 
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 PLACES = (("e2", "t1"), ("e2", "t2"), ("e3", "t2"))
-OVERLAP = "earlier when right in the mean, but the intervals of sixteen queries overlap"
-UNREAD = "target layers that only read name the bridge of one right query in this model"
+OVERLAP = "earlier when right in the mean, but the intervals overlap"
+UNREAD = "target layers that only read name the bridge of two right queries in this model"
 NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
 
 
@@ -137,7 +137,7 @@ def test_bridge_is_earlier_when_right(descriptions):
 
 
 @finding("the same, by target layers that read and do not compute", id="HTL-2", tier="quick", **PAPER)
-@not_replicated("sizes", tier="quick", reason=OVERLAP)
+@not_replicated("gemma_tiny", "llama_tiny", tier="quick", reason=OVERLAP)
 @not_replicated("qwen_tiny", tier="quick", reason=UNREAD)
 def test_bridge_is_read_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first_reading.high < descriptions.wrong_e2_at_t1_first_reading.low

@@ -76,7 +76,6 @@ def test_mlp_extracts(projection):
 
 
 @finding("the prediction is extracted in the upper half of the layers", id="HTL-5", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", reason=FEW)
 def test_extraction_is_late(projection):
     assert projection.right_mlp_out_prediction_layer.low > (len(projection.right_mlp_out_prediction_by_layer) - 1) / 2
 

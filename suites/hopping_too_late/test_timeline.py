@@ -21,7 +21,7 @@ ORDERS = {  # which stages a trend test is made over: a query counts when all of
     "without_second_hop": ("first hop", "propagation", "extraction"),
     "hops": ("first hop", "second hop"),
 }
-OVERLAP = "later when wrong in the mean, but the intervals of sixteen queries overlap"
+OVERLAP = "later when wrong in the mean, but the intervals overlap"
 NO_ANSWERS = "the built-in models' appositions name an entity's bridge; no prompt that they know describes an answer"
 
 
@@ -106,7 +106,7 @@ def test_order_without_second_hop(timeline):
 
 
 @finding("these three come in order by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("qwen_tiny", tier="quick", reason="no query shows all three by these target layers")
+@not_replicated("tiny", tier="quick", reason="few queries, six at most, show all three by these target layers")
 def test_read_order_without_second_hop(timeline):
     assert timeline.reading_right_without_second_hop_p < 0.05
 
@@ -123,8 +123,8 @@ def test_first_hop_is_later_when_wrong(timeline):
 
 
 @finding("the same, by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("sizes", tier="quick", reason=OVERLAP)
-@not_replicated("qwen_tiny", tier="quick", reason="no right query shows its first hop by these target layers")
+@not_replicated("gemma_tiny", "llama_tiny", tier="quick", reason=OVERLAP)
+@not_replicated("qwen_tiny", tier="quick", reason="two right queries show their first hop by these target layers")
 def test_first_hop_is_read_later_when_wrong(timeline):
     assert timeline.reading_wrong_first_hop.low > timeline.reading_right_first_hop.high
 
