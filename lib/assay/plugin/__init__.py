@@ -29,6 +29,7 @@ journal.py and identity.py (`--resume`). What is recorded: snapshots.py, compare
 audit.py. What is claimed: findings.py, table.py, terminal.py, catalogue.py. The whole run: plan.py, summary.py.
 """
 
+import gc
 from collections.abc import Generator
 from typing import Any
 
@@ -58,6 +59,10 @@ pytest_addoption = options.add
 pytest_report_header = own_data.header
 pytest_generate_tests = select.parametrize
 pytest_xdist_make_scheduler = scheduling.pytest_xdist_make_scheduler
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    early_config.add_cleanup(gc.unfreeze)  # the last one of all: what judged_in_a_second froze outlives no run
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -123,3 +128,13 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     journals.finish(session.config, exitstatus)
+    if options.recorded(session.config):
+        judged_in_a_second(session.config)
+
+
+def judged_in_a_second(config: pytest.Config) -> None:
+    """Leaves out what would take a third of the time, and says nothing about recorded results."""
+    gc.freeze()  # pytest ends with collections of everything, to find exceptions in finalizers; nothing was measured here
+    hypothesis = config.pluginmanager.get_plugin("hypothesispytest")
+    if hypothesis is not None:  # it imports all of hypothesis for a summary of property tests
+        config.pluginmanager.unregister(hypothesis)
