@@ -61,10 +61,6 @@ pytest_generate_tests = select.parametrize
 pytest_xdist_make_scheduler = scheduling.pytest_xdist_make_scheduler
 
 
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    early_config.add_cleanup(gc.unfreeze)  # the last one of all: what judged_in_a_second froze outlives no run
-
-
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
@@ -134,7 +130,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def judged_in_a_second(config: pytest.Config) -> None:
     """Leaves out what would take a third of the time, and says nothing about recorded results."""
-    gc.freeze()  # pytest ends with collections of everything, to find exceptions in finalizers; nothing was measured here
+    gc.freeze()  # pytest and Python end with collections of everything; here nothing was measured, and the process ends
     hypothesis = config.pluginmanager.get_plugin("hypothesispytest")
     if hypothesis is not None:  # it imports all of hypothesis for a summary of property tests
         config.pluginmanager.unregister(hypothesis)
