@@ -6,6 +6,7 @@
 Nothing measured depends on it: it only decides how many tokens, variants and rounds there are, and the table says so.
 """
 
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -46,6 +47,15 @@ class Pace:
             took = wanted * self.per_token
             pytest.skip(f"a forward of {wanted} tokens would take {took:.0f} s here")
         return longest
+
+    def parts(self, layer_positions):
+        """Into how many parts so many layer-positions must be cut for one to take less than `LIMIT`."""
+        return max(1, math.ceil(layer_positions * self.per_layer_position / LIMIT))
+
+    def require(self, layer_positions, what):
+        """Skips what would compute so many layer-positions where that takes more than `LIMIT`."""
+        if self.parts(layer_positions) > 1:
+            pytest.skip(f"{what} would take {layer_positions * self.per_layer_position:.0f} s here")
 
     def rounds(self, one, most):
         """Rounds of a benchmark of which one takes so many seconds: 1 to `most`."""

@@ -14,13 +14,19 @@ def prompts_of(lm, name, n):
     return draw(lm, task(name), n_shots=10, split="valid", limit=n, labels="shuffled", copies=True)
 
 
-def test_head_sweep(lm, row):
+def cost(lm, trials):
+    """Layer-positions of the exact sweeps of all heads, clean runs included."""
+    return sum(lm.n_layers * len(one.prompt) + lm.n_heads * lm.n_layers * (lm.n_layers + 1) // 2 for one in trials)
+
+
+def test_head_sweep(lm, pace, row):
     import mlx.core as mx
 
     from assay.methods.head_means import record
     from assay.methods.mediation import estimated_effects, head_effects
 
     one = prompts_of(lm, "country-capital", 1)[0]
+    pace.require(cost(lm, [one]), "all heads of one prompt")
     means = record(lm, [one]).means()
     tokens = mx.array([one.prompt.tokens])
     naive, exact, estimate = medians(
@@ -37,15 +43,16 @@ def test_head_sweep(lm, row):
     assert abs(head_effects(lm, one, means)).max() < 1e-5  # the means are its own values: nothing may change
 
 
-def test_study_of_six_tasks(lm, row):
+def test_study_of_six_tasks(lm, pace, row):
     """Every head on 25 prompts of each of the six main tasks: what the paper's causal mediation takes."""
     from assay.methods.head_means import record
     from assay.methods.mediation import head_effects
     from assay.methods.task_study import MAIN
 
     trials = [one for name in MAIN for one in prompts_of(lm, name, 25)]
+    few = trials[:: pace.parts(cost(lm, trials))]  # of a large model few prompts, multiplied
+    pace.require(cost(lm, few[:1]), "all heads of one prompt")
     means = record(lm, trials[:1]).means()
-    few = trials if lm.n_layers * lm.width < 2048 else trials[::30]  # a large model: five prompts, multiplied
     took = seconds(lambda: [head_effects(lm, one, means) for one in few]) * len(trials) / len(few)
     row(
         "mediation of 6 tasks x 25 prompts",

@@ -89,18 +89,21 @@ def test_subtraction(refusal_bypass):
 
 
 @finding(
-    "adding the direction makes the model refuse harmless requests, no control does", id="REF-6", tier="quick", **PAPER
-)
-@not_replicated(
-    "qwen_tiny",
+    "adding the direction makes the model refuse harmless requests, a random one does not",
+    id="REF-6",
     tier="quick",
-    reason="a random direction does not (0.1), but a difference under shuffled labels, made as long, does so in 0.7",
+    **PAPER,
 )
 def test_addition(refusal_induce):
     added = refusal_induce.refused_added
     assert added.low > refusal_induce.refused_none.high
     assert added.low > refusal_induce.refused_random_added.high
-    assert added.low > refusal_induce.refused_shuffled_added.high
+
+
+@finding("nor does a difference under shuffled labels, made as long", id="REF-6", tier="quick", **PAPER)
+@not_replicated("qwen_tiny", tier="quick", reason="one difference under shuffled labels, made as long, does so in 0.7")
+def test_shuffled_addition(refusal_induce):
+    assert refusal_induce.refused_added.low > refusal_induce.refused_shuffled_added.high
 
 
 @finding("steering along the direction raises the refusal score, more than a random one", id="PLAN-0.3", **PLAN)

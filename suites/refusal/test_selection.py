@@ -186,16 +186,23 @@ def test_inside_filters(refusal_selection):
     assert refusal_selection.induced.low > 0
 
 
-@finding("selection by effect beats the longest candidate", id="REF-4", tier="quick", **PAPER)
+@finding(
+    "ablating the selected direction bypasses refusal better than ablating the longest",
+    id="REF-4",
+    tier="quick",
+    **PAPER,
+)
+def test_bypasses_better_than_norm(refusal_selection):
+    assert refusal_selection.bypass_gain_over_norm.low > 0
+
+
+@finding("and adding it induces no less refusal than adding the longest", id="REF-4", tier="quick", **PAPER)
 @not_replicated(
     "tiny",
     tier="quick",
-    reason="it bypasses better, but the longest candidate lies in the last layers, where no direction may be taken, and induces"
-    " more refusal there",
+    reason="the longest candidate lies in the last layers, where no direction may be taken, and induces more refusal there",
 )
-def test_beats_norm(refusal_selection):
-    assert refusal_selection.bypass_gain_over_norm.low > 0 or refusal_selection.induce_gain_over_norm.low > 0
-    assert refusal_selection.bypass_gain_over_norm.high > 0
+def test_induces_no_less_than_norm(refusal_selection):
     assert refusal_selection.induce_gain_over_norm.high > 0
 
 
