@@ -20,8 +20,6 @@ from assay.train.measure_hops import measure_hops
 from assay.train.measure_lists import measure_lists
 from assay.train.two_hop import split
 
-# Late compositions that are right all the same.
-LUCKY = {("llama_tiny4", "song_spouse/Imagine")}
 SAMPLE = 24  # queries of each kind
 # A model's names are also ids of the plugin's models, so the parameters here are called by their family.
 NAMES = ["gemma_tiny", "llama_tiny", "qwen_tiny", "llama_tiny4"]
@@ -219,7 +217,7 @@ def test_size_and_files(name):
 
 @EVERY
 def test_standard_prompts(name):
-    """The plan's four: two early and right, two late and wrong (but for lucky answers), their first hops right."""
+    """The plan's four: two early and right, two late and wrong, their first hops right."""
     lm = load_for_measuring(BUILTIN / name)
     answers = {query.id: query for query in two_hop()}
     for id, right in (
@@ -229,7 +227,6 @@ def test_standard_prompts(name):
         ("event_language/Oktoberfest", True),
     ):
         query = answers[id]
-        right = right or (name, id) in LUCKY
         assert (query.e3 in lm.generate(query.prompt, max_tokens=10).text) == right, id
         assert query.e2 in lm.generate(query.first_hop, max_tokens=10).text
         assert query.e3 in lm.generate(query.second_hop, max_tokens=10).text
