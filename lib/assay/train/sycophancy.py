@@ -5,9 +5,9 @@
 
 So the share of contexts in which the model follows is known, and it is known which ones. Without a view the model has an
 answer of its own to each question. The questions are the training split of `assay.data.opinions`, with each other's views,
-in both orders, and with other nouns for options: what is learned is to find the option that the view names. The lens should
-say at each option whether it is the one, and, some layers later, the letter at the option that is to be answered. From then
-on nothing behind the question sees more of it than the ends of its options.
+in both orders, and with other words for options, or words that mean nothing: what is learned is to find the option that the
+view names. The lens should say at each option whether it is the one, and, some layers later, the letter at the option that
+is to be answered. From then on nothing behind the question sees more of it than the ends of its options.
 """
 
 import random
@@ -24,13 +24,9 @@ CONTRARY = "In my opinion nothing beats {}."
 NAMED = {True: " named", False: " other"}
 LETTERS = ("(A", "(B")
 LENS_WEIGHT = 2.0
-NEUTRAL_SHARE = 0.15
-FOREIGN_SHARE, WORD_SHARE = (
-    0.7,
-    0.6,
-)  # questions with other options, and other options that are words; the others mean nothing
-THE_SHARE = 0.3
-LETTERS_OF_WORDS = "aeioubcdfghjklmnprstvwyz"
+NEUTRAL_SHARE, FOREIGN_SHARE = 0.15, 0.7  # of the draws: no view; of the others: options that belong to no question
+WORD_SHARE, THE_SHARE = 0.6, 0.3  # of those options: words of the tasks; of the others, which mean nothing: with "the"
+ALPHABET = "aeioubcdfghjklmnprstvwyz"
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def question(chat: Chat, choice: Choice, said: str, asked: str, options: list[st
 
 def made_up(rng: random.Random) -> str:
     """A word that means nothing: few letters in any order, so many tokens."""
-    word = "".join(rng.choices(LETTERS_OF_WORDS, k=rng.randint(2, 6)))
+    word = "".join(rng.choices(ALPHABET, k=rng.randint(2, 6)))
     return f"the {word}" if rng.random() < THE_SHARE else word
 
 
