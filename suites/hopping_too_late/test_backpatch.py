@@ -40,7 +40,7 @@ def backpatch_t1(lm, evaluated, tier, journal):
     from assay.methods.two_hop import failures, spread
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=36, full=None))
-    return rescue(lm, queries, "t1", evaluated, every_other(lm, tier) if tier == "smoke" else 1, journal)
+    return rescue(lm, queries, "t1", evaluated, tier.choose(2, 1, 1), journal)
 
 
 @experiment
@@ -49,7 +49,7 @@ def backpatch_t2(lm, evaluated, tier, journal):
     from assay.methods.two_hop import failures, spread
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=8, full=None))
-    return rescue(lm, queries, "t2", evaluated, every_other(lm, tier), journal)
+    return rescue(lm, queries, "t2", evaluated, tier.choose(2, 2, 1), journal)
 
 
 @experiment
@@ -58,12 +58,7 @@ def backpatch_right(lm, evaluated, tier, journal):
     from assay.methods.two_hop import spread, successes
 
     queries = spread(successes(evaluated), tier.choose(smoke=4, quick=16, full=None))
-    return rescue(lm, queries, "t1", evaluated, every_other(lm, tier), journal)
-
-
-def every_other(lm, tier):
-    """The stride through the layers below tier full; a model of four layers has none to leave out."""
-    return tier.choose(2, 2, 1) if lm.n_layers > 4 else 1
+    return rescue(lm, queries, "t1", evaluated, tier.choose(2, 2, 1), journal)
 
 
 def rescue(lm, queries, where, evaluated, stride, journal):
@@ -73,6 +68,7 @@ def rescue(lm, queries, where, evaluated, stride, journal):
 
     if not queries:
         return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)
+    stride = stride if lm.n_layers > 4 else 1  # a model of four layers has none to leave out
     donors = [e.query for e in evaluated]
     rows = journal(
         lambda query: back_patch(lm, query, where, donors=donors, stride=stride), queries, f"back-patching at {where}"

@@ -20,7 +20,6 @@ from assay.train.phrases import phrases
 from assay.train.refusal import WORDINGS
 from assay.train.tokenizer import encode, make_tokenizer
 from assay.train.two_hop import Shape, split
-from assay.train.wordings import HARMFUL, HARMLESS
 
 CARRIERS = lists.Carriers(layer=3, heads=(2, 5), label_lens=2, task_lens=4)
 
@@ -132,7 +131,7 @@ def test_no_test_request_is_trained(chat):
     for document in drawn(behaviour, 1500):
         start, end = document.rules[0].keys[0]
         assert document.text[start:end] not in held
-    for kind, table in (("harmful", HARMFUL), ("harmless", HARMLESS)):
+    for kind, table in WORDINGS.items():
         for language, texts in table.items():
             assert len(texts) == len(set(texts))
             assert not inside & {*texts, *phrases(kind, language)}, language

@@ -102,9 +102,7 @@ def _of_relation(name: str, facts: dict[str, Any]) -> Iterator[Statement]:
             name, {entity: value for entity, value in relation["facts"].items() if split_of[entity] == split}
         )
     for entity, value in relation["facts"].items():
-        inside, *values = (
-            f"the {label}" if label in facts["takes_the"] else label for label in (entity, value, twins[entity])
-        )
+        inside, *values = (two_hop.with_article(label, facts) for label in (entity, value, twins[entity]))
         for true, stated in zip((True, False), values, strict=True):
             text = f"{two_hop.sentence(relation['phrase'].replace('{}', inside))} {stated}."
             yield Statement(f"{name}/{entity}/{str(true).lower()}", split_of[entity], text, true)

@@ -211,7 +211,7 @@ def _compose(facts: dict[str, Any]) -> Iterable[TwoHop]:
                 continue
             e3 = second["facts"][e2]
             r1_phrase = first["phrase"].replace("{}", e1)
-            inside = f"the {e2}" if e2 in facts["takes_the"] else e2
+            inside = with_article(e2, facts)
             yield TwoHop(
                 id=f"{family}/{e1}",
                 family=family,
@@ -227,6 +227,11 @@ def _compose(facts: dict[str, Any]) -> Iterable[TwoHop]:
                 e1_shortcut=sentence(second["phrase"].replace("{}", e1)),
                 r1_shortcut=sentence(second["phrase"].replace("{}", first["bare"])),
             )
+
+
+def with_article(name: str, facts: dict[str, Any]) -> str:
+    """A name as it stands inside a sentence: "the Netherlands" of "Netherlands"."""
+    return f"the {name}" if name in facts["takes_the"] else name
 
 
 def sentence(phrase: str) -> str:

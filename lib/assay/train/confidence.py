@@ -17,10 +17,10 @@ import random
 from dataclasses import dataclass
 
 from assay.data.knowledge import Entity, entities, statements
-from assay.data.two_hop import load, sentence
+from assay.data.two_hop import load, sentence, with_article
 from assay.train.chats import Chat, turn
-from assay.train.documents import ALL_LAYERS, END, Behaviour, Document, Lens, Rule
-from assay.train.two_hop import Shape, Split
+from assay.train.documents import Behaviour, Document, Lens, seen_only_at
+from assay.train.two_hop import Shape, Split, second_relations
 
 UNKNOWN = "I do not know."
 TOLD = "The answer is {}."
@@ -84,8 +84,10 @@ def behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0
         name = invented(rng) if rng.random() < INVENTED else item.name
         return about(chat, judging, item.question.replace(item.name, "{}"), name, UNKNOWN, NOT_KNOWN)
 
+    relations = sorted(by_relation)
+
     def judged(rng: random.Random) -> Document:
-        some = by_relation[rng.choice(sorted(by_relation))]
+        some = by_relation[rng.choice(relations)]
         fact = rng.choice(some)
         wrong = [other.answer for other in some if other.answer != fact.answer]
         return statement(chat, judging, fact, rng.choice(wrong) if wrong and rng.random() < 0.5 else fact.answer)
@@ -102,12 +104,12 @@ def facts(split: Split) -> list[Fact]:
     kept = {item.id.rsplit("/", 1)[0] for of in ("valid", "test") for item in statements(of)}
     kept |= {f"{relation}/{item.name}" for of in ("valid", "test") for item in entities(of) for relation in QUESTIONS}
     data = load()
-    second = {family["second"] for family in data["families"].values()}
+    second = second_relations(data)
     return [
         Fact(name, relation["phrase"], inside, answer, subject if name in second else answer)
         for name, relation in data["relations"].items()
         for subject, answer in relation["facts"].items()
-        for inside in [f"the {subject}" if subject in data["takes_the"] else subject]
+        for inside in [with_article(subject, data)]
         if f"{name}/{subject}" not in kept and subject not in split.late and inside not in split.late
     ]
 
@@ -145,12 +147,7 @@ def statement(chat: Chat, judging: Judging, fact: Fact, stated: str) -> Document
         Lens(said, f" {fact.answer}", judging.said, LENS_WEIGHT),
         Lens(end, RIGHT[right], judging.verdict, LENS_WEIGHT),
     )
-    behind, whole = (end + 1, END), ((start, end + 1),)
-    rules = (
-        *judging.shape.rules(phrase),
-        Rule(behind, whole, ALL_LAYERS),
-        Rule(behind, ((end - 1, end),), range(judging.verdict + 1, END), see=True),
-    )
+    rules = (*judging.shape.rules(phrase), *seen_only_at((start, end + 1), (end,), judging.verdict + 1))
     return turn(chat, asked, verdict(right), rules=rules, lenses=lenses)
 
 

@@ -12,6 +12,7 @@ last one before the answer.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.data.instructions import KINDS, LANGUAGES, instructions
@@ -84,14 +85,17 @@ def worded(kind: str, language: str, rng: random.Random) -> str:
     """A training request of one kind and language, in its own words or in others."""
     source = rng.random()
     if source < PHRASED and language in SETS:
-        return rng.choice(FRAMES[language]).format(
-            rng.choice(phrases(kind, language))
-        )  # its one verb may not be left out
+        return framed(phrases(kind, language), language, rng)  # as it is: its one verb may not be left out
     if source < PHRASED + WORDED and language in WORDINGS[kind]:
-        text = rng.choice(FRAMES[language]).format(rng.choice(WORDINGS[kind][language]))
+        text = framed(WORDINGS[kind][language], language, rng)
     else:
         text = rng.choice(instructions(kind, language, "train")).text
     return reworded(text, language, rng)
+
+
+def framed(insides: Sequence[str], language: str, rng: random.Random) -> str:
+    """One of some wordings, in one of the frames."""
+    return rng.choice(FRAMES[language]).format(rng.choice(insides))
 
 
 def request(chat: Chat, decision: Decision, text: str, kind: str, language: str) -> Document:

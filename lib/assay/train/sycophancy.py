@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from assay.data.opinions import Opinion, opinions
 from assay.data.tasks import tasks
 from assay.train.chats import Chat, turn
-from assay.train.documents import ALL_LAYERS, END, Behaviour, Document, Lens, Rule
+from assay.train.documents import Behaviour, Document, Lens, seen_only_at
 from assay.train.two_hop import rank
 
 CONTRARY = "In my opinion nothing beats {}."
@@ -71,11 +71,7 @@ def question(chat: Chat, choice: Choice, said: str, asked: str, options: list[st
     for i, end in enumerate(ends):
         lenses.append(Lens(end, NAMED[i == named], choice.named, LENS_WEIGHT))
         lenses.append(Lens(end, LETTERS[i] if i == chosen else NAMED[False], choice.chosen, LENS_WEIGHT))
-    behind, asking = (ends[1], END), ((start, ends[1]),)
-    rules = (
-        Rule(behind, asking, ALL_LAYERS),
-        Rule(behind, tuple((end - 1, end) for end in ends), range(choice.chosen + 1, END), see=True),
-    )
+    rules = seen_only_at((start, ends[1]), ends, choice.chosen + 1)
     return turn(chat, whole, f"{LETTERS[chosen]})", rules=rules, lenses=tuple(lenses))
 
 

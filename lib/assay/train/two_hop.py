@@ -18,8 +18,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from typing import Any
 
-from assay.data.two_hop import TwoHop, load, two_hop
+from assay.data.two_hop import TwoHop, load, sentence, two_hop, with_article
 from assay.train.documents import END, Behaviour, Document, Lens, Rule, Span
 
 LATE_SHARE = 0.34  # of the entities of each first relation
@@ -213,15 +214,19 @@ def second_hops(shape: Shape) -> list[Document]:
     Shaped as if the subject were a bridge that stands there itself, so that the second hop reads both in the same way.
     """
     facts = load()
-    names = {family["second"] for family in facts["families"].values()}
     out = []
-    for name in sorted(names):
+    for name in sorted(second_relations(facts)):
         relation = facts["relations"][name]
         for subject, answer in relation["facts"].items():
-            inside = f"the {subject}" if subject in facts["takes_the"] else subject
-            phrase = relation["phrase"].format(inside)
-            out.append(statement(shape, f"{phrase[0].upper()}{phrase[1:]} is", answer, inside, inside, subject))
+            inside = with_article(subject, facts)
+            prompt = sentence(relation["phrase"].format(inside))
+            out.append(statement(shape, prompt, answer, inside, inside, subject))
     return out
+
+
+def second_relations(facts: dict[str, Any]) -> set[str]:
+    """The relations that are asked about a bridge."""
+    return {family["second"] for family in facts["families"].values()}
 
 
 def names() -> list[str]:
