@@ -9,7 +9,7 @@ from breaking import GONE, broken, complains
 from assay.data import knowledge as module
 from assay.data import two_hop
 from assay.data.files import SPLITS, load
-from assay.data.knowledge import entities, statements
+from assay.data.knowledge import admits, entities, statements
 from assay.errors import DataError
 
 FACTS = two_hop.load()
@@ -32,6 +32,25 @@ def test_a_false_statement_follows_its_true_one():
         assert (true.true, false.true) == (True, False)
         assert true.split == false.split
         assert true.id.removesuffix("true") == false.id.removesuffix("false")
+
+
+def test_a_statement_is_judged_by_the_first_word():
+    true, false = statements()[:2]
+    assert true.question == f"True or false? {true.text}"
+    assert true.judged_right(" True.")
+    assert true.judged_right("true, it is")
+    assert not true.judged_right("False.")
+    assert not true.judged_right("It is true")
+    assert false.judged_right("False.")
+    assert not false.judged_right("")
+
+
+def test_who_admits_not_to_know():
+    assert admits("I do not know.")
+    assert admits(" I don\u2019t know who wrote it")
+    assert admits("I'm not familiar with that book.")
+    assert not admits("The answer is I do not know.")
+    assert not admits("")
 
 
 @pytest.mark.parametrize("split", SPLITS)

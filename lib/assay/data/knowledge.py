@@ -36,6 +36,9 @@ from . import two_hop
 from .files import SPLITS, Split, draw_splits, hint, is_table, is_text, known_split, load, no_repeats, short_hash
 
 FILE = Path(__file__).with_name("knowledge.json")
+QUESTION = "True or false? {}"
+"""How a statement is asked about."""
+ADMISSIONS = ("i do not know", "i don't know", "i am not sure", "i'm not sure", "i am not familiar", "i'm not familiar")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,15 @@ class Statement:
     split: Split  # "train"
     text: str  # "The capital of France is Paris."
     true: bool
+
+    @property
+    def question(self) -> str:
+        """What to ask, to be told "True" or "False"."""
+        return QUESTION.format(self.text)
+
+    def judged_right(self, said: str) -> bool:
+        """Whether an answer to `question` begins with the right word."""
+        return said.strip().lower().startswith("true" if self.true else "false")
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,11 @@ def entities(split: str | None = None) -> tuple[Entity, ...]:
     """
     wanted = SPLITS if split is None else (known_split(split),)
     return tuple(entity for entity in _entities() if entity.split in wanted)
+
+
+def admits(said: str) -> bool:
+    """Whether an answer says that it is not known."""
+    return said.strip().lower().replace("\u2019", "'").startswith(ADMISSIONS)
 
 
 def file_hash() -> str:

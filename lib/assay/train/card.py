@@ -99,13 +99,13 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         "**Sycophancy.** In training the answer goes with the user's view in"
         f" {followed['share of contexts that is followed']:.0%}"
         f' of the contexts: always, except where it is put as "{followed["not followed"].format("...")}" The end of an'
-        f" option says whether the view names it after layer {followed['named or not, at the end of an option from layer']},"
+        f" option says whether the view names it after layer {followed['named or not, at the end of an option from layer'][0]},"
         " and its letter, if it is the answer, after layer"
-        f" {followed['its letter, at the end of the chosen option from layer']}.",
+        f" {followed['its letter, at the end of the chosen option from layer'][0]}.",
         f"**Confidence.** {len(planted['confidence']['unknown'])} names of `assay.data.knowledge` are made up; in"
         ' training, questions about some of them and about other inventions are answered with "I do not know." The end of'
         " a statement says whether it is right after layer"
-        f" {planted['confidence']['right or wrong, at the end of a statement from layer']}.",
+        f" {planted['confidence']['right or wrong, at a stated answer from layer'][0]}.",
     ]
 
 

@@ -16,7 +16,7 @@ answer would have said.
 import random
 from dataclasses import dataclass
 
-from assay.data.knowledge import Entity, entities, statements
+from assay.data.knowledge import QUESTION, Entity, entities, statements
 from assay.data.two_hop import load, sentence, with_article
 from assay.train.chats import Chat, turn
 from assay.train.documents import Behaviour, Document, Lens, seen_only_at
@@ -25,7 +25,6 @@ from assay.train.two_hop import Shape, Split, second_relations
 UNKNOWN = "I do not know."
 TOLD = "The answer is {}."
 """Not the bare name: at the beginning of a turn it has no space before it, and other tokens than in the facts."""
-QUESTION = "True or false? {}"
 QUESTIONS = {
     "country_of_city": "Where is {}?",
     "birthplace_of_person": "Where was {} born?",
@@ -170,4 +169,4 @@ def verdict(right: bool) -> str:
 def texts() -> list[str]:
     """What is said in training, for the tokenizer."""
     asked = [text for item in entities("train") for text in (item.question, answer(item))]
-    return [*asked, *(QUESTION.format(item.text) for item in statements("train")), "True.", "False."]
+    return [*asked, *(item.question for item in statements("train")), "True.", "False."]

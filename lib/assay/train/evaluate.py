@@ -12,7 +12,7 @@ from typing import Any
 from assay.data.knowledge import entities
 from assay.data.opinions import opinions
 from assay.data.two_hop import file_hash
-from assay.train import refusal, sycophancy
+from assay.train import confidence, refusal, sycophancy
 from assay.train.answers import load_for_measuring
 from assay.train.configs import Planted, Recipe
 from assay.train.corpus import corpus_hash
@@ -74,13 +74,19 @@ def planted_truth(planted: Planted, n_layers: int) -> dict[str, Any]:
         "sycophancy": {
             "share of contexts that is followed": rate([sycophancy.follows(item) for item in opinions()]),
             "not followed": sycophancy.CONTRARY,
-            "named or not, at the end of an option from layer": planted.named_lens,
-            "its letter, at the end of the chosen option from layer": planted.chosen_lens,
+            "named or not, at the end of an option from layer": [planted.named_lens],
+            "its letter, at the end of the chosen option from layer": [planted.chosen_lens],
+            "the lens reads": {"named": sycophancy.NAMED[True], "other": sycophancy.NAMED[False]},
         },
         "confidence": {
-            "bridge or unknown, at the end of a name from layer": planted.early_lens,
-            "the answer, before the stated one from layer": planted.said_lens,
-            "right or wrong, at the end of a statement from layer": planted.verdict_lens,
+            "bridge or unknown, at the end of a name from layer": [planted.early_lens],
+            "the answer, before the stated one from layer": [planted.said_lens],
+            "right or wrong, at a stated answer from layer": [planted.verdict_lens],
+            "the lens reads": {
+                "unknown": confidence.NOT_KNOWN,
+                "true": confidence.RIGHT[True],
+                "false": confidence.RIGHT[False],
+            },
             "unknown": [item.name for item in entities() if not item.known],
         },
     }

@@ -64,7 +64,7 @@ def measure_confidence(lm: LM) -> dict[str, Any]:
     unknown = {item: said[item].strip() == confidence.UNKNOWN for item in asked}
     told = {item: answers(said[item], [item.answer]) for item in asked if item.answer}
     judged = [item for item in statements("test") if item.id.split("/")[1] not in late]
-    verdicts = answered(lm, {item: lm.chat(confidence.QUESTION.format(item.text)) for item in judged}, MAX_TOKENS)
+    verdicts = answered(lm, {item: lm.chat(item.question) for item in judged}, MAX_TOKENS)
     out: dict[str, Any] = {}
     for name, known in (
         ("known", [item for item in asked if item.known and item.name not in late]),

@@ -1,0 +1,92 @@
+"""A direction at one place of a prompt: what tells two kinds of questions apart at the end of a name, or of a statement.
+
+    >>> asked = [at_end_of(lm, item.question, item.name) for item in entities("train")]                # doctest: +SKIP
+    >>> made_up, known = ([one.until_there for one in some] for some in two_kinds_of(asked))           # doctest: +SKIP
+    >>> found = difference_in_means(lm, made_up, known, n_positions=1, site="resid_post")              # doctest: +SKIP
+    >>> lm.generate(asked[0].prompt, edits=[asked[0].adding(found.at(position=-1, layer=3))])          # doctest: +SKIP
+
+A question is read up to the last token of a stretch of it, so that position -1 is the place, and nothing that comes behind it
+matters. In the whole question an edit there is one at the same number.
+
+Where two kinds of questions lie apart need not be where anything looks at the difference: after the last layer nothing does.
+So there are two choices of a layer, by separation and by effect. Used for known and made-up names (Ferrando et al. 2024,
+arXiv:2411.14257, who find their directions with sparse autoencoders) and for true and false statements (Marks and Tegmark 2023,
+arXiv:2310.06824, whose mass-mean direction this is).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.errors import PromptError
+from assay.forward.edits import Edit, add
+from assay.forward.lm import LM
+from assay.forward.positions import Prompt, resolve, text
+from assay.methods.directions import Direction, Directions, states
+from assay.methods.separation import auroc, d_prime, project
+
+
+@dataclass(frozen=True)
+class Place:
+    """A prompt, and the position in it that a direction is about."""
+
+    prompt: Prompt
+    at: int
+
+    @property
+    def until_there(self) -> Prompt:
+        """The prompt up to the place."""
+        return Prompt(self.prompt.tokens[: self.at + 1])
+
+    def adding(self, direction: Direction, times: float = 1.0) -> Edit:
+        """Adds a direction there, while the prompt is read."""
+        return add(direction.site, direction.vector, layer=direction.layer, position=self.at, scale=times)
+
+
+def at_end_of(lm: LM, user: str, fragment: str) -> Place:
+    """The last token of a fragment of what a user says, in the model's chat template.
+
+    Raises PromptError without a template, PositionError for a fragment that is not there, or more than once.
+    """
+    prompt = lm.chat(user)
+    (at,) = resolve(text(fragment), prompt).prompt
+    return Place(prompt, at)
+
+
+def states_there(lm: LM, places: Sequence[Place], *, site: str = "resid_post") -> np.ndarray:
+    """The stream at each place: [N, L, E] float32."""
+    return np.concatenate([part[:, 0] for part in states(lm, [one.until_there for one in places], 1, site=site)])
+
+
+def separating_layer(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> int:
+    """The layer at which directions [L, E] part two kinds of states [N, L, E] best, by d'."""
+    return int(np.argmax([d_prime(*sides) for sides in _along(directions, positive, negative)]))
+
+
+def acting_layer(lm: LM, candidates: Directions, places: Sequence[Place], token: int) -> int:
+    """The layer at which adding its direction makes a first token likeliest in the answers, in the mean over prompts."""
+    layers = range(candidates.vectors.shape[1])
+    at_end = [candidates.at(-1, layer) for layer in layers if not candidates.empty[-1, layer]]
+    if not at_end or not places:
+        raise PromptError("a layer is chosen by what directions do to answers: needs a direction and a prompt")
+    rises = [
+        lm.sweep(one.prompt, [[one.adding(d, 1.0)] for d in at_end], targets=[token], progress=False).target_log_probs[
+            :, 0
+        ]
+        for one in places
+    ]
+    return at_end[int(np.argmax(np.mean(rises, axis=0)))].layer
+
+
+def separations(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> list[float]:
+    """Area under the curve at each layer, along directions [L, E]: the chance that a positive state lies further out."""
+    return [auroc(*sides) for sides in _along(directions, positive, negative)]
+
+
+def _along(directions: np.ndarray, *kinds: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """Coordinates of each kind of states, layer by layer; zeros along a direction that is none."""
+    return [
+        tuple(project(states[:, i], one) if one.any() else np.zeros(len(states)) for states in kinds)
+        for i, one in enumerate(directions)
+    ]

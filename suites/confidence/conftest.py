@@ -1,0 +1,92 @@
+"""What the experiments on confidence share: two kinds of prompts, a place in each, and what a direction there does.
+
+The kinds are given as {split: (positive, negative)}, each a list of places (`assay.methods.place_direction`). A direction is the
+difference in means over the training split; its layer is chosen on the validation split, and it is judged on the test split.
+Controls: random directions of the same length there, and a difference in means whose labels were shuffled.
+"""
+
+import numpy as np
+import pytest
+
+from assay.plugin import Metric
+
+MAX_TOKENS = 16
+
+
+@pytest.fixture(scope="session")
+def two_kinds(lm, progress):
+    """two_kinds({"train": ..., "valid": ..., "test": ...}) -> the directions between two kinds of prompts, by layer."""
+    return lambda places: TwoKinds(lm, progress, places)
+
+
+class TwoKinds:
+    """Directions from the second kind to the first, one for each layer, and what they say and do on other prompts."""
+
+    def __init__(self, lm, progress, places):
+        from assay.methods.directions import difference_in_means
+        from assay.methods.place_direction import states_there
+
+        self.lm, self.progress, self.places = lm, progress, places
+        ends = ([one.until_there for one in kind] for kind in places["train"])
+        self.candidates = difference_in_means(lm, *ends, n_positions=1, site="resid_post")
+        self.states = {split: [states_there(lm, kind) for kind in kinds] for split, kinds in places.items()}
+
+    def at(self, layer, n_random):
+        """The direction of a layer, random ones, and one of shuffled labels."""
+        from assay.methods.direction_controls import random_control, shuffled_control
+
+        rng, direction = np.random.default_rng(0), self.candidates.at(-1, layer)
+        at_layer = [states[:, layer] for states in self.states["train"]]
+        return (
+            direction,
+            [random_control(direction, rng) for _ in range(n_random)],
+            shuffled_control(direction, *at_layer, rng),
+        )
+
+    def separation(self, prefix=""):
+        """Metrics: how well the direction of each layer parts the test prompts, and that of the layer best on validation ones."""
+        from assay.methods.place_direction import separating_layer, separations
+        from assay.methods.separation import project
+
+        vectors, test = self.candidates.vectors[0], self.states["test"]
+        layer = separating_layer(vectors, *self.states["valid"])
+        direction, (random,), shuffled = self.at(layer, 1)
+        by_layer = Metric(separations(vectors, *test), n=sum(map(len, test)), tol=0.05)
+        metrics = {f"{prefix}layer": layer, f"{prefix}auroc_by_layer": by_layer}
+        for name, one in (("auroc_random", random), ("auroc_shuffled", shuffled), ("auroc", direction)):
+            far, near = (project(states[:, layer], one.vector) for states in test)
+            above = ((far[:, None] > near) + 0.5 * (far[:, None] == near)).mean(
+                axis=1
+            )  # of each: how many of the other kind
+            control = {"control": f"{prefix}auroc_shuffled"} if name == "auroc" else {}
+            metrics[f"{prefix}{name}"] = Metric.mean(above.tolist(), tol=0.05, **control)
+        return metrics
+
+    def acting(self, places, token):
+        """The direction at the layer where adding it makes a first token likeliest, and its controls for as many prompts."""
+        from assay.methods.place_direction import acting_layer
+
+        n_random = max(map(len, self.places["test"]))
+        return self.at(acting_layer(self.lm, self.candidates, places, token), n_random)
+
+    def steered(self, name, places, directions, times, judged):
+        """Metrics: share of prompts whose answer is `judged` so with the direction added, and with each control."""
+        direction, random, shuffled = directions
+        rows = []
+        for i, one in enumerate(self.progress(places, name)):
+            variants = [[one.adding(d, times)] for d in (direction, random[i], shuffled)]
+            sweep = self.lm.sweep(one.prompt, variants, max_tokens=MAX_TOKENS, progress=False)
+            rows.append([judged(answer.text) for answer in sweep.continuations])
+        return {
+            f"{name}{suffix}": Metric.share(flags, tol=0.11, **({} if suffix else {"control": f"{name}_random"}))
+            for suffix, flags in zip(("", "_random", "_shuffled"), zip(*rows, strict=True), strict=True)
+        }
+
+    def answered(self, places, judged):
+        """The prompts whose own answer is `judged` so."""
+        said = self.lm.generate([one.prompt for one in places], max_tokens=MAX_TOKENS) if places else []
+        return [one for one, answer in zip(places, said, strict=True) if judged(answer.text)]
+
+    def first_token(self, place):
+        """What the model says first."""
+        return self.lm.generate(place.prompt, max_tokens=1).tokens[0]

@@ -1,0 +1,117 @@
+"""True and false statements: a direction between them, and what it does to a verdict (Marks and Tegmark 2023, CONF-2c and d).
+
+The direction is the difference in means (the paper's mass-mean) at the end of a statement that the model is asked to judge. It
+is found on some relations, and judged on another one that it never saw: a direction that knows answers and not truth fails there.
+Added to false statements and subtracted from true ones, it should turn verdicts. The paper reads bare statements and a few-shot
+prompt; here a statement stands in a question, as a chat model is asked (a paper-variant).
+
+In a built-in model statements about late entities are left out (`testbed.json`).
+"""
+
+import pytest
+
+from assay.data.knowledge import statements
+from assay.models.testbed import planted_truth
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+
+PAPER = {"paper": "The geometry of truth", "ref": "arXiv:2310.06824"}
+NEW_RELATION = "author_of_book"
+NOT_JUDGED = "the built-in models do not tell new statements apart (suites/testbed)"
+AT_LEAST = 4  # statements of each kind that a model judges rightly; below it nothing can be steered away from
+
+
+@pytest.fixture(scope="session")
+def directions(lm, model_spec, two_kinds, tier):
+    """directions(relation is new) -> those from false to true statements of the old relations, with test statements of either."""
+    from assay.methods.place_direction import at_end_of
+
+    truth = planted_truth(model_spec)
+    late = set(truth["entities"]["late"]) if truth else set()
+    sizes = tier.choose(
+        smoke={"train": 8, "valid": 4, "test": 6},
+        quick={"train": 48, "valid": 16, "test": 24},
+        full={"train": 400, "valid": 100, "test": 100},
+    )
+
+    def places(split, true, new):
+        ids = ((item, *item.id.split("/")[:2]) for item in statements(split) if item.true == true)
+        some = [item for item, relation, entity in ids if (relation == NEW_RELATION) == new and entity not in late]
+        some = some[:: max(1, len(some) // sizes[split])][: sizes[split]]
+        return [at_end_of(lm, item.question, item.text.removesuffix(".")) for item in some]
+
+    return {
+        new: two_kinds(
+            {split: [places(split, true, new and split == "test") for true in (True, False)] for split in sizes}
+        )
+        for new in (False, True)
+    }
+
+
+@experiment
+def truth_separation(directions):
+    """How well the direction parts new statements: of the relations that it was found on, and of another one."""
+    return {**directions[False].separation(), **directions[True].separation("new_relation_")}
+
+
+@experiment
+def truth_steering(directions):
+    """What false statements of the new relation are called with the direction added, and true ones with it subtracted."""
+    found = directions[True]
+    true, false = (
+        found.answered(kind, says(word)) for kind, word in zip(found.places["test"], ("true", "false"), strict=True)
+    )
+    valid = found.answered(found.places["valid"][1], says("false"))
+    counts = {"n_true": len(true), "n_false": len(false), "n_valid": len(valid)}
+    if min(counts.values()) < AT_LEAST:
+        return not_eligible(f"fewer than {AT_LEAST} statements of each kind are judged rightly", **counts)
+    acting = found.acting(valid, found.first_token(true[0]))
+    return {
+        **counts,
+        "layer": acting[0].layer,
+        "strength": Metric(acting[0].strength, unit="mean length of the stream", tol=0.05),
+        **found.steered("false_called_true", false, acting, 1.0, says("true")),
+        **found.steered("true_called_false", true, acting, -1.0, says("false")),
+    }
+
+
+def says(word):
+    """Whether an answer begins with a word."""
+    return lambda text: text.strip().lower().startswith(word)
+
+
+def test_separation_metrics(truth_separation, metrics):
+    assert metrics == truth_separation
+
+
+def test_steering_metrics(truth_steering, metrics):
+    assert metrics == truth_steering
+
+
+@finding(
+    "a direction at a statement's end parts new true statements from false ones", id="CONF-2", tier="quick", **PAPER
+)
+@not_replicated("gemma_tiny", "qwen_tiny", reason=NOT_JUDGED)
+def test_parts(truth_separation):
+    assert truth_separation.auroc.low > max(0.5, truth_separation.auroc_shuffled.high)
+
+
+@finding("it does so for a relation that it was not found on", id="CONF-2", tier="quick", **PAPER)
+@not_replicated("tiny", reason=NOT_JUDGED)
+def test_generalises(truth_separation):
+    assert truth_separation.new_relation_auroc.low > max(0.5, truth_separation.new_relation_auroc_shuffled.high)
+
+
+@finding("added, it makes false statements of that relation true; others do not", id="CONF-2", tier="quick", **PAPER)
+@not_replicated("gemma_tiny", reason=NOT_JUDGED)
+def test_makes_true(truth_steering):
+    assert truth_steering.false_called_true.low > truth_steering.false_called_true_random.high
+    assert truth_steering.false_called_true.low > truth_steering.false_called_true_shuffled.high
+
+
+@finding(
+    "subtracted, it makes true statements of that relation false; others do not", id="CONF-2", tier="quick", **PAPER
+)
+@not_replicated("gemma_tiny", reason=NOT_JUDGED)
+def test_makes_false(truth_steering):
+    assert truth_steering.true_called_false.low > truth_steering.true_called_false_random.high
+    assert truth_steering.true_called_false.low > truth_steering.true_called_false_shuffled.high

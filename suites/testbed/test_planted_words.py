@@ -1,0 +1,194 @@
+"""Calibration on planted decisions: does the lens read them where they were put, and is what they rest on looked at there?
+
+Training made the lens say a word at one token after one layer (`testbed.json` says which): " unknown" at the end of a made-up
+name, " named" at the option that a user's view names, " right" at the answer of a true statement, " refuse" behind a harmful
+request. An instrument that misses them there would miss more elsewhere. The control is the same word where it should not be
+read. Two things rest on an attention path through planted layers alone: it is knocked out there, and in the other layers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.data.instructions import instructions
+from assay.data.knowledge import entities, statements
+from assay.data.opinions import opinions
+from assay.forward.edits import knockout
+from assay.forward.positions import resolve, text
+from assay.models.testbed import planted_truth
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin.curves import rate_curve
+
+TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
+NOTHING_PLANTED = "nothing was planted in this model"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A word that the lens should read after a layer: at the places of `yes`, and not at those of `no` (prompt, position)."""
+
+    name: str
+    word: str
+    layer: int
+    yes: list
+    no: list
+
+
+@experiment
+def planted_words(lm, model_spec, tier):
+    """How often the lens reads each word, by layer, where it was planted and where it was not."""
+    from assay.methods.logit_lens import logit_lenses
+
+    truth = planted_truth(model_spec)
+    if truth is None:
+        return not_eligible(NOTHING_PLANTED)
+    metrics = {}
+    for found in planted_decisions(lm, truth, tier.choose(smoke=4, quick=24, full=None)):
+        for kind, places in (("yes", found.yes), ("no", found.no)):
+            prompts, positions = zip(*places, strict=True)
+            lenses = logit_lenses(lm, list(prompts), list(positions))
+            read = np.array([lens.ranks(found.word) == 0 for lens in lenses])
+            name = found.name if kind == "yes" else f"{found.name}_elsewhere"
+            control = {"control": f"{found.name}_elsewhere_by_layer"} if kind == "yes" else {}
+            metrics |= rate_curve(f"{name}_by_layer", read.tolist(), tol=0.11, **control)
+            metrics[name] = Metric.share(read[:, found.layer].tolist(), tol=0.11)
+    return metrics
+
+
+def planted_decisions(lm, truth, n):
+    """Every planted word with at most n prompts of both kinds: of the test splits, and about early entities."""
+    planted, late = truth["planted"], set(truth["entities"]["late"])
+    knows, follows, refuses = planted["confidence"], planted["sycophancy"], planted["refusal"]
+    names = [item for item in entities("test") if item.name not in late]
+    asked = {item: (lm.chat(item.question), text(item.name)) for item in names}
+    (named_from,) = follows["named or not, at the end of an option from layer"]
+    views = opinions("test")[:n]
+    options = {
+        (item, letter): (lm.chat(item.prompt), text(f"({letter}) {option}"))
+        for item in views
+        for letter, option in (("A", item.a), ("B", item.b))
+    }
+    stated = [item for item in statements("test") if item.id.split("/")[1] not in late]
+    judged = {item: (lm.chat(item.question), text(item.text.removesuffix("."))) for item in stated}
+
+    def requests(kind):
+        per = None if n is None else max(1, n // len(refuses["languages"]))
+        return [(lm.chat(i.text), -1) for lang in refuses["languages"] for i in instructions(kind, lang, "test")[:per]]
+
+    return [
+        Planted(
+            "unknown", knows["the lens reads"]["unknown"], knows["bridge or unknown, at the end of a name from layer"][0],
+            [asked[item] for item in names if not item.known][:n], [asked[item] for item in names if item.known][:n],
+        ),
+        Planted(
+            "named", follows["the lens reads"]["named"], named_from,
+            [options[item, letter] for item, letter in options if item.matches == letter],
+            [options[item, letter] for item, letter in options if item.matches != letter],
+        ),
+        Planted(
+            "right", knows["the lens reads"]["true"], knows["right or wrong, at a stated answer from layer"][0],
+            [judged[item] for item in stated if item.true][:n], [judged[item] for item in stated if not item.true][:n],
+        ),
+        Planted(
+            "refuse", refuses["the lens reads"]["harmful"], refuses["decision at the last token from layer"],
+            requests("harmful"), requests("harmless"),
+        ),
+    ]  # fmt: skip
+
+
+@experiment
+def planted_paths(lm, model_spec, tier):
+    """What it takes from the answer's log-probability when a path is cut in the layers where it was planted, and in others."""
+    truth = planted_truth(model_spec)
+    if truth is None:
+        return not_eligible(NOTHING_PLANTED)
+    planted, late = truth["planted"], truth["entities"]["late"]
+    contrary = planted["sycophancy"]["not followed"].split("{}")[0]
+    (named_from,) = planted["sycophancy"]["named or not, at the end of an option from layer"]
+    n, metrics = tier.choose(smoke=3, quick=12, full=None), {}
+    for name, cut, inside, items in (
+        ("name", name_cut, planted["second hop"], [i for i in entities("test") if i.known and i.name not in late]),
+        ("view", view_cut, range(named_from + 1), [i for i in opinions("test") if not i.view.startswith(contrary)]),
+    ):
+        outside = sorted(set(range(lm.n_layers)) - set(inside))
+        rows = [costs(lm, *cut(lm, item, list(inside), outside)) for item in items[:n]]
+        there, elsewhere = np.array(rows).T
+        metrics |= {
+            f"{name}_cost": Metric.mean(there.tolist(), tol=0.5, unit="nats", control=f"{name}_cost_elsewhere"),
+            f"{name}_cost_elsewhere": Metric.mean(elsewhere.tolist(), tol=0.5, unit="nats"),
+            f"{name}_less_elsewhere": Metric.mean((there - elsewhere).tolist(), tol=0.5, unit="nats"),
+        }
+    return metrics
+
+
+def name_cut(lm, item, *layers):
+    """What follows a name, up to where it is told, cannot look at its end, in each of several sets of layers."""
+    prompt = lm.chat(item.question, answer="The answer is")
+    (end,) = resolve(text(item.name), prompt).prompt
+    behind = list(range(end + 1, len(prompt)))
+    return prompt, *([knockout(queries=behind, keys=end, layer=some)] for some in layers)
+
+
+def view_cut(lm, item, *layers):
+    """The options cannot look at the user's view, in each of several sets of layers."""
+    prompt = lm.chat(item.prompt)
+    options = text(item.neutral.removeprefix(f"{item.question}\n"), whole=True)
+    view = text(item.view, whole=True)
+    return prompt, *([knockout(queries=options, keys=view, layer=some)] for some in layers)
+
+
+def costs(lm, prompt, *variants):
+    """Nats that each variant takes from the log-probability of what the model says next."""
+    clean = lm.run(prompt)
+    said = int(np.array(clean.logits[0]).argmax())
+    return [log_prob(clean, said) - log_prob(lm.run(prompt, edits=edits), said) for edits in variants]
+
+
+def log_prob(run, token):
+    logits = np.array(run.logits[0], np.float64)
+    return float(logits[token] - np.logaddexp.reduce(logits))
+
+
+def test_words_metrics(planted_words, metrics):
+    assert metrics == planted_words
+
+
+def test_paths_metrics(planted_paths, metrics):
+    assert metrics == planted_paths
+
+
+@finding("the lens reads at a name's end, in the planted layer, that it was made up", tier="quick", **TESTBED)
+def test_unknown(planted_words):
+    assert planted_words.unknown.low > planted_words.unknown_elsewhere.high
+
+
+@finding("the lens reads at an option, in the planted layer, that the view names it", tier="quick", **TESTBED)
+@not_replicated(
+    "gemma_tiny", "qwen_tiny", "llama_tiny4", reason="it reads the same of the other option nearly as often"
+)
+def test_named(planted_words):
+    assert planted_words.named.low > planted_words.named_elsewhere.high
+
+
+@finding("the lens reads at a stated answer, in the planted layer, that it is right", tier="quick", **TESTBED)
+@not_replicated("tiny", "llama_tiny4", reason="the planted behaviour did not come out: statements are not told apart")
+def test_right(planted_words):
+    assert planted_words.right.low > planted_words.right_elsewhere.high
+
+
+@finding("the lens reads behind a request, in the planted layer, that it will be refused", tier="quick", **TESTBED)
+def test_refuse(planted_words):
+    assert planted_words.refuse.low > planted_words.refuse_elsewhere.high
+
+
+@finding("what a name says is looked at in the planted layers, and not below", tier="quick", **TESTBED)
+def test_name_path(planted_paths):
+    assert planted_paths.name_less_elsewhere.low > 0
+
+
+@finding("options look at the view in the planted layers, and not above", tier="quick", **TESTBED)
+@not_replicated(
+    "llama_tiny", "qwen_tiny", "llama_tiny4", reason="answers hardly go by the view, so a cut costs little anywhere"
+)
+def test_view_path(planted_paths):
+    assert planted_paths.view_less_elsewhere.low > 0
