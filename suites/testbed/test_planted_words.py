@@ -13,8 +13,6 @@ import numpy as np
 from assay.data.instructions import instructions
 from assay.data.knowledge import entities, statements
 from assay.data.opinions import opinions
-from assay.forward.edits import knockout
-from assay.forward.positions import resolve, text
 from assay.models.testbed import planted_truth
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.plugin.curves import rate_curve
@@ -57,6 +55,8 @@ def planted_words(lm, model_spec, tier):
 
 def planted_decisions(lm, truth, n):
     """Every planted word with at most n prompts of both kinds: of the test splits, and about early entities."""
+    from assay.forward.positions import text
+
     planted, late = truth["planted"], set(truth["entities"]["late"])
     knows, follows, refuses = planted["confidence"], planted["sycophancy"], planted["refusal"]
     names = [item for item in entities("test") if item.name not in late]
@@ -123,6 +123,9 @@ def planted_paths(lm, model_spec, tier):
 
 def name_cut(lm, item, *layers):
     """What follows a name, up to where it is told, cannot look at its end, in each of several sets of layers."""
+    from assay.forward.edits import knockout
+    from assay.forward.positions import resolve, text
+
     prompt = lm.chat(item.question, answer="The answer is")
     (end,) = resolve(text(item.name), prompt).prompt
     behind = list(range(end + 1, len(prompt)))
@@ -131,6 +134,9 @@ def name_cut(lm, item, *layers):
 
 def view_cut(lm, item, *layers):
     """The options cannot look at the user's view, in each of several sets of layers."""
+    from assay.forward.edits import knockout
+    from assay.forward.positions import text
+
     prompt = lm.chat(item.prompt)
     options = text(item.neutral.removeprefix(f"{item.question}\n"), whole=True)
     view = text(item.view, whole=True)
