@@ -44,6 +44,8 @@ def recorded(layers):
             "effect_by_layer_head": {"value": [[0.1 * h - 0.2 for h in range(4)] for _ in range(layers)], "n": 5},
             "cos_matrix": {"value": [[1.0, 0.2], [0.2, 1.0]], "n": 5},
             "cos_matrix_labels": {"value": ["French", "plural"]},
+            "refused_matrix": {"value": [[0.1, 0.2, 0.3], [0.0, 0.5, 1.0]], "n": 5},
+            "refused_matrix_labels": {"value": {"rows": ["en", "fr"], "columns": ["en", "fr", "sw"]}},
             "accuracy_by_count": {"value": [[0, 0.1], [5, 0.8], [10, 0.9]], "n": 30},
             "accuracy_by_count_ci": {"value": [[0.0, 0.2], [0.7, 0.9], [0.8, 1.0]], "n": 30},
             "scaling_gap": {"value": layers / 4, "n": 20, "ci": [layers / 4 - 1, layers / 4 + 1], "unit": "layers"},

@@ -1,6 +1,7 @@
 """Which figures an experiment makes, from the names of its metrics; nothing is drawn."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from assay.errors import SnapshotError
 from assay.report.kinds import kind_of
 from assay.report.plan import pictures, readable
 from assay.report.read import read_snapshots
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -56,6 +59,7 @@ def test_every_kind_makes_its_pictures(by_stem):
         "timeline-stages_lens": "boxes",
         "mixed-effect_by_layer_head": "heatmap",
         "mixed-cos_matrix": "heatmap",
+        "mixed-refused_matrix": "heatmap",
         "mixed-heatmap_norms": "heatmap",
         "mixed-accuracy_by_count": "curves",
         "mixed-scaling_gap": "scaling",
@@ -69,6 +73,7 @@ def test_a_heatmap_and_its_control_have_the_same_colours(by_stem):
     assert by_stem["mixed-effect_by_layer_head"].span == (-0.2, 0.2)  # the same on both sides of 0
     assert (by_stem["mixed-heatmap_norms"].x, by_stem["mixed-heatmap_norms"].y) == ("layer", "position")
     assert by_stem["mixed-cos_matrix"].labels == (["French", "plural"], ["French", "plural"])
+    assert by_stem["mixed-refused_matrix"].labels == (["en", "fr"], ["en", "fr", "sw"])
 
 
 def test_curves_with_one_control_are_one_picture(by_stem):
@@ -135,3 +140,9 @@ def test_numbers_that_are_not_finite_colour_nothing(snapshots):
     (picture,) = (p for p in pictures(one) if p.stem == "patching-heatmap_back")
     assert picture.span == (0.0, 11 / 12)
     assert math.isnan(picture.panels["llama_tiny"][0].values[1][0])
+
+
+def test_everything_in_this_repository_has_its_figures():
+    found = [picture for one in read_snapshots(ROOT / "snapshots", "quick") for picture in pictures(one)]
+    labelled = {picture.stem for picture in found if picture.labels}
+    assert {"direction_transfer-refused_matrix", "language_geometry-separation_matrix"} <= labelled

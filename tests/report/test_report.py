@@ -35,7 +35,7 @@ def test_every_picture_is_two_vector_files_with_a_caption(one_model, tmp_path, c
     assert main(["report", "--snapshots", str(one_model), "--out", str(out), "--findings", str(findings)]) == 0
     assert capsys.readouterr().out.strip() == str(out / "index.html")
     stems = {p.stem for one in read_snapshots(one_model, "quick") for p in pictures(one)}
-    assert len(stems) == 12  # all but the comparison of sizes
+    assert len(stems) == 13  # all but the comparison of sizes
     page, captions = ((out / name).read_text(encoding="utf-8") for name in ("index.html", "captions.md"))
     for stem in stems:
         drawn = ElementTree.parse(out / "figures" / f"{stem}.svg").getroot()

@@ -18,7 +18,7 @@ A suite that names its metrics in this way has its figures drawn, and nothing el
 Beside a metric `NAME` may stand:
 
     NAME_ci             pairs [low, high], one for each number of a curve: the band around it
-    NAME_labels         the names of rows and columns of a matrix: one list for both, or two, [[rows], [columns]]
+    NAME_labels         the names of rows and columns of a matrix: one list for both, or {"rows": [..], "columns": [..]}
     NAME_axes           what the axes of a heatmap are called, [x, y], when they are not those of its kind
     control=            the metric that says what chance would give: a curve has it in the same axes, dashed
 

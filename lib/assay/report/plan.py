@@ -102,7 +102,7 @@ def _labels(metric: Metric | None, table: list[list[Any]]) -> tuple[Sequence[str
     if metric is None:
         return None
     given = metric.value
-    rows, columns = given if given and isinstance(given[0], list) else (given, given)
+    rows, columns = (given["rows"], given["columns"]) if isinstance(given, dict) else (given, given)
     fits = len(rows) == len(table) and len(columns) == len(table[0])
     return (list(map(str, rows)), list(map(str, columns))) if fits else None
 
