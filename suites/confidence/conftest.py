@@ -1,8 +1,9 @@
 """What the experiments on confidence share: two kinds of prompts, a place in each, and what a direction there does.
 
 The kinds are given as {split: (positive, negative)}, each a list of places (`assay.methods.place_direction`). A direction is the
-difference in means over the training split; its layer is chosen on the validation split, and it is judged on the test split.
-Controls: random directions of the same length there, and a difference in means whose labels were shuffled.
+difference in means over the training split; its layer is chosen on the validation split, and it is judged on the others: the test
+split, and any that is given beside it. Controls: random directions of the same length there, and a difference in means whose
+labels were shuffled.
 """
 
 import numpy as np
@@ -43,12 +44,12 @@ class TwoKinds:
             shuffled_control(direction, *at_layer, rng),
         )
 
-    def separation(self, prefix=""):
-        """Metrics: how well the direction of each layer parts the test prompts, and that of the layer best on validation ones."""
+    def separation(self, split="test", prefix=""):
+        """Metrics: how well the direction of each layer parts the prompts of a split, and that of the layer chosen."""
         from assay.methods.place_direction import separating_layer, separations
         from assay.methods.separation import project
 
-        vectors, test = self.candidates.vectors[0], self.states["test"]
+        vectors, test = self.candidates.vectors[0], self.states[split]
         layer = separating_layer(vectors, *self.states["valid"])
         direction, (random,), shuffled = self.at(layer, 1)
         by_layer = Metric(separations(vectors, *test), n=sum(map(len, test)), tol=0.05)
@@ -66,7 +67,8 @@ class TwoKinds:
         """The direction at the layer where adding it makes a first token likeliest, and its controls for as many prompts."""
         from assay.methods.place_direction import acting_layer
 
-        n_random = max(map(len, self.places["test"]))
+        judged = [kind for split, kinds in self.places.items() if split not in ("train", "valid") for kind in kinds]
+        n_random = max(map(len, judged))
         return self.at(acting_layer(self.lm, self.candidates, places, token), n_random)
 
     def steered(self, name, places, directions, times, judged):

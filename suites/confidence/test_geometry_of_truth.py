@@ -22,7 +22,7 @@ AT_LEAST = 4  # statements of each kind that a model judges rightly; below it no
 
 @pytest.fixture(scope="session")
 def directions(lm, model_spec, two_kinds, tier):
-    """directions(relation is new) -> those from false to true statements of the old relations, with test statements of either."""
+    """The directions from false to true statements of the old relations, with test statements of those and of the new one."""
     from assay.methods.place_direction import at_end_of
 
     truth = planted_truth(model_spec)
@@ -39,38 +39,34 @@ def directions(lm, model_spec, two_kinds, tier):
         some = some[:: max(1, len(some) // sizes[split])][: sizes[split]]
         return [at_end_of(lm, item.question, item.text.removesuffix(".")) for item in some]
 
-    return {
-        new: two_kinds(
-            {split: [places(split, true, new and split == "test") for true in (True, False)] for split in sizes}
-        )
-        for new in (False, True)
-    }
+    old = {split: [places(split, true, False) for true in (True, False)] for split in sizes}
+    return two_kinds({**old, "new relation": [places("test", true, True) for true in (True, False)]})
 
 
 @experiment
 def truth_separation(directions):
     """How well the direction parts new statements: of the relations that it was found on, and of another one."""
-    return {**directions[False].separation(), **directions[True].separation("new_relation_")}
+    return {**directions.separation(), **directions.separation("new relation", "new_relation_")}
 
 
 @experiment
 def truth_steering(directions):
     """What false statements of the new relation are called with the direction added, and true ones with it subtracted."""
-    found = directions[True]
     true, false = (
-        found.answered(kind, says(word)) for kind, word in zip(found.places["test"], ("true", "false"), strict=True)
+        directions.answered(kind, says(word))
+        for kind, word in zip(directions.places["new relation"], ("true", "false"), strict=True)
     )
-    valid = found.answered(found.places["valid"][1], says("false"))
+    valid = directions.answered(directions.places["valid"][1], says("false"))
     counts = {"n_true": len(true), "n_false": len(false), "n_valid": len(valid)}
     if min(counts.values()) < AT_LEAST:
         return not_eligible(f"fewer than {AT_LEAST} statements of each kind are judged rightly", **counts)
-    acting = found.acting(valid, found.first_token(true[0]))
+    acting = directions.acting(valid, directions.first_token(true[0]))
     return {
         **counts,
         "layer": acting[0].layer,
         "strength": Metric(acting[0].strength, unit="mean length of the stream", tol=0.05),
-        **found.steered("false_called_true", false, acting, 1.0, says("true")),
-        **found.steered("true_called_false", true, acting, -1.0, says("false")),
+        **directions.steered("false_called_true", false, acting, 1.0, says("true")),
+        **directions.steered("true_called_false", true, acting, -1.0, says("false")),
     }
 
 

@@ -145,14 +145,12 @@ def view_cut(lm, item, *layers):
 
 def costs(lm, prompt, *variants):
     """Nats that each variant takes from the log-probability of what the model says next."""
-    clean = lm.run(prompt)
+    from assay.forward.sweep import SWEEPABLE
+
+    clean = lm.run(prompt, keep=SWEEPABLE)
     said = int(np.array(clean.logits[0]).argmax())
-    return [log_prob(clean, said) - log_prob(lm.run(prompt, edits=edits), said) for edits in variants]
-
-
-def log_prob(run, token):
-    logits = np.array(run.logits[0], np.float64)
-    return float(logits[token] - np.logaddexp.reduce(logits))
+    found = lm.sweep(clean, [[], *variants], targets=[said], progress=False).target_log_probs[:, 0]
+    return (found[0] - found[1:]).tolist()
 
 
 def test_words_metrics(planted_words, metrics):
