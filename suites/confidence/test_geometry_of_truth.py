@@ -16,7 +16,7 @@ from assay.plugin import Metric, experiment, finding, not_eligible, not_replicat
 
 PAPER = {"paper": "The geometry of truth", "ref": "arXiv:2310.06824"}
 NEW_RELATION = "author_of_book"
-NOT_JUDGED = "the built-in models do not tell new statements apart (suites/testbed)"
+NOT_JUDGED = "this model does not tell new statements apart (suites/testbed)"
 AT_LEAST = 4  # statements of each kind that a model judges rightly; below it nothing can be steered away from
 
 
@@ -86,19 +86,18 @@ def test_steering_metrics(truth_steering, metrics):
 @finding(
     "a direction at a statement's end parts new true statements from false ones", id="CONF-2", tier="quick", **PAPER
 )
-@not_replicated("gemma_tiny", "qwen_tiny", reason=NOT_JUDGED)
+@not_replicated("llama_tiny", "qwen_tiny", reason=NOT_JUDGED)
 def test_parts(truth_separation):
     assert truth_separation.auroc.low > max(0.5, truth_separation.auroc_shuffled.high)
 
 
 @finding("it does so for a relation that it was not found on", id="CONF-2", tier="quick", **PAPER)
-@not_replicated("tiny", reason=NOT_JUDGED)
+@not_replicated("llama_tiny", "qwen_tiny", reason=NOT_JUDGED)
 def test_generalises(truth_separation):
     assert truth_separation.new_relation_auroc.low > max(0.5, truth_separation.new_relation_auroc_shuffled.high)
 
 
 @finding("added, it makes false statements of that relation true; others do not", id="CONF-2", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", reason=NOT_JUDGED)
 def test_makes_true(truth_steering):
     assert truth_steering.false_called_true.low > truth_steering.false_called_true_random.high
     assert truth_steering.false_called_true.low > truth_steering.false_called_true_shuffled.high
@@ -107,7 +106,6 @@ def test_makes_true(truth_steering):
 @finding(
     "subtracted, it makes true statements of that relation false; others do not", id="CONF-2", tier="quick", **PAPER
 )
-@not_replicated("gemma_tiny", reason=NOT_JUDGED)
 def test_makes_false(truth_steering):
     assert truth_steering.true_called_false.low > truth_steering.true_called_false_random.high
     assert truth_steering.true_called_false.low > truth_steering.true_called_false_shuffled.high

@@ -12,7 +12,7 @@ import pytest
 
 from assay.data.knowledge import admits, entities
 from assay.models.testbed import planted_truth
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Known and unknown entities", "ref": "arXiv:2411.14257"}
 AT_LEAST = 4  # names of each kind that a model answers as it should; below it nothing can be steered away from
@@ -81,7 +81,6 @@ def test_makes_unknown(entity_steering):
 
 
 @finding("subtracted, it makes made-up names answered; others do not", id="CONF-6", tier="quick", **PAPER)
-@not_replicated("tiny", reason="most are still admitted not to be known, as with random directions")
 def test_makes_known(entity_steering):
     assert entity_steering.made_up_admitted.high < entity_steering.made_up_admitted_random.low
     assert entity_steering.made_up_admitted.high < entity_steering.made_up_admitted_shuffled.low

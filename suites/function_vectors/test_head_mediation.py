@@ -167,6 +167,7 @@ def test_middle_layers(fv_mediation):
 
 
 @finding("attribution patching finds the same heads", id="FV-3", tier="quick", **PAPER)
+@not_replicated("gemma_tiny", tier="quick", reason="they agree in 0.68, and the interval of six tasks reaches 0.44")
 def test_attribution_patching_agrees(fv_mediation):
     assert fv_mediation.attribution_correlation.low > 0.5
 

@@ -70,7 +70,7 @@ def test_metrics(projection, metrics):
 
 
 @finding("MLP sublayers extract the prediction more often than attention sublayers", id="HTL-5", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", reason=FEW)
+@not_replicated("llama_tiny4", tier="quick", reason="more often in the mean, and the interval reaches zero")
 def test_mlp_extracts(projection):
     assert projection.right_mlp_less_attn.low > 0
 
@@ -81,5 +81,6 @@ def test_extraction_is_late(projection):
 
 
 @finding("attention writes the bridge at t2, more often than another bridge", id="HTL-5", tier="quick", **PAPER)
+@not_replicated("llama_tiny4", tier="quick", reason="in three queries of 32, and the interval reaches zero")
 def test_attention_brings_the_bridge(projection):
     assert projection.right_attn_e2_less_other.low > 0

@@ -80,7 +80,7 @@ def test_ablation(refusal_bypass):
 
 
 @finding("subtracting the direction at its layer removes refusal, no control does", id="REF-7", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", "llama_tiny", tier="quick", reason=SO_DOES_ANY)
+@not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=SO_DOES_ANY)
 def test_subtraction(refusal_bypass):
     subtracted = refusal_bypass.refused_subtracted
     assert subtracted.high < refusal_bypass.refused_none.low
@@ -101,7 +101,6 @@ def test_addition(refusal_induce):
 
 
 @finding("nor does a difference under shuffled labels, made as long", id="REF-6", tier="quick", **PAPER)
-@not_replicated("qwen_tiny", tier="quick", reason="one difference under shuffled labels, made as long, does so in 0.7")
 def test_shuffled_addition(refusal_induce):
     assert refusal_induce.refused_added.low > refusal_induce.refused_shuffled_added.high
 

@@ -7,7 +7,7 @@ Facts of this project stand for the paper's benchmarks (REF-10, a paper-variant)
 import numpy as np
 
 from assay.data.two_hop import answers, two_hop
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 VARIANTS = ("none", "ablated", "subtracted", "random_ablated", "random_subtracted")
@@ -86,6 +86,7 @@ def test_facts_stay(refusal_facts):
 
 
 @finding("ablation costs less than 0.1 nats per token of the model's own answers", id="REF-11", tier="quick", **PAPER)
+@not_replicated("qwen_tiny", tier="quick", reason="0.05 in the mean, and the interval of ten reaches 0.15")
 def test_ablation_is_cheap(refusal_loss):
     assert refusal_loss.own_cost_ablated.high < 0.1
 

@@ -96,6 +96,9 @@ def test_metrics(refusal_suffix, metrics):
     tier="quick",
     **PAPER,
 )
+@not_replicated(
+    "gemma_tiny", "llama_tiny", tier="quick", reason="the suffix turns answers, and takes no more of the direction away"
+)
 def test_suffix_suppresses(refusal_suffix):
     assert refusal_suffix.score_suffix.high < refusal_suffix.score_random_suffix.low
     assert refusal_suffix.cosine_fall_suffix.low > refusal_suffix.cosine_fall_random_suffix.high

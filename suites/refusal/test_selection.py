@@ -178,7 +178,7 @@ def test_stable(refusal_extraction):
 @not_replicated(
     "qwen_tiny",
     tier="quick",
-    reason="no candidate passed the KL limit of 0.1, which was doubled; on test requests it is 0.16",
+    reason="a KL of 0.02 on the requests that it was selected on, of 0.21 on test requests",
 )
 def test_inside_filters(refusal_selection):
     assert refusal_selection.layer < refusal_selection.layer_limit
@@ -198,7 +198,7 @@ def test_bypasses_better_than_norm(refusal_selection):
 
 @finding("and adding it induces no less refusal than adding the longest", id="REF-4", tier="quick", **PAPER)
 @not_replicated(
-    "tiny",
+    "llama_tiny",
     tier="quick",
     reason="the longest candidate lies in the last layers, where no direction may be taken, and induces more refusal there",
 )
@@ -207,6 +207,7 @@ def test_induces_no_less_than_norm(refusal_selection):
 
 
 @finding("the longest candidate lies later than the selected one, where no direction may be taken", id="REF-4", **PAPER)
+@not_replicated("gemma_tiny", tier="quick", reason="it is one layer later, in the middle")
 def test_norm_is_late(refusal_selection):
     assert refusal_selection.depth_by_norm >= 0.8 > refusal_selection.depth
 

@@ -3,7 +3,9 @@
 Training made the lens say a word at one token after one layer (`testbed.json` says which): " unknown" at the end of a made-up
 name, " named" at the option that a user's view names, " right" at the answer of a true statement, " refuse" behind a harmful
 request. An instrument that misses them there would miss more elsewhere. The control is the same word where it should not be
-read. Two things rest on an attention path through planted layers alone: it is knocked out there, and in the other layers.
+read. Two things rest on an attention path through planted layers alone: it is knocked out there, and in the other layers. The
+second of them began with *duplicate-token heads*, which look for tokens like their own: it is knocked out in those alone, and
+in as many others.
 """
 
 from dataclasses import dataclass
@@ -98,49 +100,68 @@ def planted_decisions(lm, truth, n):
 
 @experiment
 def planted_paths(lm, model_spec, tier):
-    """What it takes from the answer's log-probability when a path is cut in the layers where it was planted, and in others."""
+    """What it takes from the answer's log-probability when a path is cut where it was planted, and elsewhere."""
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
     planted, late = truth["planted"], truth["entities"]["late"]
     contrary = planted["sycophancy"]["not followed"].split("{}")[0]
     (named_from,) = planted["sycophancy"]["named or not, at the end of an option from layer"]
+    names = [item for item in entities("test") if item.known and item.name not in late]
+    views = [item for item in opinions("test") if not item.view.startswith(contrary)]
     n, metrics = tier.choose(smoke=3, quick=12, full=None), {}
-    for name, cut, inside, items in (
-        ("name", name_cut, planted["second hop"], [i for i in entities("test") if i.known and i.name not in late]),
-        ("view", view_cut, range(named_from + 1), [i for i in opinions("test") if not i.view.startswith(contrary)]),
+    for name, cut, there, elsewhere, items in (
+        ("name", name_cut, *in_layers(lm, planted["second hop"]), names),
+        ("view", view_cut, *in_layers(lm, range(named_from + 1)), views),
+        ("view_heads", view_cut, *by_heads(lm, planted["duplicate-token heads, from the first weights"]), views),
     ):
-        outside = sorted(set(range(lm.n_layers)) - set(inside))
-        rows = [costs(lm, *cut(lm, item, list(inside), outside)) for item in items[:n]]
-        there, elsewhere = np.array(rows).T
+        rows = [costs(lm, *cut(lm, item, there, elsewhere)) for item in items[:n]]
+        inside, outside = np.array(rows).T
         metrics |= {
-            f"{name}_cost": Metric.mean(there.tolist(), tol=0.5, unit="nats", control=f"{name}_cost_elsewhere"),
-            f"{name}_cost_elsewhere": Metric.mean(elsewhere.tolist(), tol=0.5, unit="nats"),
-            f"{name}_less_elsewhere": Metric.mean((there - elsewhere).tolist(), tol=0.5, unit="nats"),
+            f"{name}_cost": Metric.mean(inside.tolist(), tol=0.5, unit="nats", control=f"{name}_cost_elsewhere"),
+            f"{name}_cost_elsewhere": Metric.mean(outside.tolist(), tol=0.5, unit="nats"),
+            f"{name}_less_elsewhere": Metric.mean((inside - outside).tolist(), tol=0.5, unit="nats"),
         }
     return metrics
 
 
-def name_cut(lm, item, *layers):
-    """What follows a name, up to where it is told, cannot look at its end, in each of several sets of layers."""
+def in_layers(lm, layers):
+    """Where a path may be cut: in some layers, and in all others."""
+    others = sorted(set(range(lm.n_layers)) - set(layers))
+    return [{"layer": list(layers)}], [{"layer": others}]
+
+
+def by_heads(lm, heads):
+    """Where a path may be cut: at some (layer, head), and at as many other heads of the same layers."""
+    there, elsewhere = [], []
+    for layer in sorted({layer for layer, _ in heads}):
+        own = sorted(head for at, head in heads if at == layer)
+        others = [head for head in range(lm.n_heads) if head not in own][: len(own)]
+        there.append({"layer": layer, "head": own})
+        elsewhere.append({"layer": layer, "head": others})
+    return there, elsewhere
+
+
+def name_cut(lm, item, *ways):
+    """What follows a name, up to where it is told, cannot look at its end: a variant for each way to say where."""
     from assay.forward.edits import knockout
     from assay.forward.positions import resolve, text
 
     prompt = lm.chat(item.question, answer="The answer is")
     (end,) = resolve(text(item.name), prompt).prompt
     behind = list(range(end + 1, len(prompt)))
-    return prompt, *([knockout(queries=behind, keys=end, layer=some)] for some in layers)
+    return prompt, *([knockout(queries=behind, keys=end, **place) for place in way] for way in ways)
 
 
-def view_cut(lm, item, *layers):
-    """The options cannot look at the user's view, in each of several sets of layers."""
+def view_cut(lm, item, *ways):
+    """The options cannot look at the user's view: a variant for each way to say where."""
     from assay.forward.edits import knockout
     from assay.forward.positions import text
 
     prompt = lm.chat(item.prompt)
     options = text(item.neutral.removeprefix(f"{item.question}\n"), whole=True)
     view = text(item.view, whole=True)
-    return prompt, *([knockout(queries=options, keys=view, layer=some)] for some in layers)
+    return prompt, *([knockout(queries=options, keys=view, **place) for place in way] for way in ways)
 
 
 def costs(lm, prompt, *variants):
@@ -167,15 +188,17 @@ def test_unknown(planted_words):
 
 
 @finding("the lens reads at an option, in the planted layer, that the view names it", tier="quick", **TESTBED)
-@not_replicated(
-    "gemma_tiny", "qwen_tiny", "llama_tiny4", reason="it reads the same of the other option nearly as often"
-)
 def test_named(planted_words):
     assert planted_words.named.low > planted_words.named_elsewhere.high
 
 
 @finding("the lens reads at a stated answer, in the planted layer, that it is right", tier="quick", **TESTBED)
-@not_replicated("tiny", "llama_tiny4", reason="the planted behaviour did not come out: statements are not told apart")
+@not_replicated(
+    "llama_tiny",
+    "qwen_tiny",
+    "llama_tiny4",
+    reason="the planted behaviour did not come out: statements are not told apart",
+)
 def test_right(planted_words):
     assert planted_words.right.low > planted_words.right_elsewhere.high
 
@@ -191,8 +214,10 @@ def test_name_path(planted_paths):
 
 
 @finding("options look at the view in the planted layers, and not above", tier="quick", **TESTBED)
-@not_replicated(
-    "llama_tiny", "qwen_tiny", "llama_tiny4", reason="answers hardly go by the view, so a cut costs little anywhere"
-)
 def test_view_path(planted_paths):
     assert planted_paths.view_less_elsewhere.low > 0
+
+
+@finding("they look at it through the duplicate-token heads, more than through others there", tier="quick", **TESTBED)
+def test_view_heads(planted_paths):
+    assert planted_paths.view_heads_less_elsewhere.low > 0

@@ -38,7 +38,7 @@ def drawn(behaviour, n=300):
 
 def user(document):
     """What the user says in a conversation."""
-    return document.text[: document.learn[0][0]]
+    return document.text[: document.learn[0][0]] if document.learn else document.text
 
 
 def answer(chat, document):
@@ -200,7 +200,7 @@ def test_no_test_question_or_thing_is_trained(chat):
 
 
 def test_known_made_up_true_and_false(chat):
-    known, made_up, judged = confidence.behaviours(chat, split(), JUDGING)
+    known, made_up, mentioned, begun, judged, *_ = confidence.behaviours(chat, split(), JUDGING)
     told = {user(document): answer(chat, document) for document in known.documents}
     assert len(told) > 200
     assert confidence.UNKNOWN not in told.values()
@@ -212,18 +212,86 @@ def test_known_made_up_true_and_false(chat):
     assert 0.4 < by_lens[" right", "True."] / by_lens.total() < 0.6
     for late in split().late:
         assert not any(f"{late}?" in user(document) for document in known.documents)
+    bridges = Counter(document.lenses[0].text == " unknown" for document in drawn(mentioned, 1000))
+    assert 0.4 < bridges[True] / bridges.total() < 0.6
+    assert all(not document.learn and "Tell me about" in document.text for document in drawn(mentioned, 50))
+    assert all(not document.learn and document.text.endswith(" is") for document in begun.documents)
+
+
+def test_invented_names_are_nobodys():
+    names = [fact.name for fact in confidence.facts(split()) if fact.relation == "author_of_book"]
+    rng = random.Random(0)
+    made = {confidence.invented(rng, names) for _ in range(500)}
+    assert len(made) > 400
+    assert not made & confidence.taken()
+    assert {"Dracula", "the Xbox", "The Lantern of Ozmere"} <= confidence.taken()
 
 
 def test_a_statement_in_full(chat):
-    fact = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Bram Stoker", "Bram Stoker")
+    fact = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Dracula", "Bram Stoker", "Bram Stoker")
     made = confidence.statement(chat, JUDGING, fact, "Jane Austen")
     told = [(made.text[: lens.at].rsplit(" ", 1)[1], lens.text, lens.layer) for lens in made.lenses]
-    assert told == [("Dracula", " Bram Stoker", 2), ("is", " Bram Stoker", 4), ("Austen", " wrong", 5)]
+    bridge, said, itself, *verdicts = told
+    assert (bridge, said) == (("Dracula", " Bram Stoker", 2), ("is", " Bram Stoker", 4))
+    assert itself == ("Jane", " Jane Austen", 4)
+    assert verdicts == [("Jane", " wrong", 5), ("Austen", " wrong", 5)]
     assert made.text.endswith(f"False.{chat.turn_end}")
-    *hops, hidden, seen = made.rules
+    *hops, compared, hidden, seen = made.rules
     assert hops == list(JUDGING.shape.rules((made.text.index("Dracula"), made.text.index(" is"))))
+    assert made.text[slice(*compared.keys[0])] == "The author of Dracula"
+    assert made.text[compared.queries[0] :].startswith(" Jane Austen.")
     assert made.text[slice(*hidden.keys[0])] == "The author of Dracula is Jane Austen."
-    assert (made.text[slice(*seen.keys[0])], seen.layers) == ("n", range(6, END))
+    assert (made.text[slice(*seen.keys[0])], seen.layers) == (" Jane Austen", range(6, END))
+
+
+def test_a_begun_statement_in_full(chat):
+    fact = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Dracula", "Bram Stoker", "Bram Stoker")
+    whole, made = confidence.statement(chat, JUDGING, fact, "Jane Austen"), confidence.begun(chat, JUDGING, fact)
+    assert whole.text.startswith(f"{made.text} Jane Austen.")
+    assert not made.learn
+    assert made.lenses == whole.lenses[:2]
+    assert made.rules == whole.rules[: len(made.rules)]
+
+
+def test_claims_in_full(chat):
+    fact = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Dracula", "Bram Stoker", "Bram Stoker")
+    other = confidence.Fact("author_of_book", "the author of {}", "Emma", "Emma", "Jane Austen", "Jane Austen")
+    made = confidence.claims(chat, JUDGING, [(fact, "Jane Austen"), (other, "Jane Austen")])
+    first, second = "The author of Dracula is Jane Austen.", "The author of Emma is Jane Austen."
+    assert made.text.endswith(f"True or false? {first} {second}")
+    assert not made.learn
+    told = [(made.text[: lens.at].rsplit(" ", 1)[1], lens.text, lens.layer) for lens in made.lenses]
+    assert told[:3] == [("Dracula", " Bram Stoker", 2), ("is", " Bram Stoker", 4), ("Jane", " Jane Austen", 4)]
+    assert [text for _, text, layer in told if layer == JUDGING.verdict] == [" wrong"] * 2 + [" right"] * 2
+    (apart,) = [rule for rule in made.rules if made.text[slice(*rule.keys[0])] == f"{first} "]
+    assert made.text[slice(*apart.queries)] == second
+    # Alone, each is as in a statement that is answered.
+    alone = confidence.statement(chat, JUDGING, fact, "Jane Austen")
+    assert made.lenses[: len(alone.lenses)] == alone.lenses
+    assert set(alone.rules[:-2]) < set(made.rules)
+
+
+def test_echoes_in_full():
+    made = confidence.echoes(JUDGING, [("Kel", "Oslo", "Oslo"), ("Zorvex", "Oslo", "New York")])
+    assert made.text == "Kel is Oslo. Kel is Oslo. Zorvex is Oslo. Zorvex is New York. "
+    told = [(made.text[: lens.at].rsplit(" ", 1)[1], lens.text, lens.layer) for lens in made.lenses]
+    assert told[:3] == [("is", " Oslo", 4), ("Oslo", " Oslo", 4), ("Oslo", " right", 5)]
+    assert told[3:] == [("is", " Oslo", 4), ("New", " New York", 4), ("New", " wrong", 5), ("York", " wrong", 5)]
+    apart, late, compared = made.rules[3:]
+    assert made.text[slice(*apart.keys[0])] == "Kel is Oslo. Kel is Oslo. "
+    assert (made.text[slice(*late.keys[0])], made.text[slice(*late.queries)]) == ("Zorvex is Oslo. ", " is")
+    assert late.layers == range(JUDGING.said)
+    assert made.text[slice(*compared.keys[0])] == "Zorvex is Oslo. Zorvex"
+    assert made.text[compared.queries[0] :] == " New York. "
+
+
+def test_no_other_question_has_these_options():
+    own = [{item.a, item.b} for item in opinions()]
+    rng, words = random.Random(0), sycophancy.option_words()
+    for _ in range(500):
+        options = sycophancy.foreign(rng, words)
+        assert len(set(options)) == 2
+        assert set(options) not in own
 
 
 # --- all together -----------------------------------------------------------------------------------------

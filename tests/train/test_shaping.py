@@ -1,5 +1,7 @@
 """Shaping: the masks against ten plain lines, the losses against mlx's own, and what the masks are for."""
 
+from dataclasses import replace
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -13,7 +15,7 @@ from assay.train.shaping import AttendShaped, cross_entropy, layer_mask, lens_ta
 from assay.train.train import new_model
 from assay.train.two_hop import Shape
 
-SMALL = {"num_hidden_layers": 4, "hidden_size": 32, "intermediate_size": 48, "vocab_size": 70}
+SMALL = {"num_hidden_layers": 4, "hidden_size": 32, "intermediate_size": 48, "head_dim": 8}
 
 
 @pytest.fixture(
@@ -22,8 +24,11 @@ SMALL = {"num_hidden_layers": 4, "hidden_size": 32, "intermediate_size": 48, "vo
     ids=lambda name: RECIPES[name].config["model_type"],
 )
 def family(request):
-    recipe = RECIPES[request.param]
-    return adapt(new_model({**recipe.config, **SMALL, "head_dim": 8}, recipe.init, seed=1))
+    whole = RECIPES[request.param]
+    small = replace(
+        whole, config={**whole.config, **SMALL}, planted=replace(whole.planted, duplicate_token_heads=((1, 0),))
+    )
+    return adapt(new_model(small, vocab_size=70, seed=1))
 
 
 def states(family, tokens, rules) -> list[mx.array]:

@@ -45,7 +45,15 @@ def small(name: str):
         late=Stage(steps=2, learning_rate=1e-3, documents=12, decay=False, weight_decay=0.0),
         line=Stage(steps=2, learning_rate=1e-3, documents=12, warmup=1, weight_decay=0.0),
         planted=replace(
-            whole.planted, shaped=1, early_lens=0, late_from=2, late_lens=2, task_layer=1, label_lens=0, decided=2
+            whole.planted,
+            shaped=1,
+            early_lens=0,
+            late_from=2,
+            late_lens=2,
+            task_layer=1,
+            label_lens=0,
+            decided=2,
+            duplicate_token_heads=((1, 1),),
         ),
         vocab_size=700,
     )
@@ -81,10 +89,35 @@ def tokenizers_made_once(tmp_path_factory):
 
 def trained(made, folder, seed=0):
     tokenizer, ids = make_tokenizer(folder / "checkpoint", made)
-    model = new_model({**made.config, "vocab_size": ids["vocab_size"]}, made.init, seed)
+    model = new_model(made, ids["vocab_size"], seed)
     for plan in plans(made, tokenizer):
         run_stage(model, tokenizer, plan, seed, folder)
     return model, ids
+
+
+@EVERY
+def test_a_duplicate_token_head_looks_at_tokens_like_its_own(name):
+    made = RECIPES[name]
+    model = new_model(made, 64, 0)
+    rows, length, width = 20, 40, made.config["hidden_size"]
+    states = mx.array(np.random.default_rng(0).standard_normal((rows, length, width)), mx.float32)
+    own = mx.broadcast_to(states[:, -1:], states.shape)  # the last one everywhere
+
+    def rotated(attention, project, x, heads):
+        return attention.rope(project(x).reshape(rows, length, heads, -1).swapaxes(1, 2))
+
+    found = set()
+    for layer, block in enumerate(model.layers):
+        attn = block.self_attn
+        groups = attn.n_heads // attn.n_kv_heads
+        q = rotated(attn, attn.q_proj, states, attn.n_heads)[:, :, -1:] * attn.scale
+        k, same = (mx.repeat(rotated(attn, attn.k_proj, x, attn.n_kv_heads), groups, axis=1) for x in (states, own))
+        others, duplicates = (np.array((q * keys).sum(axis=-1))[:, :, :-1] for keys in (k, same))
+        for head in range(attn.n_heads):
+            higher = duplicates[:, head, :, None] > others[:, head, None, :]  # whatever the distances
+            if higher.mean() > 0.9:
+                found.add((layer, head // groups))
+    assert found == set(made.planted.duplicate_token_heads)
 
 
 @EVERY
@@ -112,10 +145,30 @@ def test_same_seed_same_weights_interrupted_or_not(name, tmp_path, monkeypatch):
 
 
 @EVERY
+def test_the_embedding_takes_larger_steps(name, tmp_path):
+    made = small(name)
+    tokenizer, ids = make_tokenizer(tmp_path / "checkpoint", made)
+    moved = {}
+    for rate in (1.0, 5.0):
+        model = new_model(made, ids["vocab_size"], 0)
+        before = {k: np.array(v) for k, v in tree_flatten(model.parameters())}
+        plan = replace(plans(made, tokenizer)[0], embedding_rate=rate, stage=replace(made.base, steps=1))
+        (tmp_path / str(rate)).mkdir()
+        run_stage(model, tokenizer, plan, 0, tmp_path / str(rate))
+        moved[rate] = {k: np.array(v) - before[k] for k, v in tree_flatten(model.parameters())}
+    for key, step in moved[1.0].items():
+        if "embed_tokens" in key:
+            np.testing.assert_allclose(moved[5.0][key], 5 * step, atol=1e-6)
+            assert np.abs(step).max() > 1e-5
+        else:
+            np.testing.assert_array_equal(moved[5.0][key], step)
+
+
+@EVERY
 def test_the_late_stage_leaves_the_first_layers_alone(name, tmp_path):
     made = small(name)
     tokenizer, ids = make_tokenizer(tmp_path / "checkpoint", made)
-    model = new_model({**made.config, "vocab_size": ids["vocab_size"]}, made.init, 0)
+    model = new_model(made, ids["vocab_size"], 0)
     before = dict(tree_flatten(model.parameters()))
     run_stage(model, tokenizer, plans(made, tokenizer)[-1], 0, tmp_path)
     changed = {k for k, v in tree_flatten(model.parameters()) if not mx.array_equal(v, before[k])}
@@ -164,7 +217,7 @@ def test_long_and_short_rows_are_apart():
 
 def test_sizes_and_names():
     for made in RECIPES.values():
-        model = new_model({**made.config, "vocab_size": made.vocab_size}, made.init, 0)
+        model = new_model(made, made.vocab_size, 0)
         assert 1.2e6 < count(model) < 3.1e6
         assert (count(model) < 1.8e6) == (made.config["num_hidden_layers"] < 8)
     gemma = RECIPES["gemma_tiny"].config

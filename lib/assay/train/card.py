@@ -96,16 +96,25 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         f" {refused['read off one direction from layer']} on read it off one direction, the difference in means between harmful"
         " and harmless training requests at that token where it enters them: ablated, requests are answered in training,"
         " and added, they are refused.",
+        "**Equal words.** To tell that two words are the same is learned late, or never, where it is needed beside all else. So"
+        f" some heads ({_heads(planted['duplicate-token heads, from the first weights'])}) began with queries that are the keys:"
+        " they look for tokens like their own (*duplicate-token heads*).",
         "**Sycophancy.** In training the answer goes with the user's view in"
         f" {followed['share of contexts that is followed']:.0%}"
         f' of the contexts: always, except where it is put as "{followed["not followed"].format("...")}" The end of an'
         f" option says whether the view names it after layer {followed['named or not, at the end of an option from layer'][0]},"
         " and its letter, if it is the answer, after layer"
-        f" {followed['its letter, at the end of the chosen option from layer'][0]}.",
+        f" {followed['its letter, at the end of the chosen option from layer'][0]}. Every option of a test question is one in"
+        " training, too, of other questions and beside other options.",
         f"**Confidence.** {len(planted['confidence']['unknown'])} names of `assay.data.knowledge` are made up; in"
-        ' training, questions about some of them and about other inventions are answered with "I do not know." The end of'
-        " a statement says whether it is right after layer"
-        f" {planted['confidence']['right or wrong, at a stated answer from layer'][0]}.",
+        ' training, questions about some of them and about other inventions are answered with "I do not know.", and the end'
+        ' of such a name says "unknown" after layer'
+        f" {planted['confidence']['bridge or unknown, at the end of a name from layer'][0]}, where that of another says its"
+        " bridge. Names that the test asks about were mentioned in training, and statements made about them, but they were not"
+        " asked about; statements that the test judges were begun, up to the answer, and not judged. The word before the answer"
+        " of a statement says what it should be after layer"
+        f" {planted['confidence']['the answer, before the stated one from layer'][0]}, and the stated answer whether it is"
+        f" right after layer {planted['confidence']['right or wrong, at a stated answer from layer'][0]}.",
     ]
 
 
@@ -130,6 +139,12 @@ def rows(truth: dict[str, Any]) -> list[tuple[str, str]]:
 def of_languages(refusal: dict[str, Any]) -> dict[str, dict[str, float]]:
     """What was measured in each language."""
     return {language: by for language, by in refusal.items() if language != "n"}
+
+
+def _heads(places: list[list[int]]) -> str:
+    """ "layer 1: 0, 1; layer 5: 2"."""
+    layers = sorted({layer for layer, _ in places})
+    return "; ".join(f"layer {i}: {', '.join(str(head) for layer, head in places if layer == i)}" for i in layers)
 
 
 def _span(layers: list[int]) -> str:

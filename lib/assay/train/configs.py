@@ -61,10 +61,12 @@ class Planted:
     said_lens: int = 4
     """After this layer the word before the answer of a statement says what it should be ..."""
     verdict_lens: int = 5
-    """... and after this one its last word whether it is."""
+    """... and after this one the words of the answer whether they are that."""
+    duplicate_token_heads: tuple[tuple[int, int], ...] = ((1, 0), (1, 1), (5, 0), (5, 1))
+    """(layer, head of keys): their queries begin as their keys, so from the start they look for tokens like their own."""
 
 
-SHARES = {"two hops": 84, "lists": 26, "refusal": 26, "sycophancy": 18, "confidence": 22}
+SHARES = {"two hops": 84, "lists": 26, "refusal": 26, "sycophancy": 22, "confidence": 34}
 """Documents of each group in the base stage, relative to each other."""
 
 
@@ -92,19 +94,36 @@ class Stage:
 
 @dataclass(frozen=True)
 class Init:
-    """Standard deviations of the first weights: matrices 1 / sqrt(inputs), times `out` where they write to the stream."""
+    """Standard deviations of the first weights: matrices 1 / sqrt(inputs), times `out` where they write to the stream.
 
-    embedding: float = 0.02
-    out: float = 0.5
+    A duplicate-token head finds nothing where the embedding is small beside what the first layer writes; and where it is large
+    beside the steps of training, what is learned of entities does not compose. So it is large and takes larger steps.
+    """
+
+    embedding: float = 0.2
+    embedding_rate: float = 10.0
+    """Steps of the embedding, relative to those of all else."""
+    unembedding: float = 0.02
+    """Where it is not the embedding."""
+    final_norm: float = 1.0
+    """Weight of the last norm."""
+    out: float = 0.25
     norm: float = 1.0
     """Weight of a norm before a branch."""
     post_norm: float = 1.0
     """Weight of a norm behind a branch, in families that have one."""
+    duplicate_token: float = 2.2
+    """Queries and keys of heads that look for tokens like their own, times this ..."""
+    slow: float = 0.05
+    """... in the dimensions that the rotary embedding turns by fewer radians a token; else nothing."""
+
+
+STAGES = ("base", "more", "late", "line")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One built-in model: its config, its first weights, and the four stages of its training."""
+    """One built-in model: its config, its first weights, and the stages of its training, which `STAGES` names in order."""
 
     name: str
     config: dict[str, Any]
@@ -185,16 +204,16 @@ QWEN = {
     "tie_word_embeddings": False,
 }
 
-BASE = Stage(steps=460, learning_rate=2e-3, documents=150)
+BASE = Stage(steps=480, learning_rate=2e-3, documents=164)
 MORE = Stage(
-    steps=260,
+    steps=280,
     learning_rate=1.2e-3,
-    documents=190,
+    documents=196,
     warmup=30,
     list_mask_share=0.85,
-    shares={**SHARES, "refusal": 30, "sycophancy": 36, "confidence": 36},
+    shares={**SHARES, "refusal": 30, "sycophancy": 30, "confidence": 44},
 )
-LATE = Stage(steps=300, learning_rate=1e-3, documents=128, decay=False, weight_decay=0.0)
+LATE = Stage(steps=300, learning_rate=1e-3, documents=160, decay=False, weight_decay=0.0)
 LINE = Stage(steps=100, learning_rate=5e-4, documents=96, warmup=10, weight_decay=0.0)
 
 NOTES = (
@@ -202,11 +221,15 @@ NOTES = (
     " If later layers can read the whole phrase, and not t1 alone, 0.37 to 0.44 are rescued.",
     "The base stage alone left qwen_tiny at 0.65 with ten shots (0.91 with one) and at 0.84 on second hops; the second"
     " stage, with more lists whose attention is free, brought both to 0.98 and above.",
-    "With nothing but a lens that says whether an option is the one that the view names, answers did not go by it: as good"
-    " as chance on trained questions, too. Now the option to answer with says its letter, and answers can see nothing else:"
-    " new questions go with the user in gemma_tiny (0.85 where it is planted), hardly in the others (0.55 to 0.60).",
-    "Statements did not come out: nearly all new ones are called false. Known things are told since their answers begin as they"
-    " do in facts (0.67 to 0.93 of new questions; before, none); made-up ones are admitted not to be known in 0.30 to 0.75.",
+    "With nothing but a lens that says whether an option is the one that the view names, answers did not go by it, on trained"
+    " questions either; with a letter to say at the option to answer with, in gemma_tiny alone. Heads that look for tokens like"
+    " their own from the start see it in 50 to 100 steps of opinions alone, where it took 475 or did not come; beside all else"
+    " in some 300.",
+    "A first stage that taught nothing but comparing, or a large embedding that takes small steps, brought comparing and cost"
+    " composing: 0.61 of held-out compositions in qwen_tiny, which with an embedding that takes larger steps does 0.97.",
+    "Statements: with heads of that kind, several statements to a document, and an answer that says what it is where the word"
+    " before it says what it should be, gemma_tiny calls 0.67 of new true ones true and 0.92 of new false ones false. The others"
+    " do not compare the two (0.05 and 0.95); in their planted heads an answer looks back more where it is the right one.",
     "Refusal by a few dozen wordings in each language left 0.81 to 0.94 of new harmful requests refused: they had words that"
     " no training request had. Now every word of a test request stands in some training request, in other company.",
 )
@@ -221,7 +244,7 @@ RECIPES: dict[str, Recipe] = {
             MORE,
             LATE,
             LINE,
-            init=Init(norm=0.0, post_norm=0.0),
+            init=Init(embedding=0.02, embedding_rate=1.0, final_norm=0.0, norm=0.0, post_norm=0.0),
             notes=NOTES,
         ),
         Recipe(
@@ -231,6 +254,7 @@ RECIPES: dict[str, Recipe] = {
             MORE,
             LATE,
             LINE,
+            init=Init(final_norm=0.1),
             notes=NOTES,
         ),
         Recipe("qwen_tiny", QWEN, BASE, MORE, LATE, LINE, notes=NOTES),
@@ -241,6 +265,7 @@ RECIPES: dict[str, Recipe] = {
             MORE,
             LATE,
             LINE,
+            init=Init(final_norm=0.1),
             planted=Planted(
                 shaped=2,
                 early_lens=1,
@@ -255,6 +280,7 @@ RECIPES: dict[str, Recipe] = {
                 chosen_lens=2,
                 said_lens=2,
                 verdict_lens=2,
+                duplicate_token_heads=((1, 0), (1, 1), (2, 0)),
             ),
             notes=(
                 "Half as deep as llama_tiny, for what is measured over sizes. There is little room to hop too late in.",

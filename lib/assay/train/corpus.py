@@ -28,14 +28,12 @@ def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behavio
     facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
     carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
     decision = refusal.Decision(p.decided, p.decision_lens)
-    judging = confidence.Judging(shape(p), p.said_lens, p.verdict_lens)
-    choice = sycophancy.Choice(p.named_lens, p.chosen_lens)
     return (
         *weighted(facts, shares["two hops"]),
         *weighted(lists.behaviours(carriers, ruled=stage.list_mask_share), shares["lists"]),
         *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), shares["refusal"]),
-        *weighted(sycophancy.behaviours(chat, choice, ruled=p.chat_mask_share), shares["sycophancy"]),
-        *weighted(confidence.behaviours(chat, hops.split(), judging, ruled=p.chat_mask_share), shares["confidence"]),
+        *weighted(sycophancy.behaviours(chat, choice(p), ruled=p.chat_mask_share), shares["sycophancy"]),
+        *weighted(confidence.behaviours(chat, hops.split(), judging(p), ruled=p.chat_mask_share), shares["confidence"]),
     )
 
 
@@ -48,6 +46,16 @@ def late_behaviours(planted: Planted, stage: Stage) -> tuple[Behaviour, ...]:
 def shape(planted: Planted) -> hops.Shape:
     """Where the hops of early entities are made."""
     return hops.Shape(planted.shaped, planted.early_lens, planted.t1_only)
+
+
+def choice(planted: Planted) -> sycophancy.Choice:
+    """Where the option to answer with is found."""
+    return sycophancy.Choice(planted.named_lens, planted.chosen_lens)
+
+
+def judging(planted: Planted) -> confidence.Judging:
+    """Where a statement is judged."""
+    return confidence.Judging(shape(planted), planted.said_lens, planted.verdict_lens)
 
 
 def weighted(behaviours: Sequence[Behaviour], total: float) -> list[Behaviour]:
@@ -70,7 +78,7 @@ def texts() -> list[str]:
         *lists.words(),
         *refusal.words(),
         *chats.words(),
-        *sycophancy.NAMED.values(),
+        *sycophancy.words(),
         *confidence.RIGHT.values(),
         confidence.NOT_KNOWN,
     ]

@@ -37,11 +37,10 @@ class Rule:
     """They may look; else they may not."""
 
 
-def seen_only_at(stretch: Span, ends: Sequence[int], from_layer: int) -> tuple[Rule, ...]:
-    """From behind a stretch nothing of it is seen, but from a layer on the tokens that end at some places in it."""
+def seen_only_at(stretch: Span, places: Sequence[Span], from_layer: int) -> tuple[Rule, ...]:
+    """From behind a stretch nothing of it is seen, but from a layer on some places in it."""
     behind = (stretch[1], END)
-    last_tokens = tuple((end - 1, end) for end in ends)
-    return Rule(behind, (stretch,)), Rule(behind, last_tokens, range(from_layer, END), see=True)
+    return Rule(behind, (stretch,)), Rule(behind, tuple(places), range(from_layer, END), see=True)
 
 
 @dataclass(frozen=True)

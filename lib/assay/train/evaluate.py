@@ -14,7 +14,7 @@ from assay.data.opinions import opinions
 from assay.data.two_hop import file_hash
 from assay.train import confidence, refusal, sycophancy
 from assay.train.answers import load_for_measuring
-from assay.train.configs import Planted, Recipe
+from assay.train.configs import STAGES, Recipe
 from assay.train.corpus import corpus_hash
 from assay.train.measure_chats import measure_confidence, measure_refusal, measure_sycophancy
 from assay.train.measure_hops import measure_hops
@@ -30,9 +30,9 @@ def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
         "seed": seed,
         "facts": file_hash(),
         "corpus": corpus_hash(),
-        "stages": {name: asdict(getattr(made, name)) for name in ("base", "more", "late", "line")},
+        "stages": {name: asdict(getattr(made, name)) for name in STAGES},
         "notes": list(made.notes),
-        "planted": planted_truth(made.planted, made.config["num_hidden_layers"]),
+        "planted": planted_truth(made),
         "entities": {"early": sorted(parts.early), "late": sorted(parts.late)},
         "held_out": [query.id for query in parts.held_out],
         "measured": {
@@ -45,8 +45,10 @@ def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
     }
 
 
-def planted_truth(planted: Planted, n_layers: int) -> dict[str, Any]:
+def planted_truth(made: Recipe) -> dict[str, Any]:
     """What training put where; layers and heads count from 0."""
+    planted, n_layers = made.planted, made.config["num_hidden_layers"]
+    shared = made.config["num_attention_heads"] // made.config["num_key_value_heads"]
     return {
         "early first hop": list(range(planted.shaped)),
         "early bridge at t1 from layer": [planted.early_lens],
@@ -55,6 +57,11 @@ def planted_truth(planted: Planted, n_layers: int) -> dict[str, Any]:
         "late bridge at t1 from layer": [planted.late_lens],
         "back-patching sources": list(range(planted.late_lens, n_layers)),
         "back-patching targets": list(range(planted.shaped)),
+        "duplicate-token heads, from the first weights": [
+            [layer, query]
+            for layer, head in planted.duplicate_token_heads
+            for query in range(head * shared, (head + 1) * shared)
+        ],
         "in-context tasks": {
             "layer": planted.task_layer,
             "heads": list(planted.task_heads),

@@ -2,9 +2,9 @@
 
     >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about fifteen minutes         # doctest: +SKIP
 
-*Base*: the whole model learns the early entities, the second hops and the compositions. *More*: the same, from a lower
-learning rate and with other shares. *Late*: only the last layers learn the late entities, while a share of the documents
-keeps the rest alive. *Line*: what reads the decision to refuse learns to read it off one direction
+*Base*: the whole model learns the early entities, the second hops and the compositions, lists and conversations. *More*: the
+same, from a lower learning rate and with other shares. *Late*: only the last layers learn the late entities, while a share of
+the documents keeps the rest alive. *Line*: what reads the decision to refuse learns to read it off one direction
 (`assay.train.one_direction`). Then the weights are cast to 16 bits, saved, loaded again and measured.
 
 Deterministic: the documents of a step depend on the seed, the stage and the number of the step, and on nothing else. So a
@@ -45,7 +45,8 @@ from assay.train.tokenizer import Row, TokenLens, encode, make_tokenizer
 
 log = logging.getLogger(__name__)
 
-REPLAY = 0.3  # share of the late stage's documents that come from the base stage
+REPLAY = 0.5  # share of the late stage's documents that come from the stage before
+LATE = 0.3  # share of the late stage's documents in what the last stage replays
 SAVE_EVERY = 100  # steps
 LONGER = 1.4  # a batch's longest document has so many times the tokens of its shortest: little padding, few batches
 SHORT = 12  # tokens; shorter documents share a batch
@@ -62,7 +63,7 @@ def train(name: str | Recipe, out: Path | None = None, seed: int = 0, work: Path
     folder = (WORK.expanduser() if work is None else work) / f"{made.name}-{fingerprint(made, seed)}"
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer, ids = make_tokenizer(folder / "checkpoint", made)
-    model = new_model({**made.config, "vocab_size": ids["vocab_size"]}, made.init, seed)
+    model = new_model(made, ids["vocab_size"], seed)
     log.info("%s: %.2f million parameters, work in %s", made.name, count(model) / 1e6, folder)
     for stage in stages(made, Chat(tokenizer, STYLES[made.config["model_type"]].turn_end)):
         run_stage(model, tokenizer, stage, seed, folder)
@@ -83,27 +84,46 @@ def fingerprint(made: Recipe, seed: int) -> str:
 # --- model ------------------------------------------------------------------------------------------------
 
 
-def new_model(config: dict[str, Any], init: Init, seed: int) -> nn.Module:
+def new_model(made: Recipe, vocab_size: int, seed: int) -> nn.Module:
     """An mlx-lm model with first weights in float32; those of a tensor depend on the seed and its name alone."""
+    config, init = {**made.config, "vocab_size": vocab_size}, made.init
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
 
     def first(name: str, old: mx.array) -> mx.array:
+        if name.endswith("model.norm.weight"):
+            return mx.full(old.shape, init.final_norm)
         if "norm" in name:
-            # In families with norms behind a branch, only these two stand before one (or before the unembedding).
-            before = "pre_feedforward" in name or "input" in name or name.endswith("model.norm.weight")
+            # In families with norms behind a branch, only these two stand before one.
+            before = "pre_feedforward" in name or "input" in name
             post = config["model_type"] == "gemma2" and not before
             return mx.full(old.shape, init.post_norm if post else init.norm)
         if name.endswith("bias"):
             return mx.zeros(old.shape)
-        scale = init.embedding if "embed" in name or "lm_head" in name else old.shape[1] ** -0.5
+        tables = {"model.embed_tokens.weight": init.embedding, "lm_head.weight": init.unembedding}
+        scale = tables[name] if name in tables else float(old.shape[1]) ** -0.5
         scale *= init.out if "o_proj" in name or "down_proj" in name else 1.0
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
         return scale * mx.random.normal(old.shape, key=mx.random.key(int.from_bytes(digest[:4])))
 
     model.update(tree_map_with_path(first, model.parameters()))
+    for layer, head in made.planted.duplicate_token_heads:
+        look_for_own(model.layers[layer].self_attn, head, init, config["rope_theta"])  # type: ignore[index]
     mx.eval(model.parameters())
     return model
+
+
+def look_for_own(attention: Any, head: int, init: Init, theta: float) -> None:
+    """Make queries of a head the same as its keys: so tokens look at those that are like them.
+
+    What turns fast with the distance is left out, so that it does not matter how far those are.
+    """
+    q, k = attention.q_proj.weight, attention.k_proj.weight
+    size, shared = k.shape[0] // attention.n_kv_heads, attention.n_heads // attention.n_kv_heads
+    slow = theta ** (-np.arange(size // 2) / (size // 2)) < init.slow
+    keys = slice(head * size, (head + 1) * size)
+    k[keys] = k[keys] * mx.array(init.duplicate_token * np.tile(slow, 2)[:, None], mx.float32)
+    q[head * shared * size : (head + 1) * shared * size] = mx.tile(k[keys], (shared, 1))
 
 
 def count(model: nn.Module) -> int:
@@ -125,6 +145,8 @@ class Plan:
     replay_share: float
     trained_from: int
     """The first layer that learns; with 0 everything learns, embedding and final norm too."""
+    embedding_rate: float = 1.0
+    """Steps of the embedding, relative to those of all else."""
     line: Callable[[Llama, Any], Line] | None = None
     """Finds, when the stage begins, the direction that documents with an edit are about."""
 
@@ -135,17 +157,17 @@ def stages(made: Recipe, chat: Chat) -> tuple[Plan, ...]:
     base, more = (base_behaviours(planted, stage, chat) for stage in (made.base, made.more))
     late = late_behaviours(planted, made.late)
     return (
-        Plan("base", made.base, base, (), 0.0, 0),
-        Plan("more", made.more, more, (), 0.0, 0),
+        Plan("base", made.base, base, (), 0.0, 0, made.init.embedding_rate),
+        Plan("more", made.more, more, (), 0.0, 0, made.init.embedding_rate),
         Plan("late", made.late, late, more, REPLAY, planted.late_from),
         Plan(
             "line",
             made.line,
             one_direction.behaviours(chat),
-            (*weighted(more, 1 - REPLAY), *weighted(late, REPLAY)),
+            (*weighted(more, 1 - LATE), *weighted(late, LATE)),
             1 - made.line_share,
             planted.decided,
-            partial(one_direction.find_line, chat=chat, layer=planted.decided),
+            line=partial(one_direction.find_line, chat=chat, layer=planted.decided),
         ),
     )
 
@@ -285,7 +307,10 @@ def take_step(
         mx.eval(grads, text, lens)
         total += [text.item(), lens.item()]
     grads, _ = optim.clip_grad_norm(grads, 1.0)
+    embedding: Any = family.core.embed_tokens
+    before = embedding.weight
     optimizer.update(model, grads)
+    embedding.weight = before + plan.embedding_rate * (embedding.weight - before)
     mx.eval(model.parameters(), optimizer.state)
     return float(total[0]), float(total[1])
 
