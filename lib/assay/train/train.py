@@ -1,6 +1,6 @@
 """The four stages of training, from first weights to the files of a checkpoint.
 
-    >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about fifteen minutes         # doctest: +SKIP
+    >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about twenty-five minutes     # doctest: +SKIP
 
 *Base*: the whole model learns the early entities, the second hops and the compositions, lists and conversations. *More*: the
 same, from a lower learning rate and with other shares. *Late*: only the last layers learn the late entities, while a share of
