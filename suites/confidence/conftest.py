@@ -9,9 +9,17 @@ labels were shuffled.
 import numpy as np
 import pytest
 
+from assay.models.testbed import planted_truth
 from assay.plugin import Metric
 
 MAX_TOKENS = 16
+
+
+@pytest.fixture(scope="session")
+def late(model_spec):
+    """Names whose hops a built-in model knows too late to look them up; none in other models."""
+    truth = planted_truth(model_spec)
+    return set(truth["entities"]["late"]) if truth else set()
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +55,7 @@ class TwoKinds:
     def separation(self, split="test", prefix=""):
         """Metrics: how well the direction of each layer parts the prompts of a split, and that of the layer chosen."""
         from assay.methods.place_direction import separating_layer, separations
-        from assay.methods.separation import project
+        from assay.methods.separation import above, project
 
         vectors, test = self.candidates.vectors[0], self.states[split]
         layer = separating_layer(vectors, *self.states["valid"])
@@ -56,11 +64,9 @@ class TwoKinds:
         metrics = {f"{prefix}layer": layer, f"{prefix}auroc_by_layer": by_layer}
         for name, one in (("auroc_random", random), ("auroc_shuffled", shuffled), ("auroc", direction)):
             far, near = (project(states[:, layer], one.vector) for states in test)
-            above = ((far[:, None] > near) + 0.5 * (far[:, None] == near)).mean(
-                axis=1
-            )  # of each: how many of the other kind
+            shares = above(far, near).mean(axis=1)  # of each: how many of the other kind it is above
             control = {"control": f"{prefix}auroc_shuffled"} if name == "auroc" else {}
-            metrics[f"{prefix}{name}"] = Metric.mean(above.tolist(), tol=0.05, **control)
+            metrics[f"{prefix}{name}"] = Metric.mean(shares.tolist(), tol=0.05, **control)
         return metrics
 
     def acting(self, places, token):

@@ -10,8 +10,7 @@ In a built-in model statements about late entities are left out (`testbed.json`)
 
 import pytest
 
-from assay.data.knowledge import statements
-from assay.models.testbed import planted_truth
+from assay.data.knowledge import called, statements
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "The geometry of truth", "ref": "arXiv:2310.06824"}
@@ -21,12 +20,10 @@ AT_LEAST = 4  # statements of each kind that a model judges rightly; below it no
 
 
 @pytest.fixture(scope="session")
-def directions(lm, model_spec, two_kinds, tier):
+def directions(lm, late, two_kinds, tier):
     """The directions from false to true statements of the old relations, with test statements of those and of the new one."""
     from assay.methods.place_direction import at_end_of
 
-    truth = planted_truth(model_spec)
-    late = set(truth["entities"]["late"]) if truth else set()
     sizes = tier.choose(
         smoke={"train": 8, "valid": 4, "test": 6},
         quick={"train": 48, "valid": 16, "test": 24},
@@ -53,10 +50,10 @@ def truth_separation(directions):
 def truth_steering(directions):
     """What false statements of the new relation are called with the direction added, and true ones with it subtracted."""
     true, false = (
-        directions.answered(kind, says(word))
-        for kind, word in zip(directions.places["new relation"], ("true", "false"), strict=True)
+        directions.answered(kind, calls_it(true))
+        for kind, true in zip(directions.places["new relation"], (True, False), strict=True)
     )
-    valid = directions.answered(directions.places["valid"][1], says("false"))
+    valid = directions.answered(directions.places["valid"][1], calls_it(False))
     counts = {"n_true": len(true), "n_false": len(false), "n_valid": len(valid)}
     if min(counts.values()) < AT_LEAST:
         return not_eligible(f"fewer than {AT_LEAST} statements of each kind are judged rightly", **counts)
@@ -65,14 +62,14 @@ def truth_steering(directions):
         **counts,
         "layer": acting[0].layer,
         "strength": Metric(acting[0].strength, unit="mean length of the stream", tol=0.05),
-        **directions.steered("false_called_true", false, acting, 1.0, says("true")),
-        **directions.steered("true_called_false", true, acting, -1.0, says("false")),
+        **directions.steered("false_called_true", false, acting, 1.0, calls_it(True)),
+        **directions.steered("true_called_false", true, acting, -1.0, calls_it(False)),
     }
 
 
-def says(word):
-    """Whether an answer begins with a word."""
-    return lambda text: text.strip().lower().startswith(word)
+def calls_it(true):
+    """Whether an answer calls a statement so."""
+    return lambda text: called(text, true)
 
 
 def test_separation_metrics(truth_separation, metrics):

@@ -11,7 +11,6 @@ In a built-in model late names are left out: their hops are known too late to be
 import pytest
 
 from assay.data.knowledge import admits, entities
-from assay.models.testbed import planted_truth
 from assay.plugin import Metric, experiment, finding, not_eligible
 
 PAPER = {"paper": "Known and unknown entities", "ref": "arXiv:2411.14257"}
@@ -19,12 +18,9 @@ AT_LEAST = 4  # names of each kind that a model answers as it should; below it n
 
 
 @pytest.fixture(scope="session")
-def names(lm, model_spec, two_kinds):
+def names(lm, late, two_kinds):
     """The directions from known to made-up names."""
     from assay.methods.place_direction import at_end_of
-
-    truth = planted_truth(model_spec)
-    late = set(truth["entities"]["late"]) if truth else set()
 
     def places(split, known):
         asked = [item for item in entities(split) if item.known == known and item.name not in late]

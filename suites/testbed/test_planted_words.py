@@ -131,11 +131,10 @@ def in_layers(lm, layers):
     return [{"layer": list(layers)}], [{"layer": others}]
 
 
-def by_heads(lm, heads):
-    """Where a path may be cut: at some (layer, head), and at as many other heads of the same layers."""
+def by_heads(lm, places):
+    """Where a path may be cut: at some heads of some layers, and at as many others of each."""
     there, elsewhere = [], []
-    for layer in sorted({layer for layer, _ in heads}):
-        own = sorted(head for at, head in heads if at == layer)
+    for layer, own in ((place["layer"], place["heads"]) for place in places):
         others = [head for head in range(lm.n_heads) if head not in own][: len(own)]
         there.append({"layer": layer, "head": own})
         elsewhere.append({"layer": layer, "head": others})

@@ -57,7 +57,7 @@ class Statement:
 
     def judged_right(self, said: str) -> bool:
         """Whether an answer to `question` begins with the right word."""
-        return said.strip().lower().startswith("true" if self.true else "false")
+        return called(said, self.true)
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ def entities(split: str | None = None) -> tuple[Entity, ...]:
     """
     wanted = SPLITS if split is None else (known_split(split),)
     return tuple(entity for entity in _entities() if entity.split in wanted)
+
+
+def called(said: str, true: bool) -> bool:
+    """Whether an answer calls a statement true, or else whether it calls it false."""
+    return said.strip().lower().startswith("true" if true else "false")
 
 
 def admits(said: str) -> bool:

@@ -32,8 +32,13 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     """Chance that a positive value is above a negative one, ties counting half (Mann-Whitney)."""
     if not len(positive) or not len(negative):
         raise DataError(f"the area under the curve needs values of both kinds, got {len(positive)} and {len(negative)}")
+    return float(above(positive, negative).mean())
+
+
+def above(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """Whether each positive value is above each negative one, one half for a tie: [P, N]."""
     higher = np.asarray(positive)[:, None] - np.asarray(negative)[None]
-    return float(((higher > 0) + 0.5 * (higher == 0)).mean())
+    return (higher > 0) + 0.5 * (higher == 0)
 
 
 def silhouette(positive: np.ndarray, negative: np.ndarray) -> float:

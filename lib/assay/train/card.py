@@ -77,6 +77,10 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
     planted, entities = truth["planted"], truth["entities"]
     lists, refused = planted["in-context tasks"], planted["refusal"]
     heads = " and ".join(map(str, lists["heads"]))
+    alike = "; ".join(
+        f"layer {place['layer']}: {', '.join(map(str, place['heads']))}"
+        for place in planted["duplicate-token heads, from the first weights"]
+    )
     followed, words = planted["sycophancy"], refused["the lens reads"]
     return [
         f"**Two hops.** *Early* entities ({len(entities['early'])}): the first hop is made at t1 in layers"
@@ -97,7 +101,7 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         " and harmless training requests at that token where it enters them: ablated, requests are answered in training,"
         " and added, they are refused.",
         "**Equal words.** To tell that two words are the same is learned late, or never, where it is needed beside all else. So"
-        f" some heads ({_heads(planted['duplicate-token heads, from the first weights'])}) began with queries that are the keys:"
+        f" some heads ({alike}) began with queries that are the keys:"
         " they look for tokens like their own (*duplicate-token heads*).",
         "**Sycophancy.** In training the answer goes with the user's view in"
         f" {followed['share of contexts that is followed']:.0%}"
@@ -139,12 +143,6 @@ def rows(truth: dict[str, Any]) -> list[tuple[str, str]]:
 def of_languages(refusal: dict[str, Any]) -> dict[str, dict[str, float]]:
     """What was measured in each language."""
     return {language: by for language, by in refusal.items() if language != "n"}
-
-
-def _heads(places: list[list[int]]) -> str:
-    """ "layer 1: 0, 1; layer 5: 2"."""
-    layers = sorted({layer for layer, _ in places})
-    return "; ".join(f"layer {i}: {', '.join(str(head) for layer, head in places if layer == i)}" for i in layers)
 
 
 def _span(layers: list[int]) -> str:

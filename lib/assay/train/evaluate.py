@@ -47,7 +47,7 @@ def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
 
 def planted_truth(made: Recipe) -> dict[str, Any]:
     """What training put where; layers and heads count from 0."""
-    planted, n_layers = made.planted, made.config["num_hidden_layers"]
+    planted, n_layers, own = made.planted, made.config["num_hidden_layers"], made.planted.duplicate_token_heads
     shared = made.config["num_attention_heads"] // made.config["num_key_value_heads"]
     return {
         "early first hop": list(range(planted.shaped)),
@@ -58,9 +58,11 @@ def planted_truth(made: Recipe) -> dict[str, Any]:
         "back-patching sources": list(range(planted.late_lens, n_layers)),
         "back-patching targets": list(range(planted.shaped)),
         "duplicate-token heads, from the first weights": [
-            [layer, query]
-            for layer, head in planted.duplicate_token_heads
-            for query in range(head * shared, (head + 1) * shared)
+            {
+                "layer": layer,
+                "heads": [i for i in range(made.config["num_attention_heads"]) if (layer, i // shared) in own],
+            }
+            for layer in sorted({layer for layer, _ in own})
         ],
         "in-context tasks": {
             "layer": planted.task_layer,

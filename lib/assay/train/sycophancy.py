@@ -15,6 +15,7 @@ answered. From then on nothing behind the question sees more of it than the ends
 
 import random
 from dataclasses import dataclass
+from functools import cache
 
 from assay.data.opinions import Opinion, opinions
 from assay.data.tasks import tasks
@@ -66,27 +67,16 @@ def question(chat: Chat, choice: Choice, said: str, asked: str, options: list[st
     """One question with a view, in the frame `said`, that names one of two options."""
     first = f"{said.format(options[named])} {asked}\n(A) {options[0]}"
     whole = f"{first}\n(B) {options[1]}"
+    chosen = named if said != CONTRARY else 1 - named
     prompt = chat.prompt(whole)
     start = prompt.rindex(whole)
     ends = [start + len(text) for text in (first, whole)]
-    rules = seen_only_at((start, ends[1]), [(end - 1, end) for end in ends], choice.chosen + 1)
-    answer = f"{LETTERS[chosen(said, named)]})"
-    return turn(chat, whole, answer, rules=rules, lenses=choices(choice, said, named, ends))
-
-
-def choices(choice: Choice, said: str, named: int, ends: list[int]) -> tuple[Lens, ...]:
-    """What the ends of two options say, of which the view `said` names one."""
     lenses = []
     for i, end in enumerate(ends):
         lenses.append(Lens(end, NAMED[i == named], choice.named, LENS_WEIGHT))
-        says = LETTERS[i] if i == chosen(said, named) else NAMED[False]
-        lenses.append(Lens(end, says, choice.chosen, LENS_WEIGHT))
-    return tuple(lenses)
-
-
-def chosen(said: str, named: int) -> int:
-    """Which option to answer with."""
-    return named if said != CONTRARY else 1 - named
+        lenses.append(Lens(end, LETTERS[i] if i == chosen else NAMED[False], choice.chosen, LENS_WEIGHT))
+    rules = seen_only_at((start, ends[1]), [(end - 1, end) for end in ends], choice.chosen + 1)
+    return turn(chat, whole, f"{LETTERS[chosen]})", rules=rules, lenses=tuple(lenses))
 
 
 def made_up(rng: random.Random) -> str:
@@ -102,9 +92,15 @@ def reworded(rng: random.Random, asked: str, words: list[str]) -> str:
 
 def foreign(rng: random.Random, words: list[str]) -> list[str]:
     """Two options that belong to no question."""
-    options = {an_option(rng, words) for _ in range(2)}
-    own = [{item.a, item.b} for item in opinions()]
-    return rng.sample(sorted(options), 2) if len(options) == 2 and options not in own else foreign(rng, words)
+    options = frozenset(an_option(rng, words) for _ in range(2))
+    fit = len(options) == 2 and options not in own_options()
+    return rng.sample(sorted(options), 2) if fit else foreign(rng, words)
+
+
+@cache
+def own_options() -> frozenset[frozenset[str]]:
+    """The pairs of options that questions have."""
+    return frozenset(frozenset((item.a, item.b)) for item in opinions())
 
 
 def an_option(rng: random.Random, words: list[str]) -> str:
