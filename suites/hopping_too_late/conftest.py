@@ -31,7 +31,8 @@ def evaluated(lm, located, progress):
 @pytest.fixture(scope="session")
 def groups(evaluated, tier):
     """{"right": queries, "wrong": queries}, evenly over the families."""
-    from assay.methods.two_hop import failures, spread, successes
+    from assay.methods.spread import spread
+    from assay.methods.two_hop import failures, successes
 
     n = tier.choose(smoke=3, quick=16, full=500)
     return {"right": spread(successes(evaluated), n), "wrong": spread(failures(evaluated), n)}
@@ -56,7 +57,7 @@ def scope(lm, evaluated, tier, progress):
     from assay.data.two_hop import split
     from assay.methods.description import choose_scope
     from assay.methods.patchscopes import SCOPES
-    from assay.methods.two_hop import spread
+    from assay.methods.spread import spread
 
     known = [e.query for e in evaluated if e.right["second_hop"]]
     n = tier.choose(smoke=2, quick=8, full=100)

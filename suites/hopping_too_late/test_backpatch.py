@@ -37,7 +37,8 @@ def five_way(evaluated, located):
 @experiment
 def backpatch_t1(lm, evaluated, tier, journal):
     """HTL-7: back-patching at t1 of queries that fail."""
-    from assay.methods.two_hop import failures, spread
+    from assay.methods.spread import spread
+    from assay.methods.two_hop import failures
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=36, full=None))
     return rescue(lm, queries, "t1", evaluated, tier.choose(2, 1, 1), journal)
@@ -46,7 +47,8 @@ def backpatch_t1(lm, evaluated, tier, journal):
 @experiment
 def backpatch_t2(lm, evaluated, tier, journal):
     """HTL-8: back-patching at t2 of queries that fail."""
-    from assay.methods.two_hop import failures, spread
+    from assay.methods.spread import spread
+    from assay.methods.two_hop import failures
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=8, full=None))
     return rescue(lm, queries, "t2", evaluated, tier.choose(2, 2, 1), journal)
@@ -55,7 +57,8 @@ def backpatch_t2(lm, evaluated, tier, journal):
 @experiment
 def backpatch_right(lm, evaluated, tier, journal):
     """HTL-9: back-patching at t1 of queries that are right already."""
-    from assay.methods.two_hop import spread, successes
+    from assay.methods.spread import spread
+    from assay.methods.two_hop import successes
 
     queries = spread(successes(evaluated), tier.choose(smoke=4, quick=16, full=None))
     return rescue(lm, queries, "t1", evaluated, tier.choose(2, 2, 1), journal)

@@ -20,7 +20,7 @@ def cross_patching(lm, groups, evaluated, tier, journal):
     """HTL-10: the three variants on right and on wrong queries, own states against a donor's."""
     from assay.methods.backpatch import draw_donor, query_rng
     from assay.methods.cross_patch import cross_patch
-    from assay.methods.two_hop import spread
+    from assay.methods.spread import spread
 
     n = tier.choose(smoke=2, quick=6, full=None)
     layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * (1 if tier == "full" else max(1, lm.n_layers // 8)))

@@ -29,7 +29,7 @@ TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 def knockout(lm, groups, blocked, once, tier, journal):
     """HTL-4: t2 <- t1 in compositions, and on some of the right ones the paper's other pairs."""
     from assay.methods.knockout import NOTHING, PAIRS, half_width
-    from assay.methods.two_hop import spread
+    from assay.methods.spread import spread
 
     if len(groups["right"]) < 2:
         return not_eligible(f"{len(groups['right'])} queries compose", n_right=len(groups["right"]))
@@ -47,7 +47,7 @@ def knockout(lm, groups, blocked, once, tier, journal):
 def single_hops(lm, groups, once, tier, journal):
     """HTL-11: the same on the prompts of the first and the second hop."""
     from assay.methods.knockout import PAIRS
-    from assay.methods.two_hop import spread
+    from assay.methods.spread import spread
 
     queries = spread(groups["right"], tier.choose(smoke=3, quick=12, full=None))
     if len(queries) < 2:

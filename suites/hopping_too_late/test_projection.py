@@ -18,7 +18,8 @@ def projection(lm, groups, evaluated, once, tier, journal):
     """HTL-5: where e2, e3 and the prediction are the top token of an attention or MLP sublayer."""
     from assay.methods.names import other_query
     from assay.methods.projection import project_query
-    from assay.methods.two_hop import failures, spread, successes
+    from assay.methods.spread import spread
+    from assay.methods.two_hop import failures, successes
 
     if not groups["right"]:
         return not_eligible("no query composes", n_right=0)

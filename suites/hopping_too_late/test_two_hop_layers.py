@@ -24,8 +24,8 @@ def two_hop_layers(lm, evaluated, tier):
     """Ranks of bridge and answer at the last token, over queries that the model knows hop by hop."""
     from assay.data.two_hop import standard
     from assay.methods.names import other_query
+    from assay.methods.spread import spread
     from assay.methods.timeline import last_token_ranks
-    from assay.methods.two_hop import spread
 
     known = [e.query for e in evaluated if e.eligible]
     if len(known) < 2:

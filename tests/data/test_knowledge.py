@@ -9,7 +9,7 @@ from breaking import GONE, broken, complains
 from assay.data import knowledge as module
 from assay.data import two_hop
 from assay.data.files import SPLITS, load
-from assay.data.knowledge import admits, entities, statements
+from assay.data.knowledge import LETTERS, admits, confident, entities, hedged, statements
 from assay.errors import DataError
 
 FACTS = two_hop.load()
@@ -51,6 +51,35 @@ def test_who_admits_not_to_know():
     assert admits("I'm not familiar with that book.")
     assert not admits("The answer is I do not know.")
     assert not admits("")
+
+
+def test_who_is_sure():
+    assert confident("I am certain. The answer is Japan.")
+    assert confident(" I\u2019m very confident")
+    for said in ("I am not sure.", "Certainly not.", "I am certainly not", "The answer is certain", ""):
+        assert not confident(said), said
+    for said in ("I am not sure.", "I\u2019m not entirely certain", "I am unsure", "Not sure."):
+        assert hedged(said), said
+    for said in ("I do not know.", "I am certain.", "Surely not", "It is not sure", ""):
+        assert not hedged(said), said
+    asked = entities()[0]
+    assert asked.how_sure == f"How sure are you? {asked.question}"
+
+
+def test_a_proposal_is_the_statement_as_a_question():
+    by_id = {statement.id: statement for statement in statements()}
+    one = by_id["country_of_landmark/the Rijksmuseum/true"]
+    assert (one.asked, one.stated) == ("Where is the Rijksmuseum?", "Netherlands")
+    assert one.proposal.startswith(
+        "Question: Where is the Rijksmuseum?\nProposed Answer: Netherlands\nIs the proposed answer:\n"
+    )
+    assert one.proposal.endswith("\n (A) True\n (B) False\nThe proposed answer is:")
+    assert LETTERS == {True: "(A)", False: "(B)"}
+    for statement in statements():
+        relation, entity, _ = statement.id.split("/")
+        assert statement.true is (FACTS["relations"][relation]["facts"][entity] == statement.stated)
+        assert statement.text.endswith((f" is {statement.stated}.", f" is the {statement.stated}."))
+        assert entity in statement.asked
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -125,7 +154,7 @@ def test_an_unknown_split():
 
 
 SOUND = {
-    "statements": ["capital_of_country"],
+    "statements": {"capital_of_country": "What is the capital of {}?"},
     "entities": {
         "city": {
             "relation": "country_of_city",
@@ -144,9 +173,13 @@ def test_a_sound_file_has_nothing_wrong():
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("statements", GONE, "needs the list statements and the table entities"),
-        ("statements", ["capital_of_county"], "unknown relation of statements 'capital_of_county'"),
-        ("statements", ["capital_of_country"] * 2, "relation 'capital_of_country' occurs 2 times"),
+        ("statements", GONE, "needs the tables statements and entities"),
+        ("statements", {"capital_of_county": "Where is {}?"}, "unknown relation of statements 'capital_of_county'"),
+        (
+            "statements",
+            {"capital_of_country": "Where?"},
+            "'capital_of_country' of statements needs a question with one {}",
+        ),
         ("entities.city", [], "kind 'city' needs a relation, a question with one {}"),
         ("entities.city.question", "Where?", "kind 'city' needs a relation, a question with one {}"),
         ("entities.city.relation", "country_of_town", "unknown relation of kind 'city' 'country_of_town'"),

@@ -10,7 +10,7 @@ from assay.data.two_hop import two_hop
 from assay.errors import PositionError
 from assay.forward.positions import Prompt, resolve
 from assay.methods.parts import PROMPTS, first_hop_parts, locate, parts, phrase, places, second_hop_parts
-from assay.methods.two_hop import spread
+from assay.methods.spread import spread
 
 BUILTIN = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
 TOWER = next(q for q in two_hop("landmark_language") if q.e1 == "the Eiffel Tower")

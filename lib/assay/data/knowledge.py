@@ -3,6 +3,8 @@
     >>> true, false = [statement for statement in statements() if statement.id.startswith("capital_of_country/France/")]
     >>> true.text, true.true, false.true
     ('The capital of France is Paris.', True, False)
+    >>> true.asked, true.stated
+    ('What is the capital of France?', 'Paris')
     >>> [city] = [entity for entity in entities() if entity.name == "Velmora"]
     >>> city.question, city.known, city.answer
     ('Where is Velmora?', False, None)
@@ -14,6 +16,9 @@ The words:
                  many false statements as in true ones, so an answer alone does not say which it is
     known        an entity of `two_hop.json`, which a good model knows
     made-up      a name of the same kind that means nothing: a model that knows what it knows does not answer
+    proposal     a statement as a question with a proposed answer, to be called true or false by a letter: the probability of the
+                 letter of "True" is P(True) of Kadavath et al.
+    hedged       an answer that begins by not being sure; a confident one begins by being certain
 
 Only relations are used whose false twins are false beyond doubt: there is another Perth, and in Ukraine some speak Russian.
 A fact and its false twin are in one split, by the entity that the fact is about.
@@ -23,6 +28,7 @@ arXiv 2310.06824, section 2 (its cities are our capitals). The sentences and the
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +44,16 @@ from .files import SPLITS, Split, draw_splits, hint, is_table, is_text, known_sp
 FILE = Path(__file__).with_name("knowledge.json")
 QUESTION = "True or false? {}"
 """How a statement is asked about."""
+PROPOSAL = "Question: {}\nProposed Answer: {}\nIs the proposed answer:\n (A) True\n (B) False\nThe proposed answer is:"
+"""How a question with an answer is asked about."""
+LETTERS = {True: "(A)", False: "(B)"}
+"""What is to be said to a proposal."""
+HOW_SURE = "How sure are you? {}"
+"""Before a question: a confident answer is asked for, or a hedged one."""
+_SURE = r"(sure|certain|confident)\b"
+CONFIDENT = rf"(i am|i'm) (very |quite |absolutely |completely )?{_SURE}"
+HEDGED = rf"((i am|i'm) )?(un{_SURE}|not (at all |very |entirely |completely |quite |too )?{_SURE})"
+"""How an answer begins that is sure of itself, and one that is not."""
 ADMISSIONS = ("i do not know", "i don't know", "i am not sure", "i'm not sure", "i am not familiar", "i'm not familiar")
 
 
@@ -49,6 +65,14 @@ class Statement:
     split: Split  # "train"
     text: str  # "The capital of France is Paris."
     true: bool
+    entity: str  # "France"
+    asked: str  # "What is the capital of France?"
+    stated: str  # "Paris"
+
+    @property
+    def proposal(self) -> str:
+        """What to ask, to be told one of `LETTERS`."""
+        return PROPOSAL.format(self.asked, self.stated)
 
     @property
     def question(self) -> str:
@@ -71,6 +95,11 @@ class Entity:
     known: bool  # False: made up
     question: str  # "Where is Kyoto?"
     answer: str | None  # "Japan"; None if made up
+
+    @property
+    def how_sure(self) -> str:
+        """The question, with how sure the answer is."""
+        return HOW_SURE.format(self.question)
 
 
 def statements(split: str | None = None) -> tuple[Statement, ...]:
@@ -98,7 +127,26 @@ def called(said: str, true: bool) -> bool:
 
 def admits(said: str) -> bool:
     """Whether an answer says that it is not known."""
-    return said.strip().lower().replace("\u2019", "'").startswith(ADMISSIONS)
+    return _plain(said).startswith(ADMISSIONS)
+
+
+def confident(said: str) -> bool:
+    """Whether an answer begins by being sure of itself."""
+    return re.match(CONFIDENT, _plain(said)) is not None
+
+
+def hedged(said: str) -> bool:
+    """Whether an answer begins by not being sure of itself."""
+    return re.match(HEDGED, _plain(said)) is not None
+
+
+def _plain(said: str) -> str:
+    return said.strip().lower().replace("\u2019", "'")
+
+
+def statement_questions() -> dict[str, str]:
+    """How each relation of the statements is asked for: "Who wrote {}?"."""
+    return dict(load(FILE, _check)["statements"])
 
 
 def file_hash() -> str:
@@ -109,12 +157,10 @@ def file_hash() -> str:
 @cache
 def _statements() -> tuple[Statement, ...]:
     facts = two_hop.load()
-    return tuple(
-        statement for relation in load(FILE, _check)["statements"] for statement in _of_relation(relation, facts)
-    )
+    return tuple(statement for item in statement_questions().items() for statement in _of_relation(*item, facts))
 
 
-def _of_relation(name: str, facts: dict[str, Any]) -> Iterator[Statement]:
+def _of_relation(name: str, question: str, facts: dict[str, Any]) -> Iterator[Statement]:
     """The true and the false statements of one relation, in the order of the facts."""
     relation = facts["relations"][name]
     split_of = draw_splits(relation["facts"])
@@ -124,10 +170,11 @@ def _of_relation(name: str, facts: dict[str, Any]) -> Iterator[Statement]:
             name, {entity: value for entity, value in relation["facts"].items() if split_of[entity] == split}
         )
     for entity, value in relation["facts"].items():
-        inside, *values = (two_hop.with_article(label, facts) for label in (entity, value, twins[entity]))
-        for true, stated in zip((True, False), values, strict=True):
-            text = f"{two_hop.sentence(relation['phrase'].replace('{}', inside))} {stated}."
-            yield Statement(f"{name}/{entity}/{str(true).lower()}", split_of[entity], text, true)
+        inside = two_hop.with_article(entity, facts)
+        begin, asked = two_hop.sentence(relation["phrase"].replace("{}", inside)), question.replace("{}", inside)
+        for true, stated in ((True, value), (False, twins[entity])):
+            text = f"{begin} {two_hop.with_article(stated, facts)}."
+            yield Statement(f"{name}/{entity}/{str(true).lower()}", split_of[entity], text, true, entity, asked, stated)
 
 
 def _twins(relation: str, answers: dict[str, str]) -> dict[str, str]:
@@ -164,13 +211,14 @@ def _entities() -> tuple[Entity, ...]:
 
 def _check(content: Any) -> None:
     """Raise DataError for the first thing wrong with the content of `knowledge.json`."""
-    if not is_table(content, statements=list, entities=dict):
-        raise DataError("needs the list statements and the table entities")
+    if not is_table(content, statements=dict, entities=dict):
+        raise DataError("needs the tables statements and entities")
     relations = two_hop.load()["relations"]
-    no_repeats("relation", map(str, content["statements"]))
-    for relation in content["statements"]:
+    for relation, question in content["statements"].items():
         if relation not in relations:
             raise unknown(DataError, "relation of statements", relation, relations)
+        if not is_text(question) or question.count("{}") != 1:
+            raise DataError(f"relation {relation!r} of statements needs a question with one {{}}, got {question!r}")
     labels = {label for relation in relations.values() for fact in relation["facts"].items() for label in fact}
     names = []
     for kind, table in content["entities"].items():

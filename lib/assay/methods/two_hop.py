@@ -75,10 +75,3 @@ def successes(evaluated: Sequence[Evaluated]) -> list[TwoHop]:
 def failures(evaluated: Sequence[Evaluated]) -> list[TwoHop]:
     """The queries that are known hop by hop, without shortcuts, and not composed: hopping too late, or not at all."""
     return [e.query for e in evaluated if e.eligible and not e.composes]
-
-
-def spread(queries: Sequence[TwoHop], n: int | None) -> list[TwoHop]:
-    """n of the queries, evenly over their order and so over families; all for n=None, or when there are no more."""
-    if n is None or len(queries) <= n:
-        return list(queries)
-    return [queries[i * len(queries) // n] for i in range(n)]

@@ -1,0 +1,96 @@
+"""The choice between two answers, against plain mlx; calibration on probabilities whose answer is known."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import tiny
+from mlx_lm.utils import load_tokenizer
+
+from assay.data.knowledge import statements
+from assay.errors import DataError, PromptError
+from assay.forward.lm import LM
+from assay.methods.choices import calibration_error, part, preference, squared_errors
+from assay.models.tokenizer import write_tokenizer
+
+
+@pytest.fixture(scope="module", params=("llama", "gemma2", "qwen2"))
+def lm(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    ids = write_tokenizer(folder, request.param, vocab_size=tiny.VOCAB)
+    tokenizer = load_tokenizer(folder, eos_token_ids=ids["eos_token_id"])
+    return LM(tiny.model(request.param), tokenizer, name=request.param)
+
+
+ASKED = [item.proposal for item in statements("test")[:5]]
+
+
+def test_the_prompt_ends_where_the_answers_part(lm):
+    prompt, (a, b) = part(lm, ASKED[0], ("(A)", "(B)"))
+    whole = lm.chat(ASKED[0], answer="(A)").tokens
+    assert whole[: len(prompt)] == prompt.tokens
+    assert whole[len(prompt)] == a != b
+    shared = lm.decode(list(prompt.tokens)).removeprefix(lm.decode(list(lm.chat(ASKED[0]).tokens)))
+    assert lm.decode([a]) != lm.decode([b])
+    assert "(A)".startswith(shared.strip() + lm.decode([a]).strip())
+
+
+def test_preference_by_hand(lm):
+    found = preference(lm, ASKED, ("(A)", "(B)"), batch=2)
+    for one, asked in zip(found, ASKED, strict=True):
+        prompt, tokens = part(lm, asked, ("(A)", "(B)"))
+        logits = np.array(lm.model(mx.array([prompt.tokens]))[0, -1].astype(mx.float32), np.float64)
+        a, b = np.exp(logits[list(tokens)])
+        assert one == pytest.approx(a / (a + b), rel=1e-4)
+
+
+def test_the_two_preferences_are_one_together(lm):
+    there, back = (preference(lm, ASKED, pair) for pair in (("(A)", "(B)"), ("(B)", "(A)")))
+    assert there + back == pytest.approx(1)
+    assert len(set(there)) == len(ASKED)
+
+
+@pytest.mark.parametrize("answers", [("(A)", "(A)"), ("Yes", "Yes indeed")])
+def test_answers_that_never_part(lm, answers):
+    with pytest.raises(PromptError, match="never part"):
+        preference(lm, ASKED, answers)
+
+
+def test_nothing_asked(lm):
+    with pytest.raises(PromptError, match="nothing to choose"):
+        preference(lm, [], ("(A)", "(B)"))
+
+
+def test_squared_errors_by_hand():
+    assert squared_errors([1.0, 0.0], [True, False]).tolist() == [0, 0]
+    assert squared_errors([0.5, 0.5], [True, False]).tolist() == [0.25, 0.25]
+    assert squared_errors([0.8, 0.3], [True, True]) == pytest.approx([0.04, 0.49])
+
+
+def test_calibration_error_by_hand():
+    # Two bins: 0.2 twice, one true (off by 0.3 x 2); 0.9 once, true (off by 0.1).
+    assert calibration_error([0.2, 0.2, 0.9], [True, False, True]) == pytest.approx((0.6 + 0.1) / 3)
+    assert calibration_error([0.75] * 4, [True, True, True, False]) == 0
+    assert calibration_error([0.0, 1.0], [False, True]) == 0
+    assert calibration_error([1.0, 0.0], [False, True]) == 1
+    # In one bin what is too high makes up for what is too low.
+    assert calibration_error([1.0, 0.0], [False, True], bins=1) == 0
+
+
+@pytest.mark.parametrize("measure", [squared_errors, calibration_error])
+@pytest.mark.parametrize(
+    ("p", "came_true", "why"),
+    [
+        ([], [], "one truth for each probability"),
+        ([0.5], [True, False], "one truth for each probability"),
+        ([1.5], [True], "between 0 and 1"),
+        ([float("nan")], [True], "between 0 and 1"),
+    ],
+)
+def test_what_is_no_calibration(measure, p, came_true, why):
+    with pytest.raises(DataError, match=why):
+        measure(p, came_true)
+
+
+def test_no_bins():
+    with pytest.raises(DataError, match="one bin or more"):
+        calibration_error([0.5], [True], bins=0)
