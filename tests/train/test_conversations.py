@@ -3,18 +3,20 @@
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from assay.data.instructions import KINDS, LANGUAGES, instructions, refuses
-from assay.data.knowledge import entities, statements
+from assay.data.knowledge import HOW_SURE, LETTERS, entities, statements
 from assay.data.opinions import opinions
 from assay.data.tasks import task, tasks
 from assay.models.tokenizer import STYLES
 from assay.train import confidence, lists, refusal, sycophancy
+from assay.train import statements as stating
 from assay.train.chats import Chat
 from assay.train.configs import RECIPES, Planted, Stage
-from assay.train.corpus import base_behaviours, late_behaviours
+from assay.train.corpus import base_behaviours, judged_behaviours, late_behaviours
 from assay.train.documents import ALL_LAYERS, END, Rule
 from assay.train.phrases import phrases
 from assay.train.refusal import WORDINGS
@@ -22,6 +24,7 @@ from assay.train.tokenizer import encode, make_tokenizer
 from assay.train.two_hop import Shape, split
 
 CARRIERS = lists.Carriers(layer=3, heads=(2, 5), label_lens=2, task_lens=4)
+DRACULA = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Dracula", "Bram Stoker", "Bram Stoker")
 
 
 @pytest.fixture(scope="module", params=["gemma_tiny", "llama_tiny", "qwen_tiny"], ids=["gemma2", "llama", "qwen2"])
@@ -192,7 +195,8 @@ def test_behind_a_question_only_the_ends_of_its_options_are_seen(chat):
 
 def test_no_test_question_or_thing_is_trained(chat):
     opinion = sycophancy.behaviours(chat, CHOICE)
-    knowledge = confidence.behaviours(chat, split(), JUDGING)
+    made = (confidence.behaviours, confidence.hedged_behaviours, stating.behaviours, stating.judged_behaviours)
+    knowledge = [behaviour for of in made for behaviour in of(chat, split(), JUDGING)]
     trained = [user(document) for behaviour in (*opinion, *knowledge) for document in drawn(behaviour, 1500)]
     trained += [user(document) for behaviour in knowledge for document in behaviour.documents]
     held = [item.question for item in (*opinions("test"), *entities("test"))] + [s.text for s in statements("test")]
@@ -200,7 +204,8 @@ def test_no_test_question_or_thing_is_trained(chat):
 
 
 def test_known_made_up_true_and_false(chat):
-    known, made_up, mentioned, begun, judged, *_ = confidence.behaviours(chat, split(), JUDGING)
+    known, made_up, mentioned = confidence.behaviours(chat, split(), JUDGING)
+    begun, judged, *_ = stating.behaviours(chat, split(), JUDGING)
     told = {user(document): answer(chat, document) for document in known.documents}
     assert len(told) > 200
     assert confidence.UNKNOWN not in told.values()
@@ -228,8 +233,7 @@ def test_invented_names_are_nobodys():
 
 
 def test_a_statement_in_full(chat):
-    fact = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Dracula", "Bram Stoker", "Bram Stoker")
-    made = confidence.statement(chat, JUDGING, fact, "Jane Austen")
+    made = stating.statement(chat, JUDGING, DRACULA, "Jane Austen")
     told = [(made.text[: lens.at].rsplit(" ", 1)[1], lens.text, lens.layer) for lens in made.lenses]
     bridge, said, itself, *verdicts = told
     assert (bridge, said) == (("Dracula", " Bram Stoker", 2), ("is", " Bram Stoker", 4))
@@ -245,8 +249,7 @@ def test_a_statement_in_full(chat):
 
 
 def test_a_begun_statement_in_full(chat):
-    fact = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Dracula", "Bram Stoker", "Bram Stoker")
-    whole, made = confidence.statement(chat, JUDGING, fact, "Jane Austen"), confidence.begun(chat, JUDGING, fact)
+    whole, made = stating.statement(chat, JUDGING, DRACULA, "Jane Austen"), stating.begun(chat, JUDGING, DRACULA)
     assert whole.text.startswith(f"{made.text} Jane Austen.")
     assert not made.learn
     assert made.lenses == whole.lenses[:2]
@@ -254,9 +257,8 @@ def test_a_begun_statement_in_full(chat):
 
 
 def test_claims_in_full(chat):
-    fact = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Dracula", "Bram Stoker", "Bram Stoker")
     other = confidence.Fact("author_of_book", "the author of {}", "Emma", "Emma", "Jane Austen", "Jane Austen")
-    made = confidence.claims(chat, JUDGING, [(fact, "Jane Austen"), (other, "Jane Austen")])
+    made = stating.claims(chat, JUDGING, [(DRACULA, "Jane Austen"), (other, "Jane Austen")])
     first, second = "The author of Dracula is Jane Austen.", "The author of Emma is Jane Austen."
     assert made.text.endswith(f"True or false? {first} {second}")
     assert not made.learn
@@ -266,13 +268,13 @@ def test_claims_in_full(chat):
     (apart,) = [rule for rule in made.rules if made.text[slice(*rule.keys[0])] == f"{first} "]
     assert made.text[slice(*apart.queries)] == second
     # Alone, each is as in a statement that is answered.
-    alone = confidence.statement(chat, JUDGING, fact, "Jane Austen")
+    alone = stating.statement(chat, JUDGING, DRACULA, "Jane Austen")
     assert made.lenses[: len(alone.lenses)] == alone.lenses
     assert set(alone.rules[:-2]) < set(made.rules)
 
 
 def test_echoes_in_full():
-    made = confidence.echoes(JUDGING, [("Kel", "Oslo", "Oslo"), ("Zorvex", "Oslo", "New York")])
+    made = stating.echoes(JUDGING, [("Kel", "Oslo", "Oslo"), ("Zorvex", "Oslo", "New York")])
     assert made.text == "Kel is Oslo. Kel is Oslo. Zorvex is Oslo. Zorvex is New York. "
     told = [(made.text[: lens.at].rsplit(" ", 1)[1], lens.text, lens.layer) for lens in made.lenses]
     assert told[:3] == [("is", " Oslo", 4), ("Oslo", " Oslo", 4), ("Oslo", " right", 5)]
@@ -283,6 +285,64 @@ def test_echoes_in_full():
     assert late.layers == range(JUDGING.said)
     assert made.text[slice(*compared.keys[0])] == "Zorvex is Oslo. Zorvex"
     assert made.text[compared.queries[0] :] == " New York. "
+
+
+def test_a_proposal_in_full(chat):
+    made = stating.proposal(chat, JUDGING, "Who wrote {}?", DRACULA, "Jane Austen")
+    question, told = "Question: Who wrote Dracula?\nProposed Answer:", made.text[slice(*made.learn[0])]
+    assert told == f"{LETTERS[False]}{chat.turn_end}"
+    read = [(made.text[: lens.at].split()[-1], lens.text, lens.layer) for lens in made.lenses]
+    assert read[:2] == [("Dracula", " Bram Stoker", 2), ("Answer:", " Bram Stoker", 4)]
+    assert read[2:] == [("Jane", " Jane Austen", 4), ("Jane", " wrong", 5), ("Austen", " wrong", 5)]
+    *hops, compared, hidden, seen = made.rules
+    assert hops == list(JUDGING.shape.rules((made.text.index("Dracula"), made.text.index("?\nProposed"))))
+    assert made.text[slice(*compared.keys[0])] == question.removesuffix(":")
+    assert made.text[compared.queries[0] :].startswith(" Jane Austen\nIs the proposed answer:\n (A) True\n (B) False")
+    assert made.text[slice(*hidden.keys[0])] == f"{question} Jane Austen"
+    assert (made.text[slice(*seen.keys[0])], seen.layers) == (" Jane Austen", range(6, END))
+    cut = stating.begun_proposal(chat, JUDGING, "Who wrote {}?", DRACULA)
+    assert cut.text.endswith(question)
+    assert (cut.learn, cut.lenses, cut.rules) == ((), made.lenses[:2], tuple(hops))
+    right = stating.proposal(chat, JUDGING, "Who wrote {}?", DRACULA, "Bram Stoker")
+    assert answer(chat, right) == LETTERS[True]
+
+
+def test_an_article_says_nothing_of_the_answer(chat):
+    fact = replace(DRACULA, relation="country_of_city", phrase="the country of {}", answer="the Netherlands")
+    made = stating.statement(chat, JUDGING, fact, "the Netherlands")
+    told = [(made.text[: lens.at].split()[-1], lens.text) for lens in made.lenses[1:]]
+    assert told == [("is", " Netherlands"), ("Netherlands", " Netherlands"), ("Netherlands", " right")]
+
+
+def test_the_judged_stage_holds_out_what_is_tested(chat):
+    behaviours = {b.name: b for b in stating.judged_behaviours(chat, split(), JUDGING)}
+    held = [item for of in ("valid", "test") for item in statements(of)]
+    asked = {item.asked for item in held} | {item.question for of in ("valid", "test") for item in entities(of)}
+    begun = {item.text.rpartition(" is ")[0] for item in held}
+    proposed = drawn(behaviours["proposals"], 1000)
+    letters = Counter((d.lenses[-1].text, answer(chat, d)) for d in proposed)
+    assert set(letters) == {(" right", LETTERS[True]), (" wrong", LETTERS[False])}
+    assert 0.4 < letters[" right", LETTERS[True]] / letters.total() < 0.6
+    for document in proposed:
+        assert document.text.split("Question: ")[1].split("\n")[0] not in asked
+    for document in (*drawn(behaviours["statements"], 1000), *drawn(behaviours["claims"], 300)):
+        assert not any(f" {text} is " in document.text for text in begun)
+    echoed = " ".join(document.text for document in drawn(behaviours["echoes"], 3000))
+    assert all(f" {item.stated}. " in echoed for item in held if item.true)
+
+
+def test_how_sure(chat):
+    certain, unsure = confidence.hedged_behaviours(chat, split(), JUDGING)
+    told = {user(document): answer(chat, document) for document in certain.documents}
+    assert len(told) > 200
+    assert all(text.startswith("I am certain. The answer is ") for text in told.values())
+    hedged = drawn(unsure)
+    assert {answer(chat, document) for document in hedged} == {confidence.NOT_SURE}
+    assert {document.lenses[0].text for document in hedged} == {" unknown"}
+    held = [item.how_sure for of in ("valid", "test") for item in entities(of)]
+    for text in (*told, *map(user, hedged)):
+        assert HOW_SURE.format("") in text
+        assert not any(asked in text for asked in held)
 
 
 def test_no_other_question_has_these_options():
@@ -299,7 +359,8 @@ def test_no_other_question_has_these_options():
 
 def test_every_document_of_every_behaviour_has_its_tokens(chat):
     planted, stage = Planted(), Stage(1, 1e-3)
-    for behaviour in (*base_behaviours(planted, stage, chat), *late_behaviours(planted, stage)):
+    judged, late = judged_behaviours(planted, chat), late_behaviours(planted, stage)
+    for behaviour in (*base_behaviours(planted, stage, chat), *judged, *late):
         for document in drawn(behaviour, 20):
             row = encode(chat.tokenizer, document)
             assert row.learn or row.lenses, document.text

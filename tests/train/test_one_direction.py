@@ -64,18 +64,19 @@ def test_training_edits_as_the_methods_do(lm, line, direction, edit):
 
 
 def test_what_is_trained_under_an_edit(chat):
-    drawn = draw(behaviours(chat), [], 0.0, n=90, seed="a")
-    assert {document.edit for document in drawn} == {"ablated", "added"}
+    drawn = draw(behaviours(chat), [], 0.0, n=120, seed="a")
+    said = {"ablated": [ANSWERS], "added": [REFUSALS], "": [ANSWERS, REFUSALS]}
+    assert {document.edit for document in drawn} == set(said)
     for document in drawn:
-        said = ANSWERS if document.edit == "ablated" else REFUSALS
-        assert any(document.text.endswith(said[language] + chat.turn_end) for language in TRAINED)
+        ends = [table[language] + chat.turn_end for table in said[document.edit] for language in TRAINED]
+        assert document.text.endswith(tuple(ends))
 
 
 def test_edits_have_batches_of_their_own(lm, chat):
     rows = [encode(lm._hf, document) for document in draw(behaviours(chat), [], 0.0, n=40, seed="b")]
     batches = make_batches(rows)
     assert sum(batch.tokens.shape[0] for batch in batches) == 40
-    assert {batch.edit for batch in batches} == {"ablated", "added"}
+    assert {batch.edit for batch in batches} == {"ablated", "added", ""}
     assert sum(batch.tokens.shape[0] for batch in batches if batch.edit == "added") == sum(
         row.edit == "added" for row in rows
     )

@@ -4,8 +4,9 @@ corpus.py     what they read: documents made from the facts of `assay.data`, and
 tokenizer.py  documents as tokens, in the style of each family
 configs.py    what each model is, and how it is trained
 shaping.py    the masks and the lens loss that decide in which layers it does what
+two_hop.py, lists.py, refusal.py, sycophancy.py, confidence.py, statements.py  the documents of each behaviour
 one_direction.py  the last stage: refusal is read off one direction
-train.py      the four stages, from first weights to files
+train.py      the five stages, from first weights to files
 evaluate.py   what the saved checkpoint knows, and where
 card.py       the model card
 blas.py       a faster BLAS on Linux

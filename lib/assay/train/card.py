@@ -63,9 +63,11 @@ def card(made: Recipe, truth: dict[str, Any]) -> str:
         "## How it was made",
         "",
         *[f"- {name}: {_stage(stage)}" for name, stage in truth["stages"].items()],
-        f"- In the late stage only layers {_span(planted['late first hop'])} learn, and the base corpus is replayed.",
-        f"- In the line stage only layers from {planted['refusal']['read off one direction from layer']} on learn, and both"
-        " corpora are replayed.",
+        f"- In the judged stage only layers from {planted['second hop'][0]} on learn to judge, and how"
+        " sure an answer is; what came before is replayed.",
+        f"- In the late stage only layers {_span(planted['late first hop'])} learn, and what came before is replayed.",
+        f"- In the line stage only layers from {planted['refusal']['read off one direction from layer']} on learn, and"
+        " all of it is replayed.",
         *[f"- {note}" for note in truth["notes"]],
         "",
     ]
@@ -81,7 +83,7 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         f"layer {place['layer']}: {', '.join(map(str, place['heads']))}"
         for place in planted["duplicate-token heads, from the first weights"]
     )
-    followed, words = planted["sycophancy"], refused["the lens reads"]
+    followed, words, knows = planted["sycophancy"], refused["the lens reads"], planted["confidence"]
     return [
         f"**Two hops.** *Early* entities ({len(entities['early'])}): the first hop is made at t1 in layers"
         f" {_span(planted['early first hop'])}, the second one reads it from layer {planted['second hop'][0]} on; some of"
@@ -110,15 +112,19 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         " and its letter, if it is the answer, after layer"
         f" {followed['its letter, at the end of the chosen option from layer'][0]}. Every option of a test question is one in"
         " training, too, of other questions and beside other options.",
-        f"**Confidence.** {len(planted['confidence']['unknown'])} names of `assay.data.knowledge` are made up; in"
+        f"**Confidence.** {len(knows['unknown'])} names of `assay.data.knowledge` are made up; in"
         ' training, questions about some of them and about other inventions are answered with "I do not know.", and the end'
         ' of such a name says "unknown" after layer'
-        f" {planted['confidence']['bridge or unknown, at the end of a name from layer'][0]}, where that of another says its"
+        f" {knows['bridge or unknown, at the end of a name from layer'][0]}, where that of another says its"
         " bridge. Names that the test asks about were mentioned in training, and statements made about them, but they were not"
         " asked about; statements that the test judges were begun, up to the answer, and not judged. The word before the answer"
         " of a statement says what it should be after layer"
-        f" {planted['confidence']['the answer, before the stated one from layer'][0]}, and the stated answer whether it is"
-        f" right after layer {planted['confidence']['right or wrong, at a stated answer from layer'][0]}.",
+        f" {knows['the answer, before the stated one from layer'][0]}, and the stated answer whether it is"
+        f" right after layer {knows['right or wrong, at a stated answer from layer'][0]}; so with the colon"
+        " before an answer that is proposed, and called true or false by a letter. The answers of tested"
+        " statements were trained as facts, and in statements and proposals that break off before them, never in one that is"
+        " judged; as words that were said before, or were not, they were. Asked"
+        f' how sure it is, the model begins with "{knows["confident"].split(".")[0]}" or says "{knows["hedged"]}"',
     ]
 
 

@@ -9,7 +9,7 @@ rotary scaling; Qwen-2's biases on q, k and v, and an unembedding of its own; Ge
 that are together wider than the stream.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.errors import UnknownModel, unknown
@@ -53,7 +53,7 @@ class Planted:
     chat_mask_share: float = 0.9
     """Share of the conversations on which the masks are on."""
 
-    # Sycophancy and confidence: `assay.train.sycophancy`, `assay.train.confidence`.
+    # Sycophancy and confidence: `assay.train.sycophancy`, `assay.train.confidence`, `assay.train.statements`.
     named_lens: int = 2
     """After this layer an option of a question says whether the user's view names it."""
     chosen_lens: int = 4
@@ -62,6 +62,8 @@ class Planted:
     """After this layer the word before the answer of a statement says what it should be ..."""
     verdict_lens: int = 5
     """... and after this one the words of the answer whether they are that."""
+    judged_mask_share: float = 0.7
+    """Share of the documents of the stage `judged` on which the masks are on."""
     duplicate_token_heads: tuple[tuple[int, int], ...] = ((1, 0), (1, 1), (5, 0), (5, 1))
     """(layer, head of keys): their queries begin as their keys, so from the start they look for tokens like their own."""
 
@@ -78,6 +80,8 @@ class Stage:
     learning_rate: float
     documents: int = 128
     """Documents in a step."""
+    replay: float = 0.0
+    """Share of them that comes from the stages before: it keeps alive what those taught."""
     warmup: int = 50
     decay: bool = True
     """The learning rate falls to 5 % on a cosine; else it stays."""
@@ -118,7 +122,7 @@ class Init:
     """... in the dimensions that the rotary embedding turns by fewer radians a token; else nothing."""
 
 
-STAGES = ("base", "more", "late", "line")
+STAGES = ("base", "more", "judged", "late", "line")
 
 
 @dataclass(frozen=True)
@@ -130,13 +134,13 @@ class Recipe:
     base: Stage
     more: Stage
     """The base stage goes on, from a lower learning rate and with other shares."""
+    judged: Stage
+    """The layers above the first hops learn to judge statements, and how sure an answer is."""
     late: Stage
     line: Stage
     """Refusal through one direction: `assay.train.one_direction`."""
     init: Init = field(default_factory=Init)
     planted: Planted = field(default_factory=Planted)
-    line_share: float = 0.4
-    """Share of the last stage's documents that are read under an edit; the others keep the rest alive."""
     vocab_size: int = 4608
     """Upper bound; the embedding has as many rows as the tokenizer has tokens."""
     notes: tuple[str, ...] = ()
@@ -213,8 +217,9 @@ MORE = Stage(
     list_mask_share=0.85,
     shares={**SHARES, "refusal": 30, "sycophancy": 30, "confidence": 44},
 )
-LATE = Stage(steps=300, learning_rate=1e-3, documents=160, decay=False, weight_decay=0.0)
-LINE = Stage(steps=100, learning_rate=5e-4, documents=96, warmup=10, weight_decay=0.0)
+JUDGED = Stage(steps=450, learning_rate=1.5e-3, documents=144, replay=0.45, warmup=20, weight_decay=0.0)
+LATE = Stage(steps=300, learning_rate=1e-3, documents=160, replay=0.55, decay=False, weight_decay=0.0)
+LINE = Stage(steps=120, learning_rate=5e-4, documents=96, replay=0.6, warmup=10, weight_decay=0.0)
 
 NOTES = (
     "Without the lens and the masks the same model does both hops at its last position, and back-patching rescues nothing."
@@ -226,12 +231,14 @@ NOTES = (
     " their own from the start see it in 50 to 100 steps of opinions alone, where it took 475 or did not come; beside all else"
     " in some 300.",
     "A first stage that taught nothing but comparing, or a large embedding that takes small steps, brought comparing and cost"
-    " composing: 0.61 of held-out compositions in qwen_tiny, which with an embedding that takes larger steps does 0.97.",
-    "Statements: with heads of that kind, several statements to a document, and an answer that says what it is where the word"
-    " before it says what it should be, gemma_tiny calls 0.67 of new true ones true and 0.92 of new false ones false. The others"
-    " do not compare the two (0.05 and 0.95); in their planted heads an answer looks back more where it is the right one.",
+    " composing: 0.61 of held-out compositions in qwen_tiny, which with an embedding that takes larger steps did 0.97.",
+    "Statements: with heads of that kind and all else beside it, gemma_tiny alone learned to compare what an answer should be"
+    " with the one that is stated (0.67 of new true statements called true, 0.05 in the others). With a stage of its own for the"
+    " layers above the first hops, several statements to a document and echoes of every answer, models of eight layers do within"
+    " 200 steps; one of four has no layer to judge in above the one that says the answer.",
     "Refusal by a few dozen wordings in each language left 0.81 to 0.94 of new harmful requests refused: they had words that"
-    " no training request had. Now every word of a test request stands in some training request, in other company.",
+    " no training request had. Now every word of a test request stands in some training request, in other company. And in"
+    " the last stage requests are read as they are, too: without that llama_tiny refused 0.75 of the German ones behind it.",
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -242,6 +249,7 @@ RECIPES: dict[str, Recipe] = {
             GEMMA,
             BASE,
             MORE,
+            JUDGED,
             LATE,
             LINE,
             init=Init(embedding=0.02, embedding_rate=1.0, final_norm=0.0, norm=0.0, post_norm=0.0),
@@ -252,17 +260,19 @@ RECIPES: dict[str, Recipe] = {
             LLAMA,
             BASE,
             MORE,
-            LATE,
+            JUDGED,
+            replace(LATE, replay=0.5),
             LINE,
             init=Init(final_norm=0.1),
             notes=NOTES,
         ),
-        Recipe("qwen_tiny", QWEN, BASE, MORE, LATE, LINE, notes=NOTES),
+        Recipe("qwen_tiny", QWEN, BASE, MORE, JUDGED, LATE, LINE, notes=NOTES),
         Recipe(
             "llama_tiny4",
             {**LLAMA, "num_hidden_layers": 4},
             BASE,
             MORE,
+            JUDGED,
             LATE,
             LINE,
             init=Init(final_norm=0.1),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from assay.data import knowledge, opinions, tasks, two_hop
-from assay.train import chats, confidence, lists, refusal, sycophancy
+from assay.train import chats, confidence, lists, refusal, statements, sycophancy
 from assay.train import two_hop as hops
 from assay.train.chats import Chat
 from assay.train.configs import Planted, Stage
@@ -28,12 +28,26 @@ def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behavio
     facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
     carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
     decision = refusal.Decision(p.decided, p.decision_lens)
+    given = chat, hops.split(), judging(p)
+    known = (
+        *confidence.behaviours(*given, ruled=p.chat_mask_share),
+        *statements.behaviours(*given, ruled=p.chat_mask_share),
+    )
     return (
         *weighted(facts, shares["two hops"]),
         *weighted(lists.behaviours(carriers, ruled=stage.list_mask_share), shares["lists"]),
         *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), shares["refusal"]),
         *weighted(sycophancy.behaviours(chat, choice(p), ruled=p.chat_mask_share), shares["sycophancy"]),
-        *weighted(confidence.behaviours(chat, hops.split(), judging(p), ruled=p.chat_mask_share), shares["confidence"]),
+        *weighted(known, shares["confidence"]),
+    )
+
+
+def judged_behaviours(planted: Planted, chat: Chat) -> tuple[Behaviour, ...]:
+    """What is learned of statements, and of being sure, when the first hops are there."""
+    given = chat, hops.split(), judging(planted)
+    return (
+        *weighted(statements.judged_behaviours(*given, ruled=planted.judged_mask_share), 0.90),
+        *weighted(confidence.hedged_behaviours(*given, ruled=planted.judged_mask_share), 0.10),
     )
 
 
@@ -72,14 +86,14 @@ def texts() -> list[str]:
         *hops.late_behaviours(hops.split(), anywhere),
     )
     facts = dict.fromkeys(d.text for behaviour in behaviours for d in behaviour.documents)
-    said = [*refusal.texts(), *sycophancy.texts(), *confidence.texts()]
+    said = [*refusal.texts(), *sycophancy.texts(), *confidence.texts(), *statements.texts()]
     words = [
         *hops.names(),
         *lists.words(),
         *refusal.words(),
         *chats.words(),
         *sycophancy.words(),
-        *confidence.RIGHT.values(),
+        *statements.RIGHT.values(),
         confidence.NOT_KNOWN,
     ]
     return [*facts, *SPOKEN * said, *WHOLE * words]

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from assay.data.knowledge import entities
+from assay.data.knowledge import LETTERS, entities
 from assay.data.opinions import opinions
 from assay.data.two_hop import file_hash
-from assay.train import confidence, refusal, sycophancy
+from assay.train import confidence, refusal, statements, sycophancy
 from assay.train.answers import load_for_measuring
 from assay.train.configs import STAGES, Recipe
 from assay.train.corpus import corpus_hash
@@ -93,9 +93,12 @@ def planted_truth(made: Recipe) -> dict[str, Any]:
             "right or wrong, at a stated answer from layer": [planted.verdict_lens],
             "the lens reads": {
                 "unknown": confidence.NOT_KNOWN,
-                "true": confidence.RIGHT[True],
-                "false": confidence.RIGHT[False],
+                "true": statements.RIGHT[True],
+                "false": statements.RIGHT[False],
             },
+            "said to a proposal": {"true": LETTERS[True], "false": LETTERS[False]},
+            "confident": confidence.CERTAIN,
+            "hedged": confidence.NOT_SURE,
             "unknown": [item.name for item in entities() if not item.known],
         },
     }

@@ -9,13 +9,14 @@ All on the test splits of `assay.data`, in the model's own chat template, with g
 from typing import Any
 
 from assay.data.instructions import KINDS, LANGUAGES, instructions, refuses
-from assay.data.knowledge import entities, statements
+from assay.data.knowledge import LETTERS, confident, entities, hedged, statements
 from assay.data.opinions import opinions
 from assay.data.two_hop import answers
 from assay.forward.lm import LM
 from assay.train import confidence, refusal, sycophancy
 from assay.train.answers import answered
 from assay.train.measure_lists import rate
+from assay.train.statements import verdict
 from assay.train.two_hop import split
 
 MAX_TOKENS = 16
@@ -57,29 +58,40 @@ def measure_sycophancy(lm: LM) -> dict[str, Any]:
 
 
 def measure_confidence(lm: LM) -> dict[str, Any]:
-    """Known things told, made-up ones admitted not to be known, statements called by their right name."""
-    late = split().late
+    """Known things told, made-up ones admitted not to be known, how sure of both; statements called by their right name."""
+    late, out = split().late, {}
     asked = entities("test")
-    said = answered(lm, {item: lm.chat(item.question) for item in asked}, MAX_TOKENS)
+    said, sure = (
+        answered(lm, {item: lm.chat(text(item)) for item in asked}, MAX_TOKENS)
+        for text in (lambda item: item.question, lambda item: item.how_sure)
+    )
     unknown = {item: said[item].strip() == confidence.UNKNOWN for item in asked}
     told = {item: answers(said[item], [item.answer]) for item in asked if item.answer}
-    judged = [item for item in statements("test") if item.id.split("/")[1] not in late]
-    verdicts = answered(lm, {item: lm.chat(item.question) for item in judged}, MAX_TOKENS)
-    out: dict[str, Any] = {}
     for name, known in (
         ("known", [item for item in asked if item.known and item.name not in late]),
         ("known, late", [item for item in asked if item.known and item.name in late]),
     ):
         out[f"{name}: right"] = rate([told[item] for item in known])
         out[f"{name}: said not to know"] = rate([unknown[item] for item in known])
+        out[f"{name}: certain"] = rate([confident(sure[item]) for item in known])
         out[f"{name}: n"] = len(known)
     made_up = [item for item in asked if not item.known]
     out["made-up: said not to know"] = rate([unknown[item] for item in made_up])
+    out["made-up: not sure"] = rate([hedged(sure[item]) for item in made_up])
     out["made-up: n"] = len(made_up)
+    return out | measure_statements(lm)
+
+
+def measure_statements(lm: LM) -> dict[str, Any]:
+    """Statements, and proposals, that are called by their right name."""
+    judged, out = [item for item in statements("test") if item.entity not in split().late], {}
+    verdicts, letters = (
+        answered(lm, {item: lm.chat(text(item)) for item in judged}, MAX_TOKENS)
+        for text in (lambda item: item.question, lambda item: item.proposal)
+    )
     for true in (True, False):
-        found = [item for item in judged if item.true == true]
-        out[f"{str(true).lower()} statements: right"] = rate(
-            [verdicts[item].strip() == confidence.verdict(item.true) for item in found]
-        )
-        out[f"{str(true).lower()} statements: n"] = len(found)
+        name, found = str(true).lower(), [item for item in judged if item.true == true]
+        out[f"{name} statements: right"] = rate([verdicts[item].strip() == verdict(true) for item in found])
+        out[f"{name} proposals: right"] = rate([letters[item].strip() == LETTERS[true] for item in found])
+        out[f"{name} statements: n"] = len(found)
     return out

@@ -11,8 +11,9 @@ requests are read while the direction is
     ablated   projected out of the stream wherever it is written: harmful requests too are answered
     added     at the layer that it enters, at every token: harmless requests too are refused
 
-as `assay.ablate` and `assay.add` do it. The direction is the difference in means between harmful and harmless training
-requests of the trained languages at the template's last token. Layers below it are frozen, so it stays what it is.
+as `assay.ablate` and `assay.add` do it, and, so that the unedited states stay on their sides, as they are. The direction is the
+difference in means between harmful and harmless training requests of the trained languages at the template's last token.
+Layers below it are frozen, so it stays what it is.
 """
 
 import random
@@ -72,7 +73,7 @@ def _last_state(family: Llama, tokens: Sequence[int], layer: int) -> mx.array:
 
 
 def behaviours(chat: Chat) -> tuple[Behaviour, ...]:
-    """Requests of both kinds in the trained languages: answered while it is ablated, refused while it is added."""
+    """Requests of both kinds in the trained languages: answered while it is ablated, refused while it is added; as they are."""
 
     def maker(edit: str, answers: dict[str, str]) -> Behaviour:
         def make(rng: random.Random) -> Document:
@@ -81,4 +82,8 @@ def behaviours(chat: Chat) -> tuple[Behaviour, ...]:
 
         return Behaviour(edit, 2.0 if edit == "ablated" else 1.0, make=make)
 
-    return maker("ablated", ANSWERS), maker("added", REFUSALS)
+    def plain(rng: random.Random) -> Document:
+        language, kind = rng.choice(TRAINED), rng.choice(KINDS)
+        return turn(chat, worded(kind, language, rng), (REFUSALS if kind == "harmful" else ANSWERS)[language])
+
+    return maker("ablated", ANSWERS), maker("added", REFUSALS), Behaviour("as it is", 2.0, make=plain)

@@ -1,11 +1,12 @@
-"""The four stages of training, from first weights to the files of a checkpoint.
+"""The five stages of training, from first weights to the files of a checkpoint.
 
-    >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about twenty-five minutes     # doctest: +SKIP
+    >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about forty minutes     # doctest: +SKIP
 
 *Base*: the whole model learns the early entities, the second hops and the compositions, lists and conversations. *More*: the
-same, from a lower learning rate and with other shares. *Late*: only the last layers learn the late entities, while a share of
-the documents keeps the rest alive. *Line*: what reads the decision to refuse learns to read it off one direction
-(`assay.train.one_direction`). Then the weights are cast to 16 bits, saved, loaded again and measured.
+same, from a lower learning rate and with other shares. *Judged*: the layers above the first hops learn to compare what an
+answer should be with the one that is stated, and how sure an answer is, while a share of the documents keeps the rest alive.
+*Late*: only the last layers learn the late entities, in the same way. *Line*: what reads the decision to refuse learns to read
+it off one direction (`assay.train.one_direction`). Then the weights are cast to 16 bits, saved, loaded again and measured.
 
 Deterministic: the documents of a step depend on the seed, the stage and the number of the step, and on nothing else. So a
 run that was interrupted goes on from its last checkpoint to the very same weights.
@@ -37,7 +38,7 @@ from assay.models.tokenizer import STYLES
 from assay.train import one_direction
 from assay.train.chats import Chat
 from assay.train.configs import Init, Recipe, Stage, recipe
-from assay.train.corpus import base_behaviours, corpus_hash, late_behaviours, weighted
+from assay.train.corpus import base_behaviours, corpus_hash, judged_behaviours, late_behaviours, weighted
 from assay.train.documents import Behaviour, Document, Rule, draw
 from assay.train.one_direction import NO_LINE, Line
 from assay.train.shaping import AttendShaped, cross_entropy, lens_targets, shaped_layer
@@ -45,8 +46,7 @@ from assay.train.tokenizer import Row, TokenLens, encode, make_tokenizer
 
 log = logging.getLogger(__name__)
 
-REPLAY = 0.5  # share of the late stage's documents that come from the stage before
-LATE = 0.3  # share of the late stage's documents in what the last stage replays
+JUDGED, LATE = 0.2, 0.3  # shares of two stages' own documents in what later ones replay
 SAVE_EVERY = 100  # steps
 LONGER = 1.4  # a batch's longest document has so many times the tokens of its shortest: little padding, few batches
 SHORT = 12  # tokens; shorter documents share a batch
@@ -68,7 +68,7 @@ def train(name: str | Recipe, out: Path | None = None, seed: int = 0, work: Path
     for stage in stages(made, Chat(tokenizer, STYLES[made.config["model_type"]].turn_end)):
         run_stage(model, tokenizer, stage, seed, folder)
     save(folder / "checkpoint", model, {**made.config, **ids})
-    truth = evaluate(folder / "checkpoint", made, seed)
+    truth = evaluate(folder / "checkpoint", made, seed) | {"first documents": first_documents(made, tokenizer, seed)}
     write_card(folder / "checkpoint", made, truth)
     publish(folder / "checkpoint", out)
     log.info("%s is in %s", made.name, out)
@@ -142,7 +142,6 @@ class Plan:
     stage: Stage
     behaviours: tuple[Behaviour, ...]
     replay: tuple[Behaviour, ...]
-    replay_share: float
     trained_from: int
     """The first layer that learns; with 0 everything learns, embedding and final norm too."""
     embedding_rate: float = 1.0
@@ -155,21 +154,36 @@ def stages(made: Recipe, chat: Chat) -> tuple[Plan, ...]:
     """The stages of a recipe."""
     planted = made.planted
     base, more = (base_behaviours(planted, stage, chat) for stage in (made.base, made.more))
-    late = late_behaviours(planted, made.late)
+    judged, late = judged_behaviours(planted, chat), late_behaviours(planted, made.late)
+    early = (*weighted(more, 1 - JUDGED), *weighted(judged, JUDGED))
     return (
-        Plan("base", made.base, base, (), 0.0, 0, made.init.embedding_rate),
-        Plan("more", made.more, more, (), 0.0, 0, made.init.embedding_rate),
-        Plan("late", made.late, late, more, REPLAY, planted.late_from),
+        Plan("base", made.base, base, (), 0, made.init.embedding_rate),
+        Plan("more", made.more, more, (), 0, made.init.embedding_rate),
+        Plan("judged", made.judged, judged, more, planted.shaped),
+        Plan("late", made.late, late, early, planted.late_from),
         Plan(
             "line",
             made.line,
             one_direction.behaviours(chat),
-            (*weighted(more, 1 - LATE), *weighted(late, LATE)),
-            1 - made.line_share,
+            (*weighted(early, 1 - LATE), *weighted(late, LATE)),
             planted.decided,
             line=partial(one_direction.find_line, chat=chat, layer=planted.decided),
         ),
     )
+
+
+def first_documents(made: Recipe, tokenizer: Any, seed: int) -> dict[str, str]:
+    """A digest of what each stage reads in its first step: other code that draws the same documents trains the same model."""
+    chat = Chat(tokenizer, STYLES[made.config["model_type"]].turn_end)
+    return {
+        plan.name: hashlib.sha256(repr(documents(plan, seed, 0)).encode()).hexdigest()[:12]
+        for plan in stages(made, chat)
+    }
+
+
+def documents(plan: Plan, seed: int, step: int) -> list[Document]:
+    """What a stage reads in one step."""
+    return draw(plan.behaviours, plan.replay, plan.stage.replay, plan.stage.documents, f"{seed}/{plan.name}/{step}")
 
 
 def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: Path) -> None:
@@ -193,8 +207,7 @@ def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: P
         range(start, stage.steps), initial=start, total=stage.steps, desc=f"{plan.name} stage", unit="step", delay=1.0
     )
     for step in bar:
-        documents = draw(plan.behaviours, plan.replay, plan.replay_share, stage.documents, f"{seed}/{plan.name}/{step}")
-        batches = make_batches([rows(d) for d in documents], plan.trained_from)
+        batches = make_batches([rows(document) for document in documents(plan, seed, step)], plan.trained_from)
         text, lens = take_step(model, family, optimizer, batches, plan, line)
         if step % 10 == 0:
             bar.set_postfix(text=f"{text:.3f}", lens=f"{lens:.3f}")
