@@ -15,7 +15,6 @@ from assay.plugin import Metric, experiment, finding, not_eligible, not_replicat
 
 PAPER = {"paper": "The geometry of truth", "ref": "arXiv:2310.06824"}
 NEW_RELATION = "author_of_book"
-NOT_JUDGED = "this model does not tell new statements apart (suites/testbed)"
 AT_LEAST = 4  # statements of each kind that a model judges rightly; below it nothing can be steered away from
 
 
@@ -83,13 +82,11 @@ def test_steering_metrics(truth_steering, metrics):
 @finding(
     "a direction at a statement's end parts new true statements from false ones", id="CONF-2", tier="quick", **PAPER
 )
-@not_replicated("llama_tiny", "qwen_tiny", reason=NOT_JUDGED)
 def test_parts(truth_separation):
     assert truth_separation.auroc.low > max(0.5, truth_separation.auroc_shuffled.high)
 
 
 @finding("it does so for a relation that it was not found on", id="CONF-2", tier="quick", **PAPER)
-@not_replicated("llama_tiny", "qwen_tiny", reason=NOT_JUDGED)
 def test_generalises(truth_separation):
     assert truth_separation.new_relation_auroc.low > max(0.5, truth_separation.new_relation_auroc_shuffled.high)
 
@@ -102,6 +99,12 @@ def test_makes_true(truth_steering):
 
 @finding(
     "subtracted, it makes true statements of that relation false; others do not", id="CONF-2", tier="quick", **PAPER
+)
+@not_replicated(
+    "llama_tiny",
+    "qwen_tiny",
+    tier="quick",
+    reason="0.86 and 0.82 of 22, and 0.5 with a random direction of that length; the intervals overlap",
 )
 def test_makes_false(truth_steering):
     assert truth_steering.true_called_false.low > truth_steering.true_called_false_random.high

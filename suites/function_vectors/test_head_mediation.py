@@ -193,7 +193,6 @@ def test_top_heads_do_the_task(fv_head_count):
 @finding("more heads than one do more", id="FV-12", tier="quick", **PAPER)
 @not_replicated(
     "gemma_tiny",
-    "qwen_tiny",
     reason="two heads are planted, and the vector of one of them does nearly all that the vector of both does",
 )
 def test_more_heads(fv_head_count):

@@ -103,9 +103,6 @@ def test_natural_text_metrics(fv_natural_text, metrics):
 
 
 @finding("its function vector does the task in other templates", id="FV-8", tier="quick", **PAPER)
-@not_replicated(
-    "qwen_tiny", tier="quick", reason="0.88 for 0.58 in the one template that ten shots do; the intervals overlap"
-)
 def test_other_templates(fv_templates):
     assert fv_templates.function.low > fv_templates.plain.high
     assert fv_templates.function.low > fv_templates.random_heads.high

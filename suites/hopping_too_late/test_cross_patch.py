@@ -61,12 +61,11 @@ def test_metrics(cross_patching, metrics):
 
 
 @finding("the second hop alone finds the answer from the state at t1", id="HTL-10", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", "llama_tiny", tier="quick", reason=FEW)
+@not_replicated("gemma_tiny", "sizes", tier="quick", reason=FEW)
 def test_second_hop_uses_t1(cross_patching):
     assert cross_patching.right_e1_to_second_hop_less_donor.low > 0
 
 
 @finding("t1's state in the place of the entity answers queries that fail", id="HTL-10", tier="quick", **PAPER)
-@not_replicated("llama_tiny4", tier="quick", reason=FEW)
 def test_composition_uses_t1(cross_patching):
     assert cross_patching.wrong_e1_to_composition_less_donor.low > 0

@@ -166,11 +166,6 @@ def test_planted_metrics(knockout_planted, metrics):
 
 
 @finding("keeping t2 from t1 changes answers in some layers, not in others", id="HTL-4", tier="quick", **PAPER)
-@not_replicated(
-    "gemma_tiny",
-    tier="quick",
-    reason="0.06 more answers change in the layer that matters most, and the interval reaches zero",
-)
 def test_matters_somewhere(knockout):
     assert knockout.right_last_from_e1_best_less_worst.low > 0
 
@@ -181,12 +176,7 @@ def test_matters_in_a_band(knockout):
 
 
 @finding("in the upper layers t1 changes more answers than an article does", id="HTL-4", tier="quick", **PAPER)
-@not_replicated(
-    "gemma_tiny",
-    "llama_tiny4",
-    tier="quick",
-    reason="0.02 and 0.03 more in the mean, and the interval reaches zero",
-)
+@not_replicated("llama_tiny4", tier="quick", reason="0.06 more in the mean, and the interval reaches zero")
 def test_changes_more_than_nothing(knockout):
     assert knockout.right_last_from_e1_upper_less_nothing.low > 0
 
@@ -204,7 +194,6 @@ def test_single_hops_need_the_entity(single_hops):
 
 
 @finding("t2 reads the phrase of e1 in the planted layers, and not below", tier="quick", **TESTBED)
-@not_replicated("llama_tiny4", tier="quick", reason="0.6 nats more in the mean, and the interval reaches zero")
 def test_planted_band(knockout_planted):
     assert knockout_planted.inside_less_outside.low > 0
     assert knockout_planted.inside_less_nothing.low > 0

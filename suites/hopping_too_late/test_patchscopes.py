@@ -21,7 +21,6 @@ from assay.stats import sign_test
 PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 PLACES = (("e2", "t1"), ("e2", "t2"), ("e3", "t2"))
 OVERLAP = "earlier when right in the mean, but the intervals overlap"
-UNREAD = "target layers that only read name the bridge of two right queries in this model"
 NO_ANSWERS = "appositions of a built-in model name an entity's bridge; they describe too few answers in this one"
 
 
@@ -131,14 +130,13 @@ def test_bridge_at_t1(descriptions):
 
 
 @finding("the bridge is at t1 in lower layers when the answer is right", id="HTL-2", tier="quick", **PAPER)
-@not_replicated("tiny", tier="quick", reason=OVERLAP)
+@not_replicated("qwen_tiny", tier="quick", reason=OVERLAP)
 def test_bridge_is_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first.high < descriptions.wrong_e2_at_t1_first.low
 
 
 @finding("the same, by target layers that read and do not compute", id="HTL-2", tier="quick", **PAPER)
-@not_replicated("sizes", tier="quick", reason=OVERLAP)
-@not_replicated("qwen_tiny", tier="quick", reason=UNREAD)
+@not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=OVERLAP)
 def test_bridge_is_read_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first_reading.high < descriptions.wrong_e2_at_t1_first_reading.low
 
@@ -155,6 +153,6 @@ def test_bridge_at_t2_is_rarer(descriptions):
 
 
 @finding("the bridge is at t1 in lower layers than the answer at t2", id="HTL-3", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", "qwen_tiny", "llama_tiny4", reason=NO_ANSWERS)
+@not_replicated("tiny", reason=NO_ANSWERS)
 def test_bridge_before_answer(descriptions):
     assert descriptions.right_bridge_first.low > 0.5

@@ -6,7 +6,7 @@ entity or the prediction is extracted in a layer when it is the top token there.
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, experiment, finding, not_eligible
 from assay.plugin.curves import mean_or_nan, rate_curve
 
 FEW = "few sublayers of this model have the prediction on top by themselves: it is the sum of several"
@@ -71,7 +71,6 @@ def test_metrics(projection, metrics):
 
 
 @finding("MLP sublayers extract the prediction more often than attention sublayers", id="HTL-5", tier="quick", **PAPER)
-@not_replicated("llama_tiny4", tier="quick", reason="more often in the mean, and the interval reaches zero")
 def test_mlp_extracts(projection):
     assert projection.right_mlp_less_attn.low > 0
 
@@ -82,6 +81,5 @@ def test_extraction_is_late(projection):
 
 
 @finding("attention writes the bridge at t2, more often than another bridge", id="HTL-5", tier="quick", **PAPER)
-@not_replicated("llama_tiny4", tier="quick", reason="in three queries of 32, and the interval reaches zero")
 def test_attention_brings_the_bridge(projection):
     assert projection.right_attn_e2_less_other.low > 0

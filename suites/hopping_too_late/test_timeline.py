@@ -22,7 +22,6 @@ ORDERS = {  # which stages a trend test is made over: a query counts when all of
     "hops": ("first hop", "second hop"),
 }
 OVERLAP = "later when wrong in the mean, but the intervals overlap"
-NO_ANSWERS = "appositions of a built-in model name an entity's bridge; they describe too few answers in this one"
 
 
 @experiment
@@ -95,7 +94,6 @@ def test_metrics(timeline, metrics):
 
 
 @finding("right answers go through the four stages in order", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("gemma_tiny", "llama_tiny4", reason=NO_ANSWERS)
 def test_order(timeline):
     assert timeline.right_four_stages_p < 0.05
 
@@ -106,7 +104,7 @@ def test_order_without_second_hop(timeline):
 
 
 @finding("these three come in order by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("llama_tiny4", tier="quick", reason="two queries show all three by these target layers")
+@not_replicated("llama_tiny", tier="quick", reason="two queries show all three by these target layers")
 def test_read_order_without_second_hop(timeline):
     assert timeline.reading_right_without_second_hop_p < 0.05
 
@@ -117,14 +115,13 @@ def test_hops_in_order_by_lens(timeline):
 
 
 @finding("the first hop is resolved later when the answer is wrong", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("tiny", tier="quick", reason=OVERLAP)
+@not_replicated("qwen_tiny", tier="quick", reason=OVERLAP)
 def test_first_hop_is_later_when_wrong(timeline):
     assert timeline.wrong_first_hop.low > timeline.right_first_hop.high
 
 
 @finding("the same, by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
-@not_replicated("sizes", tier="quick", reason=OVERLAP)
-@not_replicated("qwen_tiny", tier="quick", reason="two right queries show their first hop by these target layers")
+@not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=OVERLAP)
 def test_first_hop_is_read_later_when_wrong(timeline):
     assert timeline.reading_wrong_first_hop.low > timeline.reading_right_first_hop.high
 

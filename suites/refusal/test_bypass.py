@@ -81,6 +81,9 @@ def test_ablation(refusal_bypass):
 
 @finding("subtracting the direction at its layer removes refusal, no control does", id="REF-7", tier="quick", **PAPER)
 @not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=SO_DOES_ANY)
+@not_replicated(
+    "gemma_tiny", tier="quick", reason="none refused of ten, three with shuffled labels, and the intervals overlap"
+)
 def test_subtraction(refusal_bypass):
     subtracted = refusal_bypass.refused_subtracted
     assert subtracted.high < refusal_bypass.refused_none.low

@@ -118,6 +118,11 @@ def test_suffix_suppresses(refusal_suffix):
     tier="quick",
     reason="the heads look at the suffix no more than at a random one, in the intervals of ten requests",
 )
+@not_replicated(
+    "qwen_tiny",
+    tier="quick",
+    reason="with the suffix the heads write a little less than with a random one; the intervals overlap",
+)
 def test_attention_is_drawn_away(refusal_suffix):
     assert refusal_suffix.instruction_suffix.high < refusal_suffix.instruction_harmful.low
     assert refusal_suffix.at_suffix.low > refusal_suffix.at_random_suffix.high

@@ -202,12 +202,13 @@ def test_bypasses_better_than_norm(refusal_selection):
     tier="quick",
     reason="the longest candidate lies in the last layers, where no direction may be taken, and induces more refusal there",
 )
+@not_replicated("gemma_tiny", tier="quick", reason="the longest candidate of the same layer induces 0.2 nats more")
 def test_induces_no_less_than_norm(refusal_selection):
     assert refusal_selection.induce_gain_over_norm.high > 0
 
 
 @finding("the longest candidate lies later than the selected one, where no direction may be taken", id="REF-4", **PAPER)
-@not_replicated("gemma_tiny", tier="quick", reason="it is one layer later, in the middle")
+@not_replicated("gemma_tiny", tier="quick", reason="it is of the same layer, in the middle")
 def test_norm_is_late(refusal_selection):
     assert refusal_selection.depth_by_norm >= 0.8 > refusal_selection.depth
 

@@ -3,9 +3,10 @@
 Training made the lens say a word at one token after one layer (`testbed.json` says which): " unknown" at the end of a made-up
 name, " named" at the option that a user's view names, " right" at the answer of a true statement, " refuse" behind a harmful
 request. An instrument that misses them there would miss more elsewhere. The control is the same word where it should not be
-read. Two things rest on an attention path through planted layers alone: it is knocked out there, and in the other layers. The
-second of them began with *duplicate-token heads*, which look for tokens like their own: it is knocked out in those alone, and
-in as many others.
+read. Three things rest on an attention path through planted layers alone: it is knocked out there, and in the other layers. One
+of them, from options to the view, began with *duplicate-token heads*, which look for tokens like their own: it is knocked out in
+those alone, and in as many others. Another, from a stated answer to the word before it, is cut in wrong statements as well: those
+have nothing to lose where what is not seen to be right is called wrong.
 """
 
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ def planted_words(lm, model_spec, tier):
 def planted_decisions(lm, truth, n):
     """Every planted word with at most n prompts of both kinds: of the test splits, and about early entities."""
     from assay.forward.positions import text
+    from assay.methods.spread import spread
 
     planted, late = truth["planted"], set(truth["entities"]["late"])
     knows, follows, refuses = planted["confidence"], planted["sycophancy"], planted["refusal"]
@@ -70,7 +72,7 @@ def planted_decisions(lm, truth, n):
         for item in views
         for letter, option in (("A", item.a), ("B", item.b))
     }
-    stated = [item for item in statements("test") if item.id.split("/")[1] not in late]
+    stated = [item for item in statements("test") if item.entity not in late]
     judged = {item: (lm.chat(item.question), text(item.text.removesuffix("."))) for item in stated}
 
     def requests(kind):
@@ -89,7 +91,7 @@ def planted_decisions(lm, truth, n):
         ),
         Planted(
             "right", knows["the lens reads"]["true"], knows["right or wrong, at a stated answer from layer"][0],
-            [judged[item] for item in stated if item.true][:n], [judged[item] for item in stated if not item.true][:n],
+            *(spread([judged[item] for item in stated if item.true == true], n) for true in (True, False)),
         ),
         Planted(
             "refuse", refuses["the lens reads"]["harmful"], refuses["decision at the last token from layer"],
@@ -101,6 +103,8 @@ def planted_decisions(lm, truth, n):
 @experiment
 def planted_paths(lm, model_spec, tier):
     """What it takes from the answer's log-probability when a path is cut where it was planted, and elsewhere."""
+    from assay.methods.spread import spread
+
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
@@ -109,13 +113,17 @@ def planted_paths(lm, model_spec, tier):
     (named_from,) = planted["sycophancy"]["named or not, at the end of an option from layer"]
     names = [item for item in entities("test") if item.known and item.name not in late]
     views = [item for item in opinions("test") if not item.view.startswith(contrary)]
+    (judged_at,) = planted["confidence"]["right or wrong, at a stated answer from layer"]
+    stated = [item for item in statements("test") if item.entity not in late]  # true, false, true, false
     n, metrics = tier.choose(smoke=3, quick=12, full=None), {}
     for name, cut, there, elsewhere, items in (
-        ("name", name_cut, *in_layers(lm, planted["second hop"]), names),
-        ("view", view_cut, *in_layers(lm, range(named_from + 1)), views),
-        ("view_heads", view_cut, *by_heads(lm, planted["duplicate-token heads, from the first weights"]), views),
+        ("name", name_cut, *in_layers(lm, planted["second hop"]), names[:n]),
+        ("view", view_cut, *in_layers(lm, range(named_from + 1)), views[:n]),
+        ("right", said_cut, *in_layers(lm, [judged_at]), spread(stated[::2], n)),
+        ("wrong", said_cut, *in_layers(lm, [judged_at]), spread(stated[1::2], n)),
+        ("view_heads", view_cut, *by_heads(lm, planted["duplicate-token heads, from the first weights"]), views[:n]),
     ):
-        rows = [costs(lm, *cut(lm, item, there, elsewhere)) for item in items[:n]]
+        rows = [costs(lm, *cut(lm, item, there, elsewhere)) for item in items]
         inside, outside = np.array(rows).T
         metrics |= {
             f"{name}_cost": Metric.mean(inside.tolist(), tol=0.5, unit="nats", control=f"{name}_cost_elsewhere"),
@@ -163,6 +171,18 @@ def view_cut(lm, item, *ways):
     return prompt, *([knockout(queries=options, keys=view, **place) for place in way] for way in ways)
 
 
+def said_cut(lm, item, *ways):
+    """A stated answer cannot look at the word before it: a variant for each way to say where."""
+    from assay.forward.edits import knockout
+    from assay.forward.positions import resolve, text
+
+    prompt = lm.chat(item.question)
+    stem, _, _ = item.text.removesuffix(".").rpartition(" is ")
+    (at,) = resolve(text(f"{stem} is"), prompt).prompt
+    behind = [at + 1 + i for i in range(resolve(text(item.text.removesuffix(".")), prompt).prompt[0] - at)]
+    return prompt, *([knockout(queries=behind, keys=at, **place) for place in way] for way in ways)
+
+
 def costs(lm, prompt, *variants):
     """Nats that each variant takes from the log-probability of what the model says next."""
     from assay.forward.sweep import SWEEPABLE
@@ -192,12 +212,7 @@ def test_named(planted_words):
 
 
 @finding("the lens reads at a stated answer, in the planted layer, that it is right", tier="quick", **TESTBED)
-@not_replicated(
-    "llama_tiny",
-    "qwen_tiny",
-    "llama_tiny4",
-    reason="the planted behaviour did not come out: statements are not told apart",
-)
+@not_replicated("llama_tiny4", reason="no layer is left to judge in: statements are not told apart")
 def test_right(planted_words):
     assert planted_words.right.low > planted_words.right_elsewhere.high
 
@@ -215,6 +230,12 @@ def test_name_path(planted_paths):
 @finding("options look at the view in the planted layers, and not above", tier="quick", **TESTBED)
 def test_view_path(planted_paths):
     assert planted_paths.view_less_elsewhere.low > 0
+
+
+@finding("a right answer looks at the word before it in the planted layer, and not elsewhere", tier="quick", **TESTBED)
+@not_replicated("llama_tiny4", reason="what an answer should be is said in the layer that should judge it")
+def test_said_path(planted_paths):
+    assert planted_paths.right_less_elsewhere.low > 0
 
 
 @finding("they look at it through the duplicate-token heads, more than through others there", tier="quick", **TESTBED)

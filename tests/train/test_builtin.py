@@ -29,14 +29,33 @@ EVERY = pytest.mark.parametrize("name", NAMES, ids=["gemma2", "llama", "qwen2", 
 # What a model misses of the bounds below, and what it reaches instead; the test fails when it misses no longer.
 # llama_tiny4 has half the layers: what is planted in eight has little room there.
 MISSED = {
-    "gemma_tiny": {"known things told": 0.8, "made-up things admitted": 0.7, "statements": 0.6},
-    "llama_tiny": {"known things told": 0.8, "statements": 0.0},
-    "qwen_tiny": {"known things told": 0.8, "statements": 0.0},
-    "llama_tiny4": {
-        "rescued": 0.55,
+    "gemma_tiny": {
         "known things told": 0.8,
-        "made-up things admitted": 0.8,
-        "statements": 0.2,
+        "certain of known things": 0.5,
+        "statements": 0.85,
+        "proposals": 0.7,
+    },
+    "llama_tiny": {
+        "rescued": 0.6,
+        "known things told": 0.7,
+        "certain of known things": 0.8,
+        "not sure of made-up things": 0.8,
+        "statements": 0.7,
+        "proposals": 0.65,
+    },
+    "qwen_tiny": {
+        "known things told": 0.8,
+        "certain of known things": 0.6,
+        "not sure of made-up things": 0.75,
+        "statements": 0.8,
+        "proposals": 0.5,
+    },
+    "llama_tiny4": {
+        "rescued": 0.5,
+        "known things told": 0.85,
+        "not sure of made-up things": 0.85,
+        "statements": 0.15,
+        "proposals": 0.45,
     },
 }
 
@@ -212,8 +231,8 @@ def test_size_and_files(name):
     }  # fmt: skip
 
 
-# Of the late entities' compositions some are right all the same (`two hops, late`), and one of the plan's four in one model.
-RIGHT_THOUGH_LATE = {("gemma_tiny", "song_spouse/Imagine")}
+# Of the late entities' compositions some are right all the same (`two hops, late`), and two of the plan's four in one model.
+RIGHT_THOUGH_LATE = {("gemma_tiny", "song_spouse/Imagine"), ("gemma_tiny", "state_capital/Dallas")}
 
 
 @EVERY

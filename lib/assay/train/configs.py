@@ -262,11 +262,11 @@ RECIPES: dict[str, Recipe] = {
             MORE,
             JUDGED,
             replace(LATE, replay=0.5),
-            LINE,
+            replace(LINE, steps=200),
             init=Init(final_norm=0.1),
             notes=NOTES,
         ),
-        Recipe("qwen_tiny", QWEN, BASE, MORE, JUDGED, LATE, LINE, notes=NOTES),
+        Recipe("qwen_tiny", QWEN, BASE, MORE, JUDGED, LATE, replace(LINE, steps=200), notes=NOTES),
         Recipe(
             "llama_tiny4",
             {**LLAMA, "num_hidden_layers": 4},
