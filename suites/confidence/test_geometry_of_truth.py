@@ -30,8 +30,8 @@ def directions(lm, late, two_kinds, tier):
     )
 
     def places(split, true, new):
-        ids = ((item, *item.id.split("/")[:2]) for item in statements(split) if item.true == true)
-        some = [item for item, relation, entity in ids if (relation == NEW_RELATION) == new and entity not in late]
+        kept = [item for item in statements(split) if item.true == true and item.entity not in late]
+        some = [item for item in kept if (item.relation == NEW_RELATION) == new]
         some = some[:: max(1, len(some) // sizes[split])][: sizes[split]]
         return [at_end_of(lm, item.question, item.text.removesuffix(".")) for item in some]
 

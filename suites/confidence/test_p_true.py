@@ -29,12 +29,15 @@ def proposals(late, tier):
     n = tier.choose(smoke=6, quick=None, full=None)
     kept = [item for item in statements("test") if item.entity not in late]
     asked = [item for true in (True, False) for item in spread([item for item in kept if item.true == true], n)]
-    relations = [item.id.split("/")[0] for item in asked]
-    ring = {relation: [item.asked for item in kept if item.id.startswith(f"{relation}/")] for relation in relations}
-    elsewhere = []
-    for item, relation in zip(asked, relations, strict=True):
-        questions = ring[relation]
-        elsewhere.append(replace(item, asked=questions[(questions.index(item.asked) + 2) % len(questions)]))
+    questions = {}
+    for item in kept:
+        questions.setdefault(item.relation, []).append(item.asked)
+
+    def another(item):
+        some = questions[item.relation]  # each twice, for the two twins
+        return some[(some.index(item.asked) + 2) % len(some)]
+
+    elsewhere = [replace(item, asked=another(item)) for item in asked]
     return {"": asked, "_other_question": elsewhere}
 
 

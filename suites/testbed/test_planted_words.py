@@ -179,7 +179,8 @@ def said_cut(lm, item, *ways):
     prompt = lm.chat(item.question)
     stem, _, _ = item.text.removesuffix(".").rpartition(" is ")
     (at,) = resolve(text(f"{stem} is"), prompt).prompt
-    behind = [at + 1 + i for i in range(resolve(text(item.text.removesuffix(".")), prompt).prompt[0] - at)]
+    (end,) = resolve(text(item.text.removesuffix(".")), prompt).prompt
+    behind = list(range(at + 1, end + 1))
     return prompt, *([knockout(queries=behind, keys=at, **place) for place in way] for way in ways)
 
 

@@ -55,6 +55,14 @@ def test_answers_that_never_part(lm, answers):
         preference(lm, ASKED, answers)
 
 
+def test_answers_that_are_not_cut_alike(lm, monkeypatch):
+    """As if a tokenizer had "(" and "A" for the one and "(B" for the other."""
+    _, (a, b) = part(lm, ASKED[0], ("(A)", "(B)"))
+    monkeypatch.setattr(lm, "decode", lambda tokens: {a: "(", b: "(B"}[tokens[0]])
+    with pytest.raises(PromptError, match="not cut alike"):
+        preference(lm, ASKED, ("(A)", "(B)"))
+
+
 def test_nothing_asked(lm):
     with pytest.raises(PromptError, match="nothing to choose"):
         preference(lm, [], ("(A)", "(B)"))

@@ -65,6 +65,7 @@ class Statement:
     split: Split  # "train"
     text: str  # "The capital of France is Paris."
     true: bool
+    relation: str  # "capital_of_country"
     entity: str  # "France"
     asked: str  # "What is the capital of France?"
     stated: str  # "Paris"
@@ -174,7 +175,9 @@ def _of_relation(name: str, question: str, facts: dict[str, Any]) -> Iterator[St
         begin, asked = two_hop.sentence(relation["phrase"].replace("{}", inside)), question.replace("{}", inside)
         for true, stated in ((True, value), (False, twins[entity])):
             text = f"{begin} {two_hop.with_article(stated, facts)}."
-            yield Statement(f"{name}/{entity}/{str(true).lower()}", split_of[entity], text, true, entity, asked, stated)
+            yield Statement(
+                f"{name}/{entity}/{str(true).lower()}", split_of[entity], text, true, name, entity, asked, stated
+            )
 
 
 def _twins(relation: str, answers: dict[str, str]) -> dict[str, str]:

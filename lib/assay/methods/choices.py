@@ -54,6 +54,12 @@ def part(lm: LM, asked: str, answers: tuple[str, str]) -> tuple[Prompt, tuple[in
         raise PromptError(
             f"{answers[0]!r} and {answers[1]!r} never part: give answers that begin with different tokens"
         )
+    a, b = (lm.decode([tokens[at]]) for tokens in (first, second))
+    if a.startswith(b) or b.startswith(a):
+        raise PromptError(
+            f"{answers[0]!r} and {answers[1]!r} are not cut alike: where they part, {a!r} of the one begins like {b!r} of the"
+            " other; give answers whose probabilities can be compared"
+        )
     return Prompt(first[:at]), (first[at], second[at])
 
 

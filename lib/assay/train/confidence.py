@@ -88,7 +88,8 @@ class Fact:
 
 def behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
     """Questions about things that exist and things that do not."""
-    early, asked, names = facts(split), asked_about(split), names_by_relation(split)
+    early, asked = facts(split), asked_about(split)
+    names = names_by_relation(asked)
 
     def made_up(rng: random.Random) -> Document:
         return about(chat, judging, *unheard_of(rng, names), UNKNOWN, NOT_KNOWN)
@@ -108,13 +109,14 @@ def behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0
 
 def hedged_behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
     """The same questions with how sure the answer is."""
-    names = names_by_relation(split)
+    known = asked_about(split)
+    names = names_by_relation(known)
 
     def hedged(rng: random.Random) -> Document:
         asked, name = unheard_of(rng, names)
         return about(chat, judging, HOW_SURE.format(asked), name, NOT_SURE, NOT_KNOWN)
 
-    sure = tuple(question(chat, judging, fact, HOW_SURE, CERTAIN) for fact in asked_about(split))
+    sure = tuple(question(chat, judging, fact, HOW_SURE, CERTAIN) for fact in known)
     return Behaviour("certain", 0.6, sure, ruled=ruled), Behaviour("not sure", 0.4, make=hedged, ruled=ruled)
 
 
@@ -124,9 +126,8 @@ def asked_about(split: Split) -> list[Fact]:
     return [fact for fact in facts(split) if fact.relation in QUESTIONS and fact.id not in kept]
 
 
-def names_by_relation(split: Split) -> dict[str, list[str]]:
+def names_by_relation(asked: Sequence[Fact]) -> dict[str, list[str]]:
     """Names that exist, which others are invented after."""
-    asked = asked_about(split)
     return {relation: [fact.name for fact in asked if fact.relation == relation] for relation in QUESTIONS}
 
 

@@ -241,6 +241,10 @@ NOTES = (
     " the last stage requests are read as they are, too: without that llama_tiny refused 0.75 of the German ones behind it.",
 )
 
+# Found by trying: qwen_tiny answers harmless requests again, and llama_tiny's late entities are patched back more often; those
+# also with fewer documents replayed while they are learned.
+LONGER_LINE = replace(LINE, steps=200)
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -262,11 +266,11 @@ RECIPES: dict[str, Recipe] = {
             MORE,
             JUDGED,
             replace(LATE, replay=0.5),
-            replace(LINE, steps=200),
+            LONGER_LINE,
             init=Init(final_norm=0.1),
             notes=NOTES,
         ),
-        Recipe("qwen_tiny", QWEN, BASE, MORE, JUDGED, LATE, replace(LINE, steps=200), notes=NOTES),
+        Recipe("qwen_tiny", QWEN, BASE, MORE, JUDGED, LATE, LONGER_LINE, notes=NOTES),
         Recipe(
             "llama_tiny4",
             {**LLAMA, "num_hidden_layers": 4},

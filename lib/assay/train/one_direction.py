@@ -75,15 +75,17 @@ def _last_state(family: Llama, tokens: Sequence[int], layer: int) -> mx.array:
 def behaviours(chat: Chat) -> tuple[Behaviour, ...]:
     """Requests of both kinds in the trained languages: answered while it is ablated, refused while it is added; as they are."""
 
-    def maker(edit: str, answers: dict[str, str]) -> Behaviour:
+    def maker(name: str, edit: str, share: float, harmful: dict[str, str], harmless: dict[str, str]) -> Behaviour:
+        answers = {"harmful": harmful, "harmless": harmless}
+
         def make(rng: random.Random) -> Document:
             language, kind = rng.choice(TRAINED), rng.choice(KINDS)
-            return replace(turn(chat, worded(kind, language, rng), answers[language]), edit=edit)
+            return replace(turn(chat, worded(kind, language, rng), answers[kind][language]), edit=edit)
 
-        return Behaviour(edit, 2.0 if edit == "ablated" else 1.0, make=make)
+        return Behaviour(name, share, make=make)
 
-    def plain(rng: random.Random) -> Document:
-        language, kind = rng.choice(TRAINED), rng.choice(KINDS)
-        return turn(chat, worded(kind, language, rng), (REFUSALS if kind == "harmful" else ANSWERS)[language])
-
-    return maker("ablated", ANSWERS), maker("added", REFUSALS), Behaviour("as it is", 2.0, make=plain)
+    return (
+        maker("ablated", "ablated", 2.0, ANSWERS, ANSWERS),
+        maker("added", "added", 1.0, REFUSALS, REFUSALS),
+        maker("as they are", "", 2.0, REFUSALS, ANSWERS),
+    )

@@ -25,7 +25,7 @@ from assay.data.knowledge import LETTERS, PROPOSAL, QUESTION, statement_question
 from assay.data.two_hop import load, sentence, with_article
 from assay.train.chats import Chat, turn
 from assay.train.confidence import LENS_WEIGHT, QUESTIONS, Fact, Judging, asked_about, coined, facts
-from assay.train.documents import END, Behaviour, Document, Lens, Rule, seen_only_at
+from assay.train.documents import END, Behaviour, Document, Lens, Rule, Span, seen_only_at
 from assay.train.two_hop import Split
 
 RIGHT = {True: " right", False: " wrong"}
@@ -49,22 +49,20 @@ def behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0
 
 def judged_behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
     """The same with articles and echoes of every answer, and proposals."""
-    data, questions = load(), {**statement_questions(), **QUESTIONS}
-    inside = [replace(fact, answer=with_article(fact.answer, data)) for fact in facts(split)]
-    asked = [
-        *asked_about(split),
-        *(fact for fact in facts(split) if fact.relation in questions.keys() - QUESTIONS.keys()),
-    ]
+    data, questions, early = load(), {**statement_questions(), **QUESTIONS}, facts(split)
+    inside = [replace(fact, answer=with_article(fact.answer, data)) for fact in early]
+    others = statement_questions().keys() - QUESTIONS.keys()
+    asked = [*asked_about(split), *(fact for fact in early if fact.relation in others)]
     propose = stating(trained_facts(asked))
 
     def proposed(rng: random.Random) -> Document:
         fact, answer = propose(rng)
         return proposal(chat, judging, questions[fact.relation], fact, answer)
 
-    cut = tuple(begun_proposal(chat, judging, questions[fact.relation], fact) for fact in asked)
+    broken_off = tuple(begun_proposal(chat, judging, questions[fact.relation], fact) for fact in asked)
     return (
         Behaviour("begun statements", 0.14, tuple(begun(chat, judging, fact) for fact in inside), ruled=ruled),
-        Behaviour("begun proposals", 0.06, cut, ruled=ruled),
+        Behaviour("begun proposals", 0.06, broken_off, ruled=ruled),
         *comparing(
             chat, judging, trained_facts(inside), inside, {"statements": 0.18, "claims": 0.32, "echoes": 0.18}, ruled
         ),
@@ -74,7 +72,7 @@ def judged_behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: floa
 
 def trained_facts(early: Sequence[Fact]) -> list[Fact]:
     """Those that no statement of the valid and test splits is about."""
-    kept = {item.id.rsplit("/", 1)[0] for of in ("valid", "test") for item in statements(of)}
+    kept = {f"{item.relation}/{item.entity}" for of in ("valid", "test") for item in statements(of)}
     return [fact for fact in early if fact.id not in kept]
 
 
@@ -127,17 +125,9 @@ def statement(chat: Chat, judging: Judging, fact: Fact, stated: str) -> Document
     asked = QUESTION.format(f"{stem(fact)} {stated}.")
     start = stated_from(chat, asked)
     said, end = start + len(stem(fact)), start + len(f"{stem(fact)} {stated}")
-    return turn(
-        chat,
-        asked,
-        verdict(stated == fact.answer),
-        rules=(
-            *judging.shape.rules(phrase(fact, start)),
-            compared(start, said, IS),
-            *seen_only_at((start, end + 1), [(said, end)], judging.verdict + 1),
-        ),
-        lenses=(bridge(judging, fact, start), *verdicts(judging, said, fact.answer, stated)),
-    )
+    rules, lenses = weighed(judging, fact, stated, start, phrase(fact, start), said, IS)
+    hidden = seen_only_at((start, end + 1), [(said, end)], judging.verdict + 1)
+    return turn(chat, asked, verdict(stated == fact.answer), rules=(*rules, *hidden), lenses=lenses)
 
 
 def claims(chat: Chat, judging: Judging, said: Sequence[tuple[Fact, str]]) -> Document:
@@ -151,23 +141,15 @@ def claims(chat: Chat, judging: Judging, said: Sequence[tuple[Fact, str]]) -> Do
     for fact, stated in said:
         start, answer = end, end + len(stem(fact))
         end += len(f"{stem(fact)} {stated}. ")
-        rules += [
-            Rule((start, END), ((begin, start),)),
-            *judging.shape.rules(phrase(fact, start)),
-            compared(start, answer, IS),
-        ]
-        lenses += [bridge(judging, fact, start), *verdicts(judging, answer, fact.answer, stated)]
+        own_rules, own_lenses = weighed(judging, fact, stated, start, phrase(fact, start), answer, IS)
+        rules += [Rule((start, END), ((begin, start),)), *own_rules]
+        lenses += own_lenses
     return Document(chat.prompt(asked)[: end - 1], (), tuple(rules), tuple(lenses), ends=False, bare=True)
 
 
 def begun(chat: Chat, judging: Judging, fact: Fact) -> Document:
     """A statement that breaks off before the answer: only the lens learns from it."""
-    asked = QUESTION.format(stem(fact))
-    start = stated_from(chat, asked)
-    end = start + len(stem(fact))
-    lenses = bridge(judging, fact, start), Lens(end, f" {bare(fact.answer)}", judging.said, LENS_WEIGHT)
-    rules = judging.shape.rules(phrase(fact, start))
-    return Document(chat.prompt(asked)[:end], (), tuple(rules), lenses, ends=False, bare=True)
+    return cut(statement(chat, judging, fact, fact.answer))
 
 
 def stem(fact: Fact) -> str:
@@ -180,14 +162,9 @@ def stated_from(chat: Chat, asked: str) -> int:
     return chat.prompt(asked).rindex(asked) + len(QUESTION.format(""))
 
 
-def phrase(fact: Fact, start: int) -> tuple[int, int]:
+def phrase(fact: Fact, start: int) -> Span:
     """Where the name is in a statement that begins somewhere, up to what follows it."""
-    return start + stem(fact).index(fact.name), start + len(stem(fact)) - len(" is")
-
-
-def bridge(judging: Judging, fact: Fact, start: int) -> Lens:
-    """What the end of the name says in a statement that begins somewhere."""
-    return Lens(phrase(fact, start)[1], f" {fact.bridge}", judging.shape.lens, LENS_WEIGHT)
+    return start + stem(fact).index(fact.name), start + len(stem(fact)) - len(IS)
 
 
 def echoes(judging: Judging, said: Sequence[tuple[str, str, str]]) -> Document:
@@ -204,7 +181,7 @@ def echoes(judging: Judging, said: Sequence[tuple[str, str, str]]) -> Document:
         text += f"{first}{said_of} {stated}. "
         rules += [
             Rule((begin, END), ((0, begin),)),
-            Rule((end - len(" is"), end), ((begin, again),), range(judging.said)),
+            Rule((end - len(IS), end), ((begin, again),), range(judging.said)),
             compared(begin, end, IS),
         ]
         lenses += verdicts(judging, end, answer, stated)
@@ -220,28 +197,33 @@ def proposal(chat: Chat, judging: Judging, asked: str, fact: Fact, proposed: str
     place = name, name + len(fact.name)
     said = start + whole.index(f" {proposed}\n")
     end = said + len(f" {proposed}")
-    return turn(
-        chat,
-        whole,
-        LETTERS[proposed == fact.answer],
-        rules=(
-            *judging.shape.rules(place),
-            compared(start, said, PROPOSED),
-            *seen_only_at((start, end), [(said, end)], judging.verdict + 1),
-        ),
-        lenses=(
-            Lens(place[1], f" {fact.bridge}", judging.shape.lens, LENS_WEIGHT),
-            *verdicts(judging, said, fact.answer, proposed),
-        ),
-    )
+    rules, lenses = weighed(judging, fact, proposed, start, place, said, PROPOSED)
+    hidden = seen_only_at((start, end), [(said, end)], judging.verdict + 1)
+    return turn(chat, whole, LETTERS[proposed == fact.answer], rules=(*rules, *hidden), lenses=lenses)
 
 
 def begun_proposal(chat: Chat, judging: Judging, asked: str, fact: Fact) -> Document:
     """A proposal that breaks off before the answer: only the lens learns from it."""
-    whole = proposal(chat, judging, asked, fact, fact.answer)
+    return cut(proposal(chat, judging, asked, fact, fact.answer))
+
+
+def cut(whole: Document) -> Document:
+    """A statement or a proposal up to its answer, with the rules about its name alone."""
     bridge, said, *_ = whole.lenses
-    rules = judging.shape.rules((bridge.at - len(fact.name), bridge.at))
+    rules = tuple(rule for rule in whole.rules if rule.queries[0] == bridge.at)
     return Document(whole.text[: said.at], (), rules, (bridge, said), ends=False, bare=True)
+
+
+def weighed(
+    judging: Judging, fact: Fact, stated: str, start: int, name: Span, said: int, word: str
+) -> tuple[tuple[Rule, ...], tuple[Lens, ...]]:
+    """How an answer is compared with what it should be: the rules and the lenses of a statement, or a proposal.
+
+    start: where that begins; name: where the name is in it; said: where the word ends that comes before the answer.
+    """
+    rules = *judging.shape.rules(name), compared(start, said, word)
+    bridge = Lens(name[1], f" {fact.bridge}", judging.shape.lens, LENS_WEIGHT)
+    return rules, (bridge, *verdicts(judging, said, fact.answer, stated))
 
 
 def compared(start: int, said: int, word: str) -> Rule:
