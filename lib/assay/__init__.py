@@ -15,7 +15,7 @@ without MLX.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from assay import errors
+from assay import before_mlx, errors
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from assay.forward.run import Run
     from assay.forward.sites import SITES
     from assay.forward.sweep import SWEEPABLE, Sweep
+
+before_mlx.settle()
 
 _HOMES = {
     "assay.forward.edits": "Edit ablate add apply knockout mean_ablate project_out replace resample scale set_pattern zero",

@@ -1,6 +1,8 @@
 """The `assay` command.
 
     assay models                  which models exist, and which are on this machine's disk
+    assay get small               download models, from the Hugging Face hub or the Python packages that ship them
+    assay rm gemma270m            remove models from the caches again
     assay doctor qwen7b tiny      is each of these hooked exactly?
     assay train llama_tiny        make a built-in model again
     assay report                  figures and a page of what is recorded in snapshots/
@@ -11,12 +13,13 @@ Exit status: 0; 2 for anything that cannot be done, with one line on stderr; 1 i
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from assay.errors import AssayError, ModelNotCached, UnknownModel
 from assay.models.registry import REGISTRY, ModelSpec, locate, resolve
+from assay.models.sources import SHIPPED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,8 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="assay", description="Interpretability for MLX language models.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    models = commands.add_parser("models", help="list the known models")
+    models = commands.add_parser("models", help="list the known models, where they come from, and what is here")
+    models.add_argument("names", nargs="*", metavar="NAME", help="only these: id, alias, group, pattern, folder, ...")
     models.set_defaults(command=_models)
+
+    get = commands.add_parser("get", help="download models")
+    get.add_argument("names", nargs="+", metavar="NAME", help="id, alias, group, pattern or repository of the hub")
+    get.add_argument("--from", dest="source", choices=["hub", "pip"], help="where from (default: whichever answers)")
+    get.set_defaults(command=_get)
+
+    rm = commands.add_parser("rm", help="remove models from the caches")
+    rm.add_argument("names", nargs="+", metavar="NAME", help="id, alias, group, pattern or repository of the hub")
+    rm.set_defaults(command=_rm)
 
     doctor = commands.add_parser("doctor", help="check that a model is hooked exactly")
     doctor.add_argument("names", nargs="+", metavar="NAME", help="id, alias, group, pattern, folder or repository")
@@ -61,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _models(args: argparse.Namespace, rest: list[str]) -> int:
-    rows = [("id", "repository", "family", "layers", "GiB", "on disk")]
-    rows += [_row(spec) for spec in REGISTRY.values()]
+    rows = [("id", "from", "family", "layers", "GiB", "disk", "source")]
+    rows += [_row(spec) for spec in (resolve(args.names) if args.names else REGISTRY.values())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -70,29 +83,76 @@ def _models(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _row(spec: ModelSpec) -> tuple[str, ...]:
+    from assay.models.get import bytes_on_disk
+
+    size = bytes_on_disk(spec)
     try:
         locate(spec)
-        here = "yes"
+        here = _size(size)
     except ModelNotCached:
-        here = "no"
+        here = "part" if size else "-"
     except AssayError:  # a part of it, or a damaged file: `assay doctor` says what
-        here = "damaged"
-    repo = spec.repo or ("(built-in)" if spec.builtin else str(spec.path))
-    return (spec.id, repo, spec.family or "?", str(spec.layers or "?"), f"{spec.gib or 0:.2f}", here)
+        here = "broken"
+    layers, gib = str(spec.layers or "?"), "?" if spec.gib is None else f"{spec.gib:.2f}"
+    return (spec.id, spec.kind, spec.family or "?", layers, gib, here, _source(spec))
+
+
+def _source(spec: ModelSpec) -> str:
+    """Repository, packages or path of a model."""
+    if spec.id in SHIPPED:
+        first, *more = (wheel.package for wheel in SHIPPED[spec.id].wheels)
+        return f"{first}, {len(more)} more" if more else first
+    return spec.repo or ("" if spec.builtin else str(spec.path or spec.source))
+
+
+def _size(size: int) -> str:
+    """Six characters at most: 4.53 M, 95.8 M, 0.24 G, 14.3 G."""
+    unit, value = ("G", size / 2**30) if size >= 2**30 / 10 else ("M", size / 2**20)
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+
+
+def _get(args: argparse.Namespace, rest: list[str]) -> int:
+    from assay.models.get import bytes_on_disk, get
+
+    def act(spec: ModelSpec) -> None:
+        folder = get(spec, args.source, _say)
+        print(f"{spec.id} is in {folder} ({_size(bytes_on_disk(spec))} on disk)")
+
+    return _each(resolve(args.names), act)
+
+
+def _rm(args: argparse.Namespace, rest: list[str]) -> int:
+    from assay.models.get import remove
+
+    def act(spec: ModelSpec) -> None:
+        freed = remove(spec)
+        print(f"{spec.id} is removed: {freed / 2**30:.2f} GiB freed" if freed else f"{spec.id} was not here")
+
+    return _each(resolve(args.names), act)
+
+
+def _say(line: str) -> None:
+    """What is to be read before something happens: at once, also where the output is a file."""
+    print(line, flush=True)
+
+
+def _each(specs: list[ModelSpec], act: Callable[[ModelSpec], None]) -> int:
+    """Does it to every model; one that fails does not keep the others from it."""
+    status = 0
+    for spec in specs:
+        try:
+            act(spec)
+        except AssayError as error:
+            print(f"assay: {error}", file=sys.stderr)
+            status = 2
+    return status
 
 
 def _doctor(args: argparse.Namespace, rest: list[str]) -> int:
     specs = resolve(args.names)
     import assay
 
-    status = 0
-    for spec in specs:
-        try:
-            print(assay.load(spec, doctor=False).doctor())
-        except AssayError as error:  # the other models are examined all the same
-            print(f"assay: {error}", file=sys.stderr)
-            status = 2
-    return status
+    return _each(specs, lambda spec: print(assay.load(spec, doctor=False).doctor()))
 
 
 def _train(args: argparse.Namespace, rest: list[str]) -> int:

@@ -54,6 +54,17 @@ class PromptError(AssayError):
     """An empty prompt, or one that is not in the form that the experiment needs."""
 
 
+class NotEligible(AssayError):
+    """The model cannot do what an experiment needs: neither a failure nor a result. The message has the number that says so.
+
+    An experiment that raises it, or a fixture that it asks for, is recorded as not eligible on this model.
+    """
+
+
+class NoChatTemplate(PromptError, NotEligible):
+    """A conversation was asked for of a base model."""
+
+
 class SelectionError(AssayError):
     """No candidate is left to choose from: the message says which filter removed how many."""
 

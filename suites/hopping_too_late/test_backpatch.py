@@ -18,12 +18,13 @@ PLANTED_AT_T1 = (
 
 
 @experiment
-def five_way(evaluated, located):
+def five_way(asked):
     """HTL-1: how many queries are known hop by hop, without shortcuts, and how many of those compose."""
+    evaluated, dropped = asked
     n, eligible = len(evaluated), [e for e in evaluated if e.eligible]
-    counts = {"n_queries": n, "not_located": len(located[1])}
+    counts = {"n_queries": n, "not_located": len(dropped)}
     if not evaluated:
-        return not_eligible(f"0 of {len(located[1])} queries have all their parts in this tokenizer", **counts)
+        return not_eligible(f"0 of {len(dropped)} queries have all their parts in this tokenizer", **counts)
     counts |= {
         f"right_{name}": Metric.rate(sum(e.right[name] for e in evaluated), n, tol=0.02) for name in evaluated[0].right
     }
@@ -41,7 +42,7 @@ def backpatch_t1(lm, evaluated, tier, journal):
     from assay.methods.two_hop import failures
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=36, full=None))
-    return rescue(lm, queries, "t1", evaluated, tier.choose(2, 1, 1), journal)
+    return rescue(lm, queries, "t1", evaluated, tier, tier.choose(2, 1, 1), journal)
 
 
 @experiment
@@ -51,7 +52,7 @@ def backpatch_t2(lm, evaluated, tier, journal):
     from assay.methods.two_hop import failures
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=8, full=None))
-    return rescue(lm, queries, "t2", evaluated, tier.choose(2, 2, 1), journal)
+    return rescue(lm, queries, "t2", evaluated, tier, tier.choose(2, 2, 1), journal)
 
 
 @experiment
@@ -61,17 +62,23 @@ def backpatch_right(lm, evaluated, tier, journal):
     from assay.methods.two_hop import successes
 
     queries = spread(successes(evaluated), tier.choose(smoke=4, quick=16, full=None))
-    return rescue(lm, queries, "t1", evaluated, tier.choose(2, 2, 1), journal)
+    return rescue(lm, queries, "t1", evaluated, tier, tier.choose(2, 2, 1), journal)
 
 
-def rescue(lm, queries, where, evaluated, stride, journal):
-    """Metrics of back-patching `queries` at `where`, every layer or every other one: best of all pairs, and one pair chosen on
-    half of the bridges."""
+def rescue(lm, queries, where, evaluated, tier, stride, journal):
+    """Metrics of back-patching `queries` at `where`: best of all pairs, and one pair chosen on half of the bridges.
+
+    stride: of the layers in a model of up to 23; a deeper one has twice or more times as many, and every second one or
+    fewer are taken, but at tier full. A model of four layers has none to leave out.
+    """
     from assay.methods.backpatch import KINDS, back_patch, patch_table
 
     if not queries:
         return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)
-    stride = stride if lm.n_layers > 4 else 1  # a model of four layers has none to leave out
+    if lm.n_layers <= 4:
+        stride = 1
+    elif tier != "full":
+        stride *= max(1, lm.n_layers // 12)
     donors = [e.query for e in evaluated]
     rows = journal(
         lambda query: back_patch(lm, query, where, donors=donors, stride=stride), queries, f"back-patching at {where}"
@@ -80,7 +87,7 @@ def rescue(lm, queries, where, evaluated, stride, journal):
     n = len(queries)
     chosen_on = np.array([split(query) == "select" for query in queries])
     best, report = table.best_pair(chosen_on) if chosen_on.any() else 0, ~chosen_on
-    metrics = {"n_queries": n}
+    metrics = {"n_queries": n, "layer_step": stride, "n_pairs": len(table.pairs["back"])}
     for kind in KINDS:
         control = None if kind != "back" else "any_pair_donor"
         metrics[f"any_pair_{kind}"] = Metric.rate(int(table.rescued(kind).sum()), n, tol=0.06, control=control)

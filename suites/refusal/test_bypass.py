@@ -40,6 +40,8 @@ def refusal_bypass(english, judged):
 @experiment
 def refusal_induce(lm, english, judged, held_out):
     """REF-6: refusal of harmless requests while the direction is added."""
+    from assay.forward.exactness import agree
+
     found, why = english
     if found is None:
         return not_eligible(why)
@@ -51,7 +53,7 @@ def refusal_induce(lm, english, judged, held_out):
     random_gain = harmless["random_added"].score - harmless["none"].score
     return {
         "strength": Metric(found.direction.strength, tol=0.05, unit="of the stream"),
-        "zero_is_identity": bool((zero.logits == lm.run(held_out["harmless"]).logits).all().item()),
+        "zero_is_identity": agree(zero.logits, lm.run(held_out["harmless"]).logits, lm.rounding),
         **rates({k: v for k, v in harmless.items() if not k.startswith("added_")}, {}),
         **rates({"added": harmless["added_1"]}, {"added": "random_added"}),
         "times": [0.0, *STRENGTHS],
@@ -114,6 +116,6 @@ def test_steering_raises(refusal_induce):
     assert refusal_induce.score_gain.low > refusal_induce.score_gain_random.high
 
 
-@finding("adding zero times the direction changes no bit", id="PLAN-0.3", **PLAN)
+@finding("adding zero times the direction changes nothing", id="PLAN-0.3", **PLAN)
 def test_zero(refusal_induce):
     assert refusal_induce.zero_is_identity

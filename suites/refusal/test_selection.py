@@ -37,6 +37,7 @@ def refusal_requests(lm, english, held_out, answer_tokens):
 @experiment
 def refusal_extraction(lm, english):
     """REF-2, plan 0.3: lengths of the candidates, and whether the selected one comes out again."""
+    from assay.forward.exactness import agree
     from assay.methods.direction_controls import split_half
     from assay.methods.directions import difference_in_means, states_of
 
@@ -58,7 +59,7 @@ def refusal_extraction(lm, english):
         "norms_finite": bool(np.isfinite(candidates.norms).all()),
         "norm": Metric(direction.norm, tol=0.3),
         "strength": Metric(direction.strength, tol=0.05, unit="of the stream"),
-        "same_when_extracted_again": bool((again.vectors == candidates.vectors).all()),
+        "same_when_extracted_again": agree(again.vectors, candidates.vectors, lm.rounding),
         # An interval over random halves, as wide as one half is from the other; not a standard error.
         "half_cosine": Metric(
             float(real.mean()), n=len(real), ci=quantiles(real), tol=0.03, control="half_cosine_shuffled"
@@ -168,7 +169,7 @@ def test_finite(refusal_extraction):
     assert refusal_extraction.norm > 0
 
 
-@finding("the direction comes out again, bit for bit and from half of the requests", id=("REF-2", "PLAN-0.3"), **PLAN)
+@finding("the direction comes out again, exactly and from half of the requests", id=("REF-2", "PLAN-0.3"), **PLAN)
 def test_stable(refusal_extraction):
     assert refusal_extraction.same_when_extracted_again
     assert refusal_extraction.half_cosine.low > refusal_extraction.half_cosine_shuffled.high

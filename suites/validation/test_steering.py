@@ -26,7 +26,7 @@ def steering(lm, tier):
     return {
         "vector_width": directions.shape[-1],
         "stream_width": lm.width,
-        "zero_is_identity": Metric.rate(sum(e.bitwise_identity(0) for e in effects), n),
+        "zero_is_identity": Metric.rate(sum(e.is_identity(0) for e in effects), n),
         "kl_at_zero": Metric(float(off.max()), n=n, unit="nats"),
         "kl_at_large": Metric.mean(on.mean(axis=1).tolist(), tol=0.05, unit="nats"),
         "kl_by_layer": Metric(on.mean(axis=0).tolist(), n=n, tol=0.05, unit="nats"),
@@ -44,7 +44,7 @@ def test_shape(steering):
     assert steering.vector_width == steering.stream_width
 
 
-@finding("steering with strength 0 is the identity, bit for bit", id="PLAN-0.1", **PLAN)
+@finding("steering with strength 0 is the identity", id="PLAN-0.1", **PLAN)
 def test_zero_is_identity(steering):
     assert steering.zero_is_identity == 1
 

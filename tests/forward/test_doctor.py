@@ -9,6 +9,7 @@ import tiny
 from assay.errors import NotExact
 from assay.forward import doctor, generate, layers, resume
 from assay.forward.doctor import Check, Report, examine
+from assay.forward.exactness import machine
 from assay.forward.families import Gemma2, Gemma3, Llama, Norms, Phi3
 
 HEADS = "what the heads write, one by one, sums to the attention output, in every layer"  # another order of a sum
@@ -19,11 +20,19 @@ CASES += [(name, "float32", "float32") for name in tiny.ODD]
 
 @pytest.mark.parametrize(("name", "weights", "activations"), CASES)
 def test_sound_models_pass(name, weights, activations):
-    """On this CPU to the bit, but for one sum: in every family, all weights, and key heads from one to sixteen."""
+    """In every family, all weights, and key heads from one to sixteen; to the bit, but for one sum, where rows hold."""
     report = tiny.lm(name, weights, activations).doctor()
     assert report.ok
-    assert {check.claim for check in report.checks if check.difference} <= {HEADS}
-    assert f"{len(report.checks) - 1} of {len(report.checks)} checks bit for bit, on cpu" in str(report)
+    rounded = {check.claim for check in report.checks if check.difference}
+    assert f"{len(report.checks) - len(rounded)} of {len(report.checks)} checks bit for bit, on cpu" in str(report)
+    if machine().rows:
+        assert rounded <= {HEADS}
+    own = {
+        "float32 products are float32",
+        "the instrumented forward equals the model's own",
+        "every activation is finite",
+    }
+    assert not rounded & own
 
 
 # ------------------------------------------------------------------------------------------------------------ sabotage
@@ -65,7 +74,7 @@ FAMILIES = {
     "final norm forgotten": ("mistral", family(Llama, final_norm=lambda self, x: x)),
     "wrong scale": ("llama", family(Llama, **qkv(lambda f, a, q, k, v: (q * 1.0001, k, v)))),
     "embedding not scaled": ("gemma2", family(Gemma2, embed=Llama.embed)),
-    "embedding scaled twice": ("gemma3_text", family(Gemma3, embed=lambda self, t: Gemma3.embed(self, t) * 8)),
+    "embedding scaled twice": ("gemma3_text", family(Gemma3, embed_as_mlx_lm=lambda self, t: Gemma3.embed(self, t) * 8)),
     "embedding scaled in a family without": ("llama", family(Llama, embed=lambda self, t: Llama.embed(self, t) * 8)),
     "softcap of the logits forgotten": ("gemma2", family(Gemma2, unembed=Llama.unembed)),
     "bias forgotten": ("qwen2", family(Llama, qkv=without_bias)),
@@ -237,7 +246,9 @@ def test_loading_examines(monkeypatch, tmp_path):
     from assay.forward import load
     from assay.models.registry import ModelSpec
 
-    made = SimpleNamespace(model=tiny.model("llama"), tokenizer=tiny.tokenizer(), revision="r", bits=None)
+    made = SimpleNamespace(
+        model=tiny.model("llama"), tokenizer=tiny.tokenizer(), made_of={"revision": "r", "bits": None}
+    )
     monkeypatch.setattr("assay.models.load.load_checkpoint", lambda spec: made)
     called = []
     monkeypatch.setattr(load.LM, "doctor", lambda self: called.append(self.name))

@@ -262,7 +262,7 @@ def test_edits_of_scores_leave_the_mask(name, factor):
     run = lm.run([IDS, IDS[:6]], keep="pattern", edits=[edit])
     expected = mx.softmax(mx.where(own > mx.finfo(mx.float32).min, own * factor, -float("inf")), axis=-1)
     assert tiny.difference(run["pattern", LAYER][0], expected[0]) < 1e-5
-    assert tiny.same(run.logits[1], lm.run(IDS[:6], edits=[edit]).logits[0])
+    assert tiny.agree(run.logits[1], lm.run(IDS[:6], edits=[edit]).logits[0])
 
 
 @every_family
@@ -295,7 +295,7 @@ def test_a_query_left_without_keys_looks_at_them_evenly(name):
     for t in (0, 4):
         assert tiny.difference(run["pattern", LAYER][0, 0, t, : t + 1], mx.full((t + 1,), 1 / (t + 1))) < 1e-6
         assert (run["pattern", LAYER][0, 0, t, t + 1 :] == 0).all()
-    assert tiny.same(run.logits[0], lm.run(IDS[:6], edits=[edit]).logits[0])
+    assert tiny.agree(run.logits[0], lm.run(IDS[:6], edits=[edit]).logits[0])
 
 
 @every_family
@@ -429,7 +429,7 @@ def test_the_mean_of_one_head_at_the_last_position():
     mean = (lm.run(prompts[0], keep="z")["z", LAYER][0, -1] + lm.run(prompts[1], keep="z")["z", LAYER][0, -1]) / 2
     z, clean = lm.run(IDS, keep="z", edits=[edit])["z", LAYER], lm.run(IDS, keep="z")["z", LAYER]
     assert tiny.difference(z[0, 5, 2], mean[2]) < 1e-6
-    assert tiny.same(z[0, 5, [0, 1, 3]], clean[0, 5, [0, 1, 3]])
+    assert tiny.agree(z[0, 5, [0, 1, 3]], clean[0, 5, [0, 1, 3]])
 
 
 @pytest.mark.parametrize(("site", "number"), [("resid_post", None), ("z", None), ("z", 2), ("q", None), ("q", 2)])
@@ -521,9 +521,9 @@ def test_a_batch_under_edits_is_each_prompt_alone(name):
     batch = lm.run(prompts, keep=SITES, edits=changes)
     for row, prompt in enumerate(prompts):
         alone = lm.run(prompt, keep=SITES, edits=changes)
-        assert tiny.same(batch.logits[row], alone.logits[0])
+        assert tiny.agree(batch.logits[row], alone.logits[0])
         for key, value in alone.kept.items():
             together = edits.canonical(key[0], batch.kept[key])[row, : alone.lengths[0]]
             if key[0] in ("scores", "pattern"):
                 together = together[..., : alone.lengths[0]]
-            assert tiny.same(together, edits.canonical(key[0], value)[0]), key
+            assert tiny.agree(together, edits.canonical(key[0], value)[0]), key

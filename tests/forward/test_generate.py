@@ -114,8 +114,8 @@ def test_logits_of_a_batch_are_those_of_each_prompt_alone(name, count):
     logits, caches = read(family, prompts, [[]] * count, mx.float32)
     step = unembed(family, forward(family, mx.array([[77]] * count), caches, NO_TAP, mx.float32), NO_TAP)[:, 0]
     for row, tokens in enumerate(prompts):
-        assert tiny.same(logits[row], tiny.lm(name).run(tokens).logits[0])
-        assert tiny.same(step[row], tiny.lm(name).run([*tokens, 77]).logits[0])
+        assert tiny.agree(logits[row], tiny.lm(name).run(tokens).logits[0])
+        assert tiny.agree(step[row], tiny.lm(name).run([*tokens, 77]).logits[0])
 
 
 @every_family

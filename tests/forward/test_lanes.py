@@ -53,10 +53,10 @@ def test_runs_are_the_same_bits(name, weights, cuts):
     lm = tiny.lm(name, weights)
     for prompts in (tiny.ids(), ["The capital", "The capital of France is", "A"]):
         one, three = (on(n, lambda prompts=prompts: lm.run(prompts, keep=list(SITES))) for n in (1, 3))
-        assert tiny.same(one.logits, three.logits)
-        assert [key for key in one.kept if not tiny.same(one[key], three[key])] == []
+        assert tiny.agree(one.logits, three.logits)
+        assert [key for key in one.kept if not tiny.agree(one[key], three[key])] == []
         quiet = on(3, lambda prompts=prompts: lm.run(prompts))  # fused attention, last position unembedded
-        assert tiny.same(one.logits, quiet.logits)
+        assert tiny.agree(one.logits, quiet.logits)
     assert max(cuts) == 3
 
 
@@ -73,8 +73,8 @@ def test_sweeps_and_continuations_are_the_same_bits(name, weights, activations):
     variants += [[knockout(queries=-1, keys=[1], layer="all")], [add("resid_post", 0.5, layer=1, position="all")]]
     options = {"logits": True, "keep": ["resid_post", "pattern"], "at": [-2, -1], "max_tokens": 4}
     one, two = (on(n, lambda: lm.sweep(tiny.ids(), variants, **options)) for n in (1, 2))
-    assert np.array_equal(one.logits, two.logits)
-    assert [key for key in one.kept if not np.array_equal(one.kept[key], two.kept[key])] == []
+    assert tiny.agree(one.logits, two.logits)
+    assert [key for key in one.kept if not tiny.agree(one.kept[key], two.kept[key])] == []
     assert one.continuations == two.continuations
 
 
@@ -104,7 +104,7 @@ def test_the_model_itself_is_the_oracle(name):
     model, ids = tiny.model(name), tiny.ids()
     expected = plain(model, ids, lambda site, i, x: x * 2 if (site, i) == ("resid_mid", 1) else x)[-1]
     edit = apply("resid_mid", lambda x: x * 2, layer=1, position="all")
-    assert tiny.same(on(4, lambda: tiny.lm(name).run(ids, edits=[edit])).logits[0], expected)
+    assert tiny.agree(on(4, lambda: tiny.lm(name).run(ids, edits=[edit])).logits[0], expected)
 
 
 def test_values_that_are_not_evaluated_yet_may_be_put_in():
@@ -112,7 +112,7 @@ def test_values_that_are_not_evaluated_yet_may_be_put_in():
     lm = tiny.lm("llama")
     lazy = mx.ones(64) * 3 + mx.arange(64)
     one, two = (on(n, lambda: lm.run(tiny.ids(), edits=[replace("embed", lazy, position=2)])) for n in (1, 2))
-    assert tiny.same(one.logits, two.logits)
+    assert tiny.agree(one.logits, two.logits)
 
 
 # ------------------------------------------------------------------------------------------------------- how many lanes
@@ -214,7 +214,7 @@ def test_threads_have_lanes_of_their_own():
         for thread in threads:
             thread.join()
     assert len(found) == 6
-    assert all(np.array_equal(each, expected) for each in found)
+    assert all(tiny.agree(each, expected) for each in found)
 
 
 ENDLESS = """

@@ -114,17 +114,17 @@ def check(sweep, lm, prompt, variants, keep=(), at=()):
     """Compare a sweep with full runs of its variants."""
     for i, variant in enumerate(variants):
         full = lm.run(prompt, edits=variant, keep=keep)
-        logits = np.array(full.logits[0])
+        logits = sweep.logits[i]
         log_probs = np.array(full.log_probs()[0])
-        assert np.array_equal(sweep.logits[i], logits), i
+        assert tiny.agree(logits, full.logits[0]), i
         assert sweep.greedy[i] == logits.argmax()
-        assert np.array_equal(sweep.target_log_probs[i], log_probs[list(TARGETS)])
+        assert tiny.agree(sweep.target_log_probs[i], log_probs[list(TARGETS)])
         assert sweep.target_ranks[i].tolist() == [(logits > logits[t]).sum() for t in TARGETS]
-        assert np.array_equal(sweep.top_log_probs[i], np.sort(log_probs)[::-1][:4])
-        assert np.array_equal(log_probs[sweep.top_tokens[i]], sweep.top_log_probs[i])
+        assert tiny.agree(sweep.top_log_probs[i], np.sort(log_probs)[::-1][:4])
+        assert tiny.agree(log_probs[sweep.top_tokens[i]], sweep.top_log_probs[i])
         for key, value in full.kept.items():
             own = np.array(canonical(key[0], value)[0, mx.array(at)])
-            assert np.array_equal(sweep.kept[key][i], own), (i, key)
+            assert tiny.agree(sweep.kept[key][i], own), (i, key)
 
 
 # ------------------------------------------------------------------------------------------------------- any variants
@@ -185,8 +185,8 @@ def test_caches_are_those_of_a_full_reading(name):
         for row, i in enumerate(chunk.variants):
             _, full = read(lm.family, [tiny.ids()], [job.rows[i]], lm.dtype)
             for cache, own in zip(caches, full, strict=True):
-                assert tiny.same(cache.keys[row, :, :13], own.keys[0, :, :13])
-                assert tiny.same(cache.values[row, :, :13], own.values[0, :, :13])
+                assert tiny.agree(cache.keys[row, :, :13], own.keys[0, :, :13])
+                assert tiny.agree(cache.values[row, :, :13], own.values[0, :, :13])
                 assert cache.offset == 13
 
 
@@ -218,9 +218,10 @@ def test_other_weights_and_activations(name, weights, activations, position):
     assert sweep["resid_post", 1].dtype == np.float32
     for i, variant in enumerate(variants):
         full = lm.run(tiny.ids(), edits=variant, keep="resid_post.1")
-        assert np.array_equal(sweep.logits[i], np.array(full.logits[0])), i
+        dtype = full["resid_post", 1].dtype
+        assert tiny.agree(sweep.logits[i], np.array(full.logits[0]), dtype), i
         own = np.array(full["resid_post", 1][0, mx.array([4, 12])].astype(mx.float32))
-        assert np.array_equal(sweep["resid_post", 1][i], own)
+        assert tiny.agree(sweep["resid_post", 1][i], own, dtype)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2"])
@@ -233,7 +234,7 @@ def test_order_and_chunks_do_not_matter(name):
     small = tight_budget(lm, clean, variants, logits=True, max_tokens=2)
     again = lm.sweep(clean, [variants[i] for i in shuffled], logits=True, max_tokens=2, memory_budget=small)
     assert len(once.plan.chunks) == 2 < len(again.plan.chunks)
-    assert np.array_equal(again.logits, once.logits[shuffled])
+    assert tiny.agree(again.logits, once.logits[shuffled])
     assert again.continuations == [once.continuations[i] for i in shuffled]
 
 

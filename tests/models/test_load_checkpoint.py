@@ -10,7 +10,7 @@ import pytest
 from mlx.utils import tree_flatten
 
 from assay.errors import AssayError, CheckpointError, ModelNotCached, UnsupportedFamily
-from assay.models import load, registry
+from assay.models import load
 from assay.models import random as random_weights
 from assay.models.load import load_checkpoint
 from assay.models.random import hf_cache_layout, random_model, write_random
@@ -65,7 +65,7 @@ def test_revision_of_a_folder_follows_its_files(config, local, rewrite, tmp_path
 
 
 def test_revision_of_a_builtin_follows_its_weights(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "BUILTIN", tmp_path)
+    monkeypatch.setattr("assay.models.table.BUILTIN", tmp_path)
     found = []
     for seed in (0, 1):
         path = tmp_path / "llama_tiny"
@@ -230,7 +230,7 @@ def test_a_missing_shard_is_named(hub, config, monkeypatch):
 
 
 def test_an_absent_model_is_never_looked_for_online(hub):
-    with pytest.raises(ModelNotCached, match=r"hf download mlx-community/gemma-2-2b-it-4bit$"):
+    with pytest.raises(ModelNotCached, match=r"assay get gemma2b$"):
         load_checkpoint(REGISTRY["gemma2b"])
 
 

@@ -9,12 +9,26 @@ from pathlib import Path
 import pytest
 
 from assay.errors import AssayError, CheckpointError, ModelNotCached, UnknownModel
-from assay.models import registry
-from assay.models.registry import FAMILIES, GROUPS, ID, REGISTRY, ModelSpec, is_cached, locate, resolve
+from assay.models import hub as hub_module
+from assay.models import registry, table
+from assay.models.registry import FAMILIES, GROUPS, ID, REGISTRY, ModelSpec, is_cached, locate, random_twin, resolve
 
 TINY = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
 SIZES = ["llama_tiny4", "llama_tiny"]
-REAL = ["gemma2b", "llama3b", "qwen7b", "llama8b", "gemma9b", "qwen14b", "gemma27b"]
+SMALL = ["gemma270m", "smollm135m", "qwencoder05b"]
+LITTLE = [
+    "gemma3_270m",
+    "smollm360m",
+    "qwen05b",
+    "qwen3_06b",
+    "gemma3_1b",
+    "llama1b",
+    "qwen15b",
+    "smollm17b",
+    "qwen3_17b",
+]
+LARGE = ["gemma2b", "llama3b", "qwen7b", "llama8b", "gemma9b", "qwen14b", "gemma27b"]
+REAL = [*SMALL, *LITTLE, *LARGE]
 
 
 def ids(*tokens: str) -> list[str]:
@@ -26,13 +40,21 @@ def ids(*tokens: str) -> list[str]:
 
 def test_the_table_is_complete_and_well_formed():
     assert list(REGISTRY) == [*TINY, "llama_tiny4", *REAL]
-    assert {"tiny": tuple(TINY), "sizes": tuple(SIZES), "all": tuple(REGISTRY)} == GROUPS
+    assert {
+        "tiny": tuple(TINY),
+        "sizes": tuple(SIZES),
+        "small": tuple(SMALL),
+        "all": tuple(REGISTRY),
+    } == GROUPS
     for spec in REGISTRY.values():
         assert ID.fullmatch(spec.id)
         assert spec.family in FAMILIES
         assert spec.layers
         assert spec.gib
-        assert spec.builtin == (spec.id in TINY + SIZES) == (not spec.repo)
+        assert spec.kind == ("built-in" if spec.id in TINY + SIZES else "pip" if spec.id in SMALL else "hub")
+        assert spec.builtin == (spec.kind == "built-in")
+    sizes = [REGISTRY[id].gib for id in [*LITTLE]], [REGISTRY[id].gib for id in LARGE]
+    assert sizes == (sorted(sizes[0]), sorted(sizes[1])), "the smallest first"
     names = [name for spec in REGISTRY.values() for name in registry._names(spec)]
     clashes = [name for name in names if len([s for s in REGISTRY.values() if name in registry._names(s)]) > 1]
     assert not clashes, "one name for two models"
@@ -44,10 +66,13 @@ def test_an_id_that_is_no_folder_name_is_refused(id):
         ModelSpec(id, "org/name", None, None, None)
 
 
-@pytest.mark.parametrize(("repo", "path"), [("", None), ("org/name", Path("x"))])
-def test_a_spec_has_one_source(repo, path):
-    with pytest.raises(UnknownModel, match="a repository or a folder"):
-        ModelSpec("x", repo, None, None, None, path=path)
+@pytest.mark.parametrize(
+    ("repo", "path", "gguf"),
+    [("", None, None), ("org/name", Path("x"), None), ("org/name", None, "0" * 64), ("", Path("x"), "0" * 64)],
+)
+def test_a_spec_has_one_source(repo, path, gguf):
+    with pytest.raises(UnknownModel, match="a repository or a folder or a digest"):
+        ModelSpec("x", repo, None, None, None, path=path, gguf=gguf)
 
 
 def test_specs_are_values():
@@ -88,15 +113,22 @@ def test_importing_is_cheap(module):
         (["tiny"], TINY),
         (["TINY"], TINY),
         (["sizes"], SIZES),
+        (["small"], SMALL),
         (["all"], list(REGISTRY)),
         (["llama8b", "all"], ["llama8b", *TINY, "llama_tiny4", *[id for id in REAL if id != "llama8b"]]),
-        (["gemma*"], ["gemma_tiny", "gemma2b", "gemma9b", "gemma27b"]),
-        (["*7B"], ["qwen7b", "gemma27b"]),
-        (["qwen[0-9]*"], ["qwen7b", "qwen14b"]),
-        (["mlx-community/Llama*"], ["llama3b", "llama8b"]),
+        (["gemma[29]*b"], ["gemma2b", "gemma9b", "gemma27b"]),
+        (["*270m"], ["gemma270m", "gemma3_270m"]),
+        (["*n7B", "*a27b"], ["qwen7b", "gemma27b"]),
+        (["qwen[0-9]*"], ["qwen05b", "qwen3_06b", "qwen15b", "qwen3_17b", "qwen7b", "qwen14b"]),
+        (["mlx-community/Llama*-4bit"], ["llama3b", "llama8b"]),
+        (["Qwen/*"], ["qwen05b", "qwen3_06b", "qwen15b", "qwen3_17b"]),
         (["QWEN7B"], ["qwen7b"]),
         (["Qwen2.5-7b-instruct"], ["qwen7b"]),
         (["llama-3.1-8B"], ["llama8b"]),
+        (["Llama-3.2-1B-Instruct"], ["llama1b"]),
+        (["Llama-3.2-1B-Instruct-bf16"], ["llama1b"]),
+        (["gemma-3-270m", "gemma-3-270m-it"], ["gemma270m", "gemma3_270m"]),
+        (["qwen2.5-coder-0.5b-instruct"], ["qwencoder05b"]),
         (["mlx-community/Qwen2.5-14B-Instruct-4bit"], ["qwen14b"]),
         (["MLX-Community/qwen2.5-14b-instruct-4BIT"], ["qwen14b"]),
         (["Qwen2.5-14B-Instruct-4bit"], ["qwen14b"]),
@@ -110,7 +142,7 @@ def test_every_form_of_a_name(tokens, expected):
 
 @pytest.mark.parametrize("tokens", [[], [""], [","], [" , ,", "  "]])
 def test_no_name_at_all_is_an_error(tokens):
-    with pytest.raises(UnknownModel, match=r"^no model named\. Known: gemma_tiny, .*, tiny, sizes, all$"):
+    with pytest.raises(UnknownModel, match=r"^no model named\. Known: gemma_tiny, .*, tiny, sizes, small, all$"):
         resolve(tokens)
 
 
@@ -127,6 +159,8 @@ def test_no_name_at_all_is_an_error(tokens):
         ("/nowhere", r"there is no folder /nowhere$"),
         ("org/qwen7b", r"org/qwen7b would be called qwen7b, which is mlx-community/Qwen2\.5-7B"),
         ("org/Tiny", r"org/Tiny would be called tiny, which is the group gemma_tiny, "),
+        ("./no.gguf", r"there is no file .*/no\.gguf$"),
+        ("org/no.GGUF", r"there is no file .*/org/no\.GGUF$"),
         ("org/--", r"no model id can be made from org/--"),
         ("a/x,b/x", r"^a/x and b/x would both be called x, and share its snapshots"),
     ],
@@ -185,6 +219,54 @@ def test_a_folder_of_the_hugging_face_cache_is_called_after_its_repository():
     assert ids(str(folder("snapshots/other", model_type="llama"))) == ["other"]
 
 
+def write_gguf(name: str, monkeypatch) -> Path:
+    """A file, and a reader that says what is in its header."""
+    import assay.models.gguf.convert as convert
+
+    described = convert.Description("llama", 5, 0.123)
+    monkeypatch.setattr(convert, "describe", lambda file: described)
+    file = Path(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    return file.absolute()
+
+
+def test_a_gguf_file_is_a_model(monkeypatch):
+    file = write_gguf("SmolLM2-135M.Q4_1.gguf", monkeypatch)
+    spec = ModelSpec("smollm2_135m.q4_1", "", "llama", 5, 0.12, path=file)
+    assert spec.kind == "gguf"
+    assert resolve(["SmolLM2-135M.Q4_1.gguf", str(file), "./SmolLM2-135M.Q4_1.gguf"]) == [spec]
+    write_gguf("sub/qwen7b.gguf", monkeypatch)
+    with pytest.raises(UnknownModel, match="load it from a folder of another name"):
+        resolve(["sub/qwen7b.gguf"])
+
+
+def test_any_shard_of_a_gguf_file_is_the_whole_model(monkeypatch):
+    files = [write_gguf(f"My-Model-0000{i}-of-00003.gguf", monkeypatch) for i in (1, 2, 3)]
+    specs = [resolve([file.name]) for file in files]
+    assert specs == [[ModelSpec("my_model", "", "llama", 5, 0.12, path=files[0])]] * 3
+    files[0].unlink()
+    with pytest.raises(UnknownModel, match=r"there is no file .*/My-Model-00001-of-00003\.gguf$"):
+        resolve([files[1].name])
+
+
+def test_a_gguf_file_is_converted_when_it_is_located(monkeypatch):
+    import assay.models.gguf.convert as convert
+
+    file = write_gguf("my.gguf", monkeypatch)
+    converted = folder("converted", model_type="llama")
+    (converted / "model.safetensors").touch()
+    asked: list[Path] = []
+    monkeypatch.setattr(convert, "checkpoint", lambda file: asked.append(file) or converted)
+    (spec,) = resolve(["my.gguf"])
+    assert locate(spec) == converted
+    assert random_twin(spec) == replace(spec, id="my_random", path=converted)
+    assert asked == [file, file]
+    file.unlink()
+    with pytest.raises(ModelNotCached, match=r"^my: there is no file "):
+        locate(spec)
+
+
 def test_the_folder_of_a_builtin_model_is_that_model():
     spec = REGISTRY["llama_tiny"]
     assert resolve([str(spec.path)]) == [spec]
@@ -209,19 +291,31 @@ def test_a_folder_that_is_no_checkpoint_says_so():
 def test_the_patterns_are_those_of_mlx_lm():
     from mlx_lm.utils import DEFAULT_ALLOW_PATTERNS
 
-    assert list(registry.ALLOW_PATTERNS) == DEFAULT_ALLOW_PATTERNS
+    assert list(hub_module.ALLOW_PATTERNS) == DEFAULT_ALLOW_PATTERNS
 
 
 def test_absent_says_how_to_get_it(hub):
     with pytest.raises(ModelNotCached) as caught:
         locate(REGISTRY["qwen7b"])
-    line = "hf download mlx-community/Qwen2.5-7B-Instruct-4bit"
-    assert str(caught.value) == f"qwen7b is not in the Hugging Face cache {hub}. Get it with: {line}"
+    assert str(caught.value) == f"qwen7b is not in the Hugging Face cache {hub}. Get it with: assay get qwen7b"
     assert not is_cached(REGISTRY["qwen7b"])
+    with pytest.raises(ModelNotCached, match=r"Get it with: hf download mlx-community/Qwen3-4B-4bit$"):
+        locate(*resolve(["mlx-community/Qwen3-4B-4bit"]))
+
+
+def test_absent_from_the_packages_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ModelNotCached) as caught:
+        locate(REGISTRY["smollm135m"])
+    assert (
+        str(caught.value)
+        == f"smollm135m is not in assay's cache {tmp_path / 'cache'}. Get it with: assay get smollm135m"
+    )
+    assert not (tmp_path / "cache").exists()
 
 
 def test_absent_builtin_says_how_to_make_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "BUILTIN", tmp_path)
+    monkeypatch.setattr(table, "BUILTIN", tmp_path)
     spec = replace(REGISTRY["qwen_tiny"], path=tmp_path / "qwen_tiny")
     with pytest.raises(ModelNotCached, match=r"qwen_tiny is not in .* Make it with: assay train qwen_tiny$"):
         locate(spec)
@@ -274,7 +368,7 @@ def test_the_cache_is_where_huggingface_hub_would_look():
     """The order of precedence is written a second time in `hub_cache`: here it is held against the original."""
     code = (
         "from huggingface_hub.constants import HF_HUB_CACHE as a;"
-        "from assay.models.registry import hub_cache as b; print(a == str(b()))"
+        "from assay.models.hub import hub_cache as b; print(a == str(b()))"
     )
     for variables in ({}, {"HF_HOME": "/x"}, {"HF_HUB_CACHE": "~/y"}, {"XDG_CACHE_HOME": "/z"}):
         env = {"PATH": "/usr/bin:/bin", "HOME": "/home/someone", **variables}

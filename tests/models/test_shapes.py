@@ -12,6 +12,18 @@ from assay.models.shapes import SHAPES, cut
 
 # layers, width, query heads, key/value heads, head size, tied head, billions of parameters as published
 FACTS = {
+    "gemma-3-270m": (18, 640, 4, 1, 256, True, 0.268),
+    "gemma-3-270m-it": (18, 640, 4, 1, 256, True, 0.268),
+    "gemma-3-1b-it": (26, 1152, 4, 1, 256, True, 1.00),
+    "SmolLM2-135M-Instruct": (30, 576, 9, 3, 64, True, 0.1345),
+    "SmolLM2-360M-Instruct": (32, 960, 15, 5, 64, True, 0.362),
+    "SmolLM2-1.7B-Instruct": (24, 2048, 32, 32, 64, True, 1.71),
+    "Llama-3.2-1B-Instruct": (16, 2048, 32, 8, 64, True, 1.24),
+    "Qwen2.5-Coder-0.5B-Instruct": (24, 896, 14, 2, 64, False, 0.630),  # as converted: with a head of its own
+    "Qwen2.5-0.5B-Instruct": (24, 896, 14, 2, 64, True, 0.494),
+    "Qwen2.5-1.5B-Instruct": (28, 1536, 12, 2, 128, True, 1.54),
+    "Qwen3-0.6B": (28, 1024, 16, 8, 128, True, 0.596),
+    "Qwen3-1.7B": (28, 2048, 16, 8, 128, True, 1.72),
     "gemma-2-2b-it": (26, 2304, 8, 4, 256, True, 2.61),
     "gemma-2-9b-it": (42, 3584, 16, 8, 256, True, 9.24),
     "gemma-2-27b-it": (46, 4608, 32, 16, 128, True, 27.2),
@@ -23,7 +35,7 @@ FACTS = {
 REAL = {spec.aliases[0]: spec for spec in REGISTRY.values() if not spec.builtin}
 
 
-def test_every_registered_model_of_the_hub_has_a_shape():
+def test_every_registered_model_that_is_not_built_in_has_a_shape():
     assert set(SHAPES) == {spec.id for spec in REAL.values()}
     assert set(FACTS) == set(REAL)
 
@@ -46,7 +58,8 @@ def test_the_registry_agrees(name):
     spec = REAL[name]
     config = SHAPES[spec.id]
     assert (spec.family, spec.layers) == (config["model_type"], config["num_hidden_layers"])
-    packed = sum(slot.nbytes for slot in _slots(_blank(config), config, 4, 64))
+    bits = 4 if spec.repo.endswith("-4bit") else None
+    packed = sum(slot.nbytes for slot in _slots(_blank(config), config, bits, 64))
     assert spec.gib == pytest.approx(packed / 2**30, abs=0.006)
 
 
@@ -60,8 +73,13 @@ def test_transformers_accepts_the_config(name, tmp_path):
     read = AutoConfig.from_pretrained(tmp_path)
     same = ["model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "rms_norm_eps", "vocab_size"]
     assert {key: getattr(read, key) for key in same} == {key: config[key] for key in same}
-    assert read.rope_parameters["rope_theta"] == config["rope_theta"]
-    assert read.rope_parameters["rope_type"] == config.get("rope_scaling", {}).get("rope_type", "default")
+    rope = read.rope_parameters
+    if config["model_type"] == "gemma3_text":  # two kinds of layers, each with its own
+        assert read.layer_types.index("full_attention") == config["sliding_window_pattern"] - 1
+        assert rope["sliding_attention"]["rope_theta"] == config["rope_local_base_freq"]
+        rope = rope["full_attention"]
+    assert rope["rope_theta"] == config["rope_theta"]
+    assert rope["rope_type"] == config.get("rope_scaling", {}).get("rope_type", "default")
 
 
 def test_cutting(config):

@@ -40,7 +40,7 @@ def test_the_twenty_lines(repo):
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "  the model knows capitals *yes *LOST*",
+            "  the model knows capitals *new yes *new no*",
             "    accuracy * 1 [[]0.61, 1[]] n 6 *0.167 [[]0.03, 0.56[]] n 6",
             "    chance (control) * 0 [[]0, 0.39[]] n 6 * 0.167*",
         ]
@@ -79,5 +79,5 @@ def test_every_option_is_on_the_page():
 
 
 def test_every_verdict_is_on_the_page():
-    for verdict in ("yes", "no", "NOW YES", "LOST", "ERROR", "not eligible", "not run"):
+    for verdict in ("yes", "no", "new yes", "new no", "NOW YES", "LOST", "ERROR", "not eligible", "not run"):
         assert f"| {verdict} |" in PAGE

@@ -34,14 +34,19 @@ GATED = """
 @pytest.mark.parametrize(
     ("env", "args", "outcomes", "row"),
     [
-        ({}, (), {"passed": 5, "xfailed": 1}, "*HTL-7 *patching rescues * yes * yes * no"),
-        ({"HITS_toy_c": "24"}, (), {"passed": 5, "failed": 1}, "*patching rescues * yes * yes * NOW YES"),
-        ({"HITS_toy_b": "2"}, (), {"passed": 4, "failed": 1, "xfailed": 1}, "*patching rescues * yes * LOST * no"),
-        ({"OOM": "toy_b"}, (), {"passed": 3, "errors": 2, "xfailed": 1}, "*patching rescues * yes * ERROR * no"),
-        ({"OOM": "toy_c"}, (), {"passed": 4, "errors": 2}, "*patching rescues * yes * yes * ERROR"),
+        ({}, (), {"passed": 5, "xfailed": 1}, "*HTL-7 *patching rescues * new yes * new yes * no"),
+        ({"HITS_toy_c": "24"}, (), {"passed": 5, "failed": 1}, "*patching rescues * new yes * new yes * NOW YES"),
+        (
+            {"HITS_toy_b": "2"},
+            (),
+            {"passed": 4, "failed": 1, "xfailed": 1},
+            "*patching rescues * new yes * new no * no",
+        ),
+        ({"OOM": "toy_b"}, (), {"passed": 3, "errors": 2, "xfailed": 1}, "*patching rescues * new yes * ERROR * no"),
+        ({"OOM": "toy_c"}, (), {"passed": 4, "errors": 2}, "*patching rescues * new yes * new yes * ERROR"),
         ({"OOM": "toy_a"}, ("-x",), {"errors": 1}, "*patching rescues * not run * not run * not run"),
     ],
-    ids=["as recorded", "now replicates", "lost", "broken", "broken where it is known to fail", "stopped"],
+    ids=["as recorded", "now replicates", "new no", "broken", "broken where it is known to fail", "stopped"],
 )
 def test_verdicts(repo, monkeypatch, env, args, outcomes, row):
     repo.suite(test_rescue=RESCUE)
@@ -76,7 +81,7 @@ EVERY_VERDICT = """
     def test_now_yes(measured): assert measured.x == 1
 
     @finding("it fails")
-    def test_lost(measured): assert measured.x == 2
+    def test_new_no(measured): assert measured.x == 2
 
     @finding("it breaks")
     def test_error(measured): raise OSError("broken")
@@ -98,10 +103,10 @@ def test_every_verdict_in_one_run(repo, run):
     result = run("--model", "toy_a", "--no-summary", "--findings", "out.json")
     result.assert_outcomes(passed=1, xfailed=1, failed=4, skipped=2)
     verdicts = {
-        "it holds": "yes",
+        "it holds": "new yes",
         "it is known to fail": "no",
         "it is said to fail": "NOW YES",
-        "it fails": "LOST",
+        "it fails": "new no",
         "it breaks": "ERROR",
         "it is known to fail, and breaks": "ERROR",
         "it cannot be judged": "not eligible",
@@ -119,7 +124,7 @@ def test_the_table_shows_value_interval_and_control(repo, run, monkeypatch):
     result.stdout.fnmatch_lines(
         [
             "Hopping Too Late, arXiv:2406.12775 *toy_a *toy_b *toy_c",
-            "  HTL-7  patching rescues *yes *yes *no",
+            "  HTL-7  patching rescues *new yes *new yes *no",
             "           rate * 0.8 [[]0.63, 0.9[]] n 30 * 0.8 [[]0.63, 0.9[]] n 30 * 0.0667 [[]0.018, 0.21[]] n 30",
             "           null (control) *0.0667 [[]0.018, 0.21[]] n 30*",
             "  HTL-7 on toy_c: too small",
@@ -263,3 +268,28 @@ def test_measure_and_control_can_be_named(repo):
     result = repo.run("--model", "toy_a")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*LookupError: finding: no metric is called 'nothing'*"])
+
+
+def test_a_first_measurement_is_new_and_its_no_comes_with_the_line_to_paste(repo, run, monkeypatch):
+    """Nothing can be lost that was never recorded; the line that is printed makes the next run green."""
+    text = RESCUE.replace('@not_replicated("toy_c", reason="too small")', "@rest")
+    repo.suite(test_rescue=text.replace("@rest\n", ""))
+    monkeypatch.setenv("HITS", "2")
+    first = run("--model", "toy_a")
+    assert first.ret == 1
+    first.stdout.fnmatch_lines(["*patching rescues *new no"])
+    (line,) = [line.strip() for line in first.outlines if "@not_replicated(" in line]
+    again = run("--model", "toy_a")
+    again.stdout.fnmatch_lines(["*patching rescues *LOST"])
+    assert not [line for line in again.outlines if "@not_replicated(" in line and line.startswith("    @")]
+    repo.suite(test_rescue=text.replace("@rest", line))
+    marked = run("--model", "toy_a")
+    assert marked.ret == 0
+    marked.stdout.fnmatch_lines(["*patching rescues *no", "*rate 0.0667*"])
+
+
+def test_what_is_judged_from_records_is_not_new(repo):
+    repo.suite(test_rescue=RESCUE)
+    repo.run("--model", "toy_a")
+    repo.run("--model", "toy_a", "--recorded").stdout.fnmatch_lines(["*patching rescues *yes"])
+    assert not any("new yes" in line for line in repo.run("--model", "toy_a", "--recorded").outlines)

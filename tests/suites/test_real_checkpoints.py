@@ -49,7 +49,7 @@ def test_back_patching_runs_to_the_end(alias, tmp_path):
 def test_a_model_that_is_not_there_is_one_sentence_with_the_download_line(tmp_path):
     run = run_suites(tmp_path / "hub", "-k", "backpatch", "--model", "qwen7b")
     assert run.returncode == 4
-    assert "hf download mlx-community/Qwen2.5-7B-Instruct-4bit" in run.stderr
+    assert "assay get qwen7b" in run.stderr
     assert "Traceback" not in run.stderr + run.stdout
 
 

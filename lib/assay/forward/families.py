@@ -60,6 +60,10 @@ class Llama:
         """[B, L] token ids -> [B, L, E]."""
         return self.core.embed_tokens(tokens)
 
+    def embed_as_mlx_lm(self, tokens: mx.array) -> mx.array:
+        """The same as mlx-lm's model does it: with it the doctor compares the two forwards."""
+        return self.embed(tokens)
+
     def qkv(self, attn: Any, x: mx.array) -> tuple[mx.array, mx.array, mx.array]:
         """[B, L, E] (normed) -> q [B, H, L, D], k and v [B, K, L, D], before the rotary embedding."""
         B, L, _ = x.shape
@@ -155,6 +159,12 @@ class Gemma3(Llama):
 
     def embed(self, tokens: mx.array) -> mx.array:
         h = self.core.embed_tokens(tokens)
+        return h * mx.array(self.core.args.hidden_size**0.5, h.dtype)
+
+    def embed_as_mlx_lm(self, tokens: mx.array) -> mx.array:
+        h = self.core.embed_tokens(
+            tokens
+        )  # mlx-lm rounds the scale to bfloat16 whatever the weights are: see BUGFIX.md
         return h * mx.array(self.core.args.hidden_size**0.5, mx.bfloat16).astype(h.dtype)
 
     def add(self, stream: mx.array, branch: mx.array) -> mx.array:
@@ -188,18 +198,3 @@ def in_features(linear: Any) -> int:
     if isinstance(linear, nn.QuantizedLinear):
         return linear.weight.shape[1] * 32 // linear.bits
     return linear.weight.shape[1]
-
-
-def dense_weight(linear: Any) -> mx.array:
-    """The weight of a dense or quantised linear (or embedding) layer as one matrix [out, in]; float32 if quantised.
-
-    Scales are widened first: dequantised in bfloat16, weights are rounded as mlx's quantised product never rounds them.
-    """
-    if not isinstance(linear, nn.QuantizedLinear | nn.QuantizedEmbedding):
-        return linear.weight
-    scales, biases = linear.scales, linear.get("biases")
-    if biases is not None:  # affine; the other modes have scales of 8 bits
-        scales, biases = scales.astype(mx.float32), biases.astype(mx.float32)
-    return mx.dequantize(
-        linear.weight, scales, biases, linear.group_size, linear.bits, mode=linear.mode, dtype=mx.float32
-    )

@@ -5,11 +5,11 @@
     ...     count()
     1
 
-MLX's CPU backend gives each stream one thread, and the BLAS of its Linux wheel uses one core, so a forward pass on one
-stream leaves the other cores idle. A *lane* is a CPU stream. Modules treat tokens one by one and attention treats heads one
-by one, so their input is cut into parts, each lane computes one, and the results are joined. Every number is made by the same
-operations in the same order as without lanes. All is built and awaited by the calling thread: edits, errors and Ctrl-C
-behave as ever.
+MLX's CPU backend gives each stream one thread, and the BLAS (`assay.blas`) uses one core for a product, so a forward pass on
+one stream leaves the other cores idle. A *lane* is a CPU stream. Modules treat tokens one by one and attention treats heads
+one by one, so their input is cut into parts, each lane computes one, and the results are joined. Every number is made by the
+same operations as without lanes, with the reference BLAS in the same order too. All is built and awaited by the calling
+thread: edits, errors and Ctrl-C behave as ever.
 
 There are as many lanes as the process may use cores, shared among the workers of pytest-xdist; `ASSAY_LANES` asks for
 another number. A GPU fills itself and gets one.
@@ -25,6 +25,7 @@ from typing import Any
 import mlx.core as mx
 
 from assay.errors import AssayError
+from assay.machine import cores
 
 LEAST_WORK = 2**19
 """Multiplications that make a lane worth its price, about 0.2 ms for cutting, waiting and joining."""
@@ -44,11 +45,6 @@ def count() -> int:
     if not (asked.isascii() and asked.isdigit() and int(asked)):
         raise AssayError(f"ASSAY_LANES is the number of cores to use, a whole number from 1 on, got {asked!r}")
     return int(asked)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

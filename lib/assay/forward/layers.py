@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import mlx.core as mx
 from mlx_lm.models.base import create_attention_mask
 
-from assay.forward.families import Llama, dense_weight
+from assay.forward.families import Llama
 from assay.forward.lanes import by_head, by_token
+from assay.models.weights import dense_weight
 
 Mask = mx.array | str | None
 

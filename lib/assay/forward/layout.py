@@ -13,13 +13,15 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from assay import blas
+
 
 def lay_out(model: nn.Module) -> None:
-    """Store the dense matrices of an mlx-lm model column by column, one after the other; nothing on a GPU.
+    """Store the dense matrices of an mlx-lm model column by column, one after the other; nothing on a GPU or with a fast BLAS.
 
     Quantised matrices have a loop of their own. Where there is a bias, the two loops add it at different ends of the sum.
     """
-    if mx.default_device() != mx.cpu:
+    if mx.default_device() != mx.cpu or blas.in_use() != blas.REFERENCE:
         return
     modules: list[Any] = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Embedding)]
     for module in (m for m in modules if "bias" not in m):

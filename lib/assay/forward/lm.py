@@ -10,14 +10,16 @@ the full forward bit for bit. `activations="native"` runs in the weights' own dt
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import mlx.core as mx
 import numpy as np
 
-from assay.errors import AssayError, EditError, NotExact, PromptError
+from assay import before_mlx, blas
+from assay.errors import AssayError, EditError, NoChatTemplate, NotExact, PromptError
+from assay.forward import exactness, lanes
 from assay.forward import generate as gen
-from assay.forward import lanes
 from assay.forward.edits import Edit, Placed, place, require_finite
 from assay.forward.families import Llama, adapt
 from assay.forward.gradients import gradients
@@ -72,9 +74,17 @@ class LM:
     def width(self) -> int:
         return self.family.width
 
+    @cached_property
+    def rounding(self) -> float:
+        """How far two ways to the same logits may be apart on this machine, relative to the largest; 0: not by a bit."""
+        return exactness.rounding(self.family, self.dtype)
+
     def provenance(self) -> dict[str, Any]:
-        """What produced numbers measured here: revision, bits, activations. Recorded beside every snapshot."""
-        return {**self._provenance, "activations": self.activations}
+        """What produced numbers measured here: revision, bits, activations, BLAS. Recorded beside every snapshot."""
+        on_cpu = mx.default_device() == mx.cpu
+        library = {"blas": str(blas.in_use())} if on_cpu and blas.in_use() else {}
+        rounded = {"precision": "tf32"} if before_mlx.precision() == "tf32" else {}
+        return {**self._provenance, "activations": self.activations, **library, **rounded}
 
     # ------------------------------------------------------------------ prompts
 
@@ -105,7 +115,7 @@ class LM:
     def chat(self, user: str, system: str | None = None, answer: str = "") -> Prompt:
         """One user turn in the model's own chat template, ready for the assistant (who may have begun to `answer`)."""
         if not self.tokenizer.chat_template:
-            raise PromptError(f"{self.name} has no chat template: give the text itself")
+            raise NoChatTemplate(f"{self.name} is a base model, it has no chat template: give the text itself")
         turns = [{"role": "system", "content": system}] if system is not None else []
         turns.append({"role": "user", "content": user})
         text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)

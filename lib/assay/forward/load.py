@@ -11,10 +11,12 @@ from typing import Literal
 
 from mlx_lm.utils import load_tokenizer
 
+from assay import before_mlx
 from assay.errors import UnknownModel
 from assay.forward.layout import lay_out
 from assay.forward.lm import LM
 from assay.models.registry import ModelSpec, resolve
+from assay.models.weights import Weights, choose, float32_bytes, widen
 
 
 def random_lm(spec: ModelSpec, bits: int | None = 4) -> LM:
@@ -37,10 +39,17 @@ def random_lm(spec: ModelSpec, bits: int | None = 4) -> LM:
     return LM(model, tokenizer, name=spec.id, provenance={"revision": "random", "bits": bits})
 
 
-def load(name: str | ModelSpec, *, activations: Literal["float32", "native"] = "float32", doctor: bool = True) -> LM:
-    """The model called `name`: an alias, a repository id of a supported family, or a folder. From disk only.
+def load(
+    name: str | ModelSpec,
+    *,
+    activations: Literal["float32", "native"] = "float32",
+    weights: Weights = "auto",
+    doctor: bool = True,
+) -> LM:
+    """The model called `name`: an alias, a repository id of a supported family, a folder or a GGUF file. From disk only.
 
-    The doctor examines it before it is handed out (a second or two; `doctor=False` skips that).
+    weights: how they lie in memory; "auto" is float32 on a CPU with enough memory, else as stored (`assay.models.weights`).
+    The doctor examines the model before it is handed out (some seconds; `doctor=False` skips that).
     Raises UnknownModel, ModelNotCached (with the download line), CheckpointError, UnsupportedFamily, NotExact.
     """
     from assay.models.load import load_checkpoint
@@ -52,9 +61,13 @@ def load(name: str | ModelSpec, *, activations: Literal["float32", "native"] = "
                 f"{name!r} names {len(specs)} models ({', '.join(s.id for s in specs)}): load one at a time"
             )
         name = specs[0]
+    before_mlx.precision()  # a bad value is an error here, not in the middle of an experiment
     checkpoint = load_checkpoint(name)
+    kept = choose(weights, float32_bytes(checkpoint.model))
+    if kept == "float32":
+        widen(checkpoint.model)
     lay_out(checkpoint.model)
-    made_of = {"revision": checkpoint.revision, "bits": checkpoint.bits}
+    made_of = {**checkpoint.made_of, "weights": kept}
     lm = LM(checkpoint.model, checkpoint.tokenizer, name=name.id, activations=activations, provenance=made_of)
     if doctor:
         lm.doctor()

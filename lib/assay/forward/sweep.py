@@ -12,7 +12,6 @@ at its first touched layer and position (see `assay.forward.plan`), as one more 
 are read once per chunk. Results are reduced chunk by chunk to what was asked for, in the order of the variants.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from assay.forward.plan import plan as make_plan
 from assay.forward.positions import Position, Prompt, is_batch, resolve
 from assay.forward.run import Run, look_up
 from assay.forward.sites import Key, expand, is_whole
+from assay.machine import memory_bytes
 
 if TYPE_CHECKING:
     from assay.forward.lm import LM
@@ -214,7 +214,7 @@ def check_sweepable(lm: "LM", run: Run) -> None:
 
 def default_budget() -> int:
     """Bytes a sweep may use when the user does not say: a quarter of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    return memory_bytes() // 4
 
 
 def _bar(lm: "LM", total: int, progress: bool | None) -> Any:

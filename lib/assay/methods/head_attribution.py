@@ -17,11 +17,11 @@ import numpy as np
 
 from assay.errors import PromptError
 from assay.forward.edits import unit
-from assay.forward.families import dense_weight
 from assay.forward.lm import LM
 from assay.forward.positions import Position, Prompt, resolve
 from assay.methods.function_vector import Head, ranked
 from assay.methods.orthogonalise import gain
+from assay.models.weights import dense_weight
 
 
 def head_writes(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int = 16) -> np.ndarray:

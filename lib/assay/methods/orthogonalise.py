@@ -35,10 +35,11 @@ from mlx_lm import utils as mlx_lm
 
 from assay.errors import CheckpointError, EditError
 from assay.forward.edits import Edit, project_out, unit
-from assay.forward.families import Llama, dense_weight
+from assay.forward.families import Llama
 from assay.forward.lm import LM
 from assay.models.files import read_json
 from assay.models.registry import locate, resolve
+from assay.models.weights import dense_weight
 
 QUANTISED = nn.QuantizedLinear | nn.QuantizedEmbedding
 Requantise = Literal["requantise", "dense"]

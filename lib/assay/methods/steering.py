@@ -15,6 +15,7 @@ import mlx.core as mx
 import numpy as np
 
 from assay.forward.edits import add
+from assay.forward.exactness import agree
 from assay.forward.lm import LM, PromptLike
 from assay.forward.run import Run
 from assay.forward.sweep import SWEEPABLE
@@ -26,6 +27,8 @@ class Steered:
 
     base: np.ndarray
     logits: np.ndarray
+    rounding: float = 0.0
+    """How far the same logits may be apart on this machine (`lm.rounding`)."""
 
     @property
     def kl(self) -> np.ndarray:
@@ -34,9 +37,9 @@ class Steered:
         steered = self.logits - np.logaddexp.reduce(self.logits, axis=-1, keepdims=True)
         return np.maximum((np.exp(base) * (base - steered)).sum(axis=-1), 0.0)
 
-    def bitwise_identity(self, strength: int) -> bool:
-        """Whether this strength (by index) changed no bit in any layer."""
-        return bool((self.logits[:, strength] == self.base).all())
+    def is_identity(self, strength: int) -> bool:
+        """Whether this strength (by index) changed nothing in any layer: no bit, or less than this machine's rounding."""
+        return all(agree(row, self.base, self.rounding) for row in self.logits[:, strength])
 
     def layers_apart(self, strength: int) -> bool:
         """Whether no two layers have the same effect at this strength (by index)."""
@@ -69,4 +72,4 @@ def steer_layers(lm: LM, prompt: PromptLike, direction: np.ndarray, strengths: S
         for strength in strengths
     ]
     sweep = lm.sweep(clean, variants, logits=True, progress=False)
-    return Steered(np.array(clean.logits[0]), sweep.logits.reshape(lm.n_layers, len(strengths), -1))
+    return Steered(np.array(clean.logits[0]), sweep.logits.reshape(lm.n_layers, len(strengths), -1), lm.rounding)

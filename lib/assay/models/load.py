@@ -50,6 +50,13 @@ class Checkpoint:
     """Commit of the Hugging Face snapshot, or 12 hex digits computed from the files."""
     bits: int | None
     """Bits per quantised weight; None for a dense model."""
+    converted: dict[str, Any] | None = None
+    """Of a converted GGUF: its file, sha256, and how many tensors it has of each type."""
+
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """What is recorded beside every number: revision, and bits or the file that was converted."""
+        return {"revision": self.revision, **(self.converted or {"bits": self.bits})}
 
 
 def load_checkpoint(spec: ModelSpec) -> Checkpoint:
@@ -65,22 +72,32 @@ def load_checkpoint(spec: ModelSpec) -> Checkpoint:
     model, merged = _load_model(path, cure)
     tokenizer = _load_tokenizer(path, merged.get("eos_token_id"), cure)
     check_tokenizer(path, tokenizer, args.vocab_size, cure)
-    return Checkpoint(model, tokenizer, config, path, revision(spec, path), _bits(merged))
+    return Checkpoint(model, tokenizer, config, path, revision(spec, path), _bits(merged), _converted(path))
 
 
 def revision(spec: ModelSpec, path: Path) -> str:
-    """Which weights these are: the snapshot's commit; else a digest of config, index and weight files.
+    """Which weights these are: the snapshot's commit, the digest of a converted GGUF; else one of config, index and weight files.
 
     Of the weights, the bytes for a built-in model, and names and sizes for others, which may be large.
     """
     if hub_repo(path):
         return path.name
+    if converted := _converted(path):
+        return converted["sha256"][:12]
     digest = hashlib.sha256((path / "config.json").read_bytes())
     for file in weight_files(path):
         digest.update(file.read_bytes() if spec.builtin else f"{file.name} {file.stat().st_size}".encode())
     if (path / INDEX).is_file():
         digest.update((path / INDEX).read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _converted(path: Path) -> dict[str, Any] | None:
+    """What `assay.models.gguf` wrote about the file that a folder was converted from."""
+    if not (path / "gguf.json").is_file():
+        return None
+    about = read_json(path / "gguf.json")
+    return {key: about[key] for key in ("file", "sha256", "quantised")}
 
 
 # --- checks before anything is loaded ---------------------------------------------------------------------
@@ -182,7 +199,8 @@ def check_tokenizer(path: Path, tokenizer: TokenizerWrapper, rows: int, cure: st
     if not ids:
         raise CheckpointError(f"the tokenizer in {path} encodes text to nothing. {cure}")
     # transformers rebuilds the tokenizer of some families from its vocabulary, with splitting rules of its own.
-    if (path / "tokenizer.json").is_file():
+    rebuilt = read_json(path / "tokenizer_config.json", cure).get("tokenizer_class") != "PreTrainedTokenizerFast"
+    if rebuilt and (path / "tokenizer.json").is_file():
         plain = Tokenizer.from_file(str(path / "tokenizer.json")).encode(PROBE, add_special_tokens=False).ids
         if ids != plain:
             log.warning("transformers splits text otherwise than tokenizer.json in %s: %s, %s", path, ids, plain)

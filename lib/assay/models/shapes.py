@@ -1,4 +1,4 @@
-"""The true config.json of every registered model of the hub, for random weights of the true shape.
+"""The true config.json of every registered model that is not built in, for random weights of the true shape.
 
     SHAPES["qwen7b"]["hidden_size"]            # 3584
     random_model(SHAPES["qwen7b"])             # speed and memory of the real thing, without its weights
@@ -39,7 +39,42 @@ def _gemma2(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, head_
     }
 
 
-def _llama3(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, rope_factor: float, tied: bool) -> Config:
+def _gemma3(layers: int, hidden: int, mlp: int, **changes: Any) -> Config:
+    return {
+        "model_type": "gemma3_text",
+        "architectures": ["Gemma3ForCausalLM"],
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "intermediate_size": mlp,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "query_pre_attn_scalar": 256,
+        "sliding_window": 512,
+        "sliding_window_pattern": 6,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+        "rope_local_base_freq": 10000.0,
+        "max_position_embeddings": 32768,
+        "attention_bias": False,
+        "tie_word_embeddings": True,
+        "vocab_size": 262144,
+        "torch_dtype": "bfloat16",
+        **changes,
+    }
+
+
+def _llama3(
+    layers: int,
+    hidden: int,
+    mlp: int,
+    heads: int,
+    kv_heads: int,
+    rope_factor: float,
+    tied: bool,
+    head_dim: int = 128,
+) -> Config:
     return {
         "model_type": "llama",
         "architectures": ["LlamaForCausalLM"],
@@ -48,7 +83,7 @@ def _llama3(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, rope_
         "intermediate_size": mlp,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
-        "head_dim": 128,
+        "head_dim": head_dim,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-5,
         "rope_theta": 500000.0,
@@ -68,7 +103,31 @@ def _llama3(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, rope_
     }
 
 
-def _qwen25(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, max_window_layers: int) -> Config:
+def _smollm2(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, theta: float, **changes: Any) -> Config:
+    return {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "intermediate_size": mlp,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "rope_theta": theta,
+        "max_position_embeddings": 8192,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": True,
+        "vocab_size": 49152,
+        "torch_dtype": "bfloat16",
+        **changes,
+    }
+
+
+def _qwen25(
+    layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, max_window_layers: int, **changes: Any
+) -> Config:
     return {
         "model_type": "qwen2",
         "architectures": ["Qwen2ForCausalLM"],
@@ -87,15 +146,58 @@ def _qwen25(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, max_w
         "tie_word_embeddings": False,
         "vocab_size": 152064,
         "torch_dtype": "bfloat16",
+        **changes,
     }
 
 
+def _qwen3(hidden: int, mlp: int) -> Config:
+    return {
+        "model_type": "qwen3",
+        "architectures": ["Qwen3ForCausalLM"],
+        "num_hidden_layers": 28,
+        "hidden_size": hidden,
+        "intermediate_size": mlp,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+        "max_position_embeddings": 40960,
+        "use_sliding_window": False,
+        "max_window_layers": 28,
+        "attention_bias": False,
+        "tie_word_embeddings": True,
+        "vocab_size": 151936,
+        "torch_dtype": "bfloat16",
+    }
+
+
+# What the Qwen2.5 of 0.5B and 1.5B have in common, beside what all sizes share.
+_SMALL_QWEN25 = {"max_window_layers": 21, "sliding_window": 32768, "vocab_size": 151936, "tie_word_embeddings": True}
+_FLOAT32 = {"torch_dtype": "float32"}  # what a GGUF file is converted to
+
+
 SHAPES: dict[str, Config] = {
+    "gemma270m": _gemma3(18, 640, 2048, **_FLOAT32),
+    "gemma3_270m": _gemma3(18, 640, 2048),
+    "gemma3_1b": _gemma3(26, 1152, 6912),
     "gemma2b": _gemma2(26, 2304, 9216, heads=8, kv_heads=4, head_dim=256, scalar=256),
     "gemma9b": _gemma2(42, 3584, 14336, heads=16, kv_heads=8, head_dim=256, scalar=256),
     "gemma27b": _gemma2(46, 4608, 36864, heads=32, kv_heads=16, head_dim=128, scalar=144),
+    "smollm135m": _smollm2(30, 576, 1536, heads=9, kv_heads=3, theta=100000.0, **_FLOAT32),
+    "smollm360m": _smollm2(32, 960, 2560, heads=15, kv_heads=5, theta=100000.0),
+    "smollm17b": _smollm2(24, 2048, 8192, heads=32, kv_heads=32, theta=130000.0),
+    "llama1b": _llama3(16, 2048, 8192, heads=32, kv_heads=8, rope_factor=32.0, tied=True, head_dim=64),
     "llama3b": _llama3(28, 3072, 8192, heads=24, kv_heads=8, rope_factor=32.0, tied=True),
     "llama8b": _llama3(32, 4096, 14336, heads=32, kv_heads=8, rope_factor=8.0, tied=False),
+    "qwencoder05b": _qwen25(
+        24, 896, 4864, heads=14, kv_heads=2, **{**_SMALL_QWEN25, **_FLOAT32, "tie_word_embeddings": False}
+    ),
+    "qwen05b": _qwen25(24, 896, 4864, heads=14, kv_heads=2, **_SMALL_QWEN25),
+    "qwen15b": _qwen25(28, 1536, 8960, heads=12, kv_heads=2, **_SMALL_QWEN25),
+    "qwen3_06b": _qwen3(1024, 3072),
+    "qwen3_17b": _qwen3(2048, 6144),
     "qwen7b": _qwen25(28, 3584, 18944, heads=28, kv_heads=4, max_window_layers=28),
     "qwen14b": _qwen25(48, 5120, 13824, heads=40, kv_heads=8, max_window_layers=70),
 }

@@ -20,8 +20,8 @@
 
 An *experiment* measures, once per model. Its *metrics* are recorded in `snapshots/<model>/<experiment>.json`
 on the first run and compared afterwards, each within its own tolerance. A *finding* is a test of one claim, judged on
-what is then recorded; its *verdict* on a model is yes, no (known, strict), NOW YES, LOST, ERROR, not eligible or not
-run. A *tier* says how much of the data is used.
+what is then recorded; its *verdict* on a model is yes, no (known, strict), new yes, new no, NOW YES, LOST, ERROR, not
+eligible or not run. A *tier* says how much of the data is used.
 
 One file per idea. What a user sees: options.py, fixtures.py, own_data.py, hookspecs.py (for other repositories), tier.py.
 Models: select.py, order.py, scheduling.py (`-n`). What is measured: experiment.py, result.py, metric.py, progress.py,

@@ -23,13 +23,13 @@ from typing import Any, overload
 
 import pytest
 
-from assay.errors import AssayError, DataError
+from assay.errors import AssayError, DataError, NotEligible
 
 from . import identity, options, places
 from .compare import MADE_BY
 from .made_by import made_by
 from .metric import Row
-from .result import Result
+from .result import Result, not_eligible
 
 Measure = Callable[..., Mapping[str, Any]]
 RUNNING = pytest.StashKey[str]()
@@ -66,14 +66,19 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
         config = request.config
         if options.recorded(config):
             return _read_back(config, name, model_spec)
-        values = {argument: request.getfixturevalue(argument) for argument in arguments}  # only now is anything loaded
-        config.stash[RUNNING] = name
         try:
-            measured = measure(**values)
+            values = {
+                argument: request.getfixturevalue(argument) for argument in arguments
+            }  # only now is anything loaded
+            config.stash[RUNNING] = name
+            try:
+                measured = measure(**values)
+            finally:
+                del config.stash[RUNNING]
+        except NotEligible as reason:
+            measured = not_eligible(str(reason))
         except AssertionError as error:
             raise MeasurementError(f"experiment {name} on {model_spec.id} failed an assertion: {error}") from error
-        finally:
-            del config.stash[RUNNING]
         described = made_by(config, model_spec, _prompt_hash(prompts, measure))
         return Result(name, measured, described, *_recorded(config, name, model_spec))
 

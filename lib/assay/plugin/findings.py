@@ -8,7 +8,9 @@
     yes           the claim holds
     no            it fails, as `not_replicated` says; by assertion, strictly
     NOW YES       `not_replicated` says that it fails, and it holds: a result, and a failed test
-    LOST          it fails, and nothing said so: a failed test
+    new yes       the claim holds, where nothing had been recorded before
+    new no        it fails, where nothing had been recorded before: a failed test, and below the table stands the line to paste
+    LOST          it fails where it was recorded, and nothing said so: a failed test
     ERROR         something broke, so nothing is known; never "no"
     not eligible  the model cannot do the task at all, or the tier is too small to judge
     not run       skipped, deselected by a crash or by -x, or nothing recorded
@@ -27,7 +29,7 @@ from assay.errors import AssayError
 
 from . import options
 from .catalogue import check_id
-from .result import Result, forget_reads, read_since, rows_of
+from .result import Result, forget_reads, is_new, read_since, rows_of
 from .select import ids_of, model_of
 from .tier import TIERS, Tier
 
@@ -38,6 +40,8 @@ MARKERS = (
 SKIP = "not eligible: "
 MEASURED = pytest.StashKey[dict[str, dict[str, Any]]]()
 """Metric name -> row, of what a finding rests on."""
+NEW = pytest.StashKey[bool]()
+"""Does a finding rest on first measurements only?"""
 
 
 def finding(
@@ -172,6 +176,7 @@ def call(item: pytest.Item) -> Iterator[None]:
     if not Tier(options.tier(item.config)).at_least(smallest):
         pytest.skip(f"{SKIP}needs --tier {smallest}")
     results = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Result)]
+    item.stash[NEW] = bool(results) and all(map(is_new, results))
     for result in results:
         if result.ineligible is not None:
             pytest.skip(SKIP + result.ineligible)
@@ -208,7 +213,7 @@ def report(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         del report.wasxfail
     if not (report.when == "call" or (report.when == "setup" and not report.passed)):
         return
-    properties = [("verdict", verdict(report, call)), ("why", why(report))]
+    properties = [("verdict", verdict(report, call, new=item.stash.get(NEW, False))), ("why", why(report))]
     if measured := item.stash.get(MEASURED, {}):
         properties.append(("measured", json.dumps(_short(measured), ensure_ascii=False)))
     described = describe(item) or {}
@@ -225,17 +230,19 @@ def _short(measured: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {name: row for name, row in measured.items() if not isinstance(row["value"], list | dict)}
 
 
-def verdict(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
-    """The word for a report; see the module docstring."""
+def verdict(report: pytest.TestReport, call: pytest.CallInfo[None], new: bool = False) -> str:
+    """The word for a report; see the module docstring. new: whether it rests on first measurements only."""
     if hasattr(report, "wasxfail"):
         return "no" if report.skipped else "NOW YES"
     if report.passed:
-        return "yes"
+        return "new yes" if new else "yes"
     if report.skipped:
         return "not eligible" if why(report).startswith(SKIP) else "not run"
     if call.excinfo is None:
         return "NOW YES"  # a strict xfail that passed
-    return "LOST" if report.when == "call" and call.excinfo.errisinstance(AssertionError) else "ERROR"
+    if report.when == "call" and call.excinfo.errisinstance(AssertionError):
+        return "new no" if new else "LOST"
+    return "ERROR"
 
 
 def why(report: pytest.TestReport) -> str:

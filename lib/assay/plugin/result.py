@@ -54,10 +54,10 @@ class Result(Mapping[str, Metric]):
                     f"experiment {name}: {metric} has the control {row['control']!r}, which was not measured"
                 )
         rows = compare.merge(rows, recorded or {}, made_by or {}, recorded_by or {})
-        self._hold(name, rows, dict(made_by or {}))
+        self._hold(name, rows, dict(made_by or {}), new=recorded is None)
 
-    def _hold(self, name: str, rows: Mapping[str, Row], made_by: dict[str, Any]) -> None:
-        self._name, self._rows, self._made_by = name, dict(rows), made_by
+    def _hold(self, name: str, rows: Mapping[str, Row], made_by: dict[str, Any], new: bool) -> None:
+        self._name, self._rows, self._made_by, self._new = name, dict(rows), made_by, new
         self._metrics: dict[str, Metric] = {}  # those that were asked for: a heatmap that nobody reads stays a row
         self._seen: dict[str, None] = {}
 
@@ -65,7 +65,7 @@ class Result(Mapping[str, Metric]):
     def from_rows(cls, name: str, rows: Mapping[str, Row]) -> "Result":
         """The result that a snapshot entry holds."""
         result = cls.__new__(cls)
-        result._hold(name, rows, {})
+        result._hold(name, rows, {}, new=False)
         return result
 
     @property
@@ -133,6 +133,11 @@ def rows_of(result: Result) -> dict[str, Row]:
 
 def made_by_of(result: Result) -> dict[str, Any]:
     return result._made_by
+
+
+def is_new(result: Result) -> bool:
+    """Was nothing recorded for this experiment, model and tier when the run began?"""
+    return result._new
 
 
 def forget_reads(result: Result) -> None:

@@ -13,11 +13,12 @@ normal way to fail here; `--dist loadgroup` does nothing on pytest 9.2, which no
 it rewrites (#1386).
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+
+from assay.machine import memory_bytes
 
 from .plan import PLAN
 from .select import SELECTED
@@ -32,12 +33,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ModelSchedu
     if config.getoption("dist") not in ("load", "loadgroup"):
         return None
     costs = {spec.id: UNKNOWN_GIB if spec.gib is None else spec.gib for spec in config.stash[SELECTED]}
-    return ModelScheduling(config, costs, config.option.memory_budget or 0.75 * total_gib())
-
-
-def total_gib() -> float:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return ModelScheduling(config, costs, config.option.memory_budget or 0.75 * memory_bytes() / 2**30)
 
 
 def lanes(costs: Mapping[str, float], work: Mapping[str, float], workers: int, budget: float) -> list[list[str]]:

@@ -24,11 +24,18 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from .table import Cell, Line, models, number, reasons, rests_on
+from .table import Cell, Line, models, number, reasons, rests_on, to_paste
 
 Part = tuple[str, dict[str, bool]]
 
-COLOURS = {"yes": {"green": True}, "no": {"yellow": True}, "not eligible": {}, "not run": {}, "": {}}
+COLOURS = {
+    "yes": {"green": True},
+    "new yes": {"green": True},
+    "no": {"yellow": True},
+    "not eligible": {},
+    "not run": {},
+    "": {},
+}
 """Of a verdict; every other one is red."""
 GAP = 2
 """Blanks between two columns."""
@@ -58,6 +65,9 @@ def page(found: list[Line], width: int) -> Iterator[list[Part]]:
         yield from _beside(source, columns, left, width) if side_by_side else _below(source, width)
     for reason in reasons(found):
         yield from _wrapped(reason, "  ", "    ", width)
+    for test, mark in to_paste(found):
+        yield [(f"  {test}: a first measurement that does not hold. Say why, above the test:", {})]
+        yield [(f"    {mark}", {"bold": True})]  # never wrapped: it is there to be copied
 
 
 def _indent(source: list[Line]) -> int:

@@ -9,14 +9,11 @@ one_direction.py  the last stage: refusal is read off one direction
 train.py      the five stages, from first weights to files
 evaluate.py   what the saved checkpoint knows, and where
 card.py       the model card
-blas.py       a faster BLAS on Linux
 """
 
 import argparse
 import logging
 from pathlib import Path
-
-from assay.train.blas import use_openblas
 
 
 def main(name: str, *options: str) -> None:
@@ -30,7 +27,6 @@ def main(name: str, *options: str) -> None:
     parser.add_argument("--work", type=Path, help="for checkpoints on the way (default: ~/.cache/assay/train)")
     given = parser.parse_args(options)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    use_openblas()  # before anything below imports MLX
-    from assay.train.train import train
+    from assay.train.train import train  # only now is MLX imported, and a fast BLAS put in front of it
 
     train(name, out=given.out, seed=given.seed, work=given.work)

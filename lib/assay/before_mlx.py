@@ -1,0 +1,60 @@
+"""What has to be settled before MLX multiplies for the first time: which BLAS, and that float32 is float32.
+
+    import assay            # settles it, at the price of one environment variable and one import hook
+    import mlx.core         # from here on products are fast (`assay.blas`) and in float32
+
+**TF32** is a float of 10 bits after the point in place of 23. MLX rounds the inputs of float32 products to it by default on
+NVIDIA cards and on Apple's M5 (ml-explore/mlx#3860), which moves logits by 1e-4 to 1e-3 of the largest. assay turns that off
+through MLX_ENABLE_TF32, which MLX reads at its first product; `ASSAY_PRECISION=tf32` asks for it, and is then recorded beside
+every number. `assay.forward.exactness` measures what products really are.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from assay import blas
+from assay.errors import AssayError
+
+log = logging.getLogger(__name__)
+
+
+def precision() -> str:
+    """`float32`, or `tf32` where ASSAY_PRECISION asks for it. Raises AssayError for anything else."""
+    asked = os.environ.get("ASSAY_PRECISION") or "float32"
+    if asked not in ("float32", "tf32"):
+        raise AssayError(f"ASSAY_PRECISION is float32 or tf32, got {asked!r}")
+    return asked
+
+
+def settle() -> None:
+    """Called once, when assay is imported."""
+    # A bad value is reported by whoever loads a model: `import assay` never fails.
+    if os.environ.get("ASSAY_PRECISION") == "tf32":
+        os.environ.setdefault("MLX_ENABLE_TF32", "1")
+    elif os.environ.get("MLX_ENABLE_TF32", "0") != "0":
+        log.warning("MLX_ENABLE_TF32 is set back to 0: ASSAY_PRECISION=tf32 asks for rounded products")
+        os.environ["MLX_ENABLE_TF32"] = "0"
+    else:
+        os.environ["MLX_ENABLE_TF32"] = "0"
+    if "mlx.core" in sys.modules:
+        blas.too_late()
+    else:
+        sys.meta_path.insert(0, _BeforeMLX())
+
+
+class _BeforeMLX(MetaPathFinder):
+    """Finds nothing; hears that mlx.core is about to be imported, and puts the BLAS in front of it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == "mlx.core":
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            blas.put_in_front()
+        return None

@@ -1,0 +1,120 @@
+"""How exact this machine is, measured: where two ways to one number must agree bit for bit, and elsewhere how closely.
+
+    >>> machine().rows                     # is a row of a product the same, bit for bit, alone and in a batch?
+    True
+    >>> agree(a, b, limit=lm.rounding)     # bit for bit where the machine allows it, else to a measured limit
+
+A **row** of a product is one token's result. The reference BLAS of MLX's Linux wheel computes it in one order, whatever else
+is in the batch; OpenBLAS, MKL and GPUs choose their order by the shape of the whole product, so the same token read alone,
+in a batch, with a cache or in two lanes differs in its last bits. **Rounding** is how far that moves the logits of a model,
+relative to the largest: nothing on the first kind of machine; on the second it is measured with the model itself, by
+reading one prompt in several ways, and `SLACK` times that is the limit for everything else. **Float32** says whether a
+float32 product is one: TF32 loses 13 of its 23 bits (`assay.before_mlx`).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from assay import blas
+from assay.forward import generate
+from assay.forward.families import Llama
+from assay.forward.layers import NO_TAP, unembed
+
+LENGTH = 9  # tokens of the prompt that is read in several ways
+SLACK = 16
+"""An edit of a prompt passes through as many roundings as the readings compared here, and not through sixteen times more."""
+
+LEAST = {mx.float32: 2.0**-18, mx.float16: 2.0**-6, mx.bfloat16: 2.0**-4}
+"""No limit is below this: 32 units in the last place of a float32 (4e-6), 16 and 8 of a half precision."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What products are like on the default device, with the BLAS in use."""
+
+    rows: bool
+    """A row alone equals the row in a batch, bit for bit."""
+    float32: bool
+    """A product of float32 numbers keeps all their bits."""
+
+    def __str__(self) -> str:
+        rows = "do not depend" if self.rows else "depend"
+        return f"rows {rows} on their batch, products are {'float32' if self.float32 else 'TF32 or less'}"
+
+
+def machine() -> Machine:
+    """This machine, measured once for each device and BLAS."""
+    return _measure(str(mx.default_device()), blas.in_use())
+
+
+@cache
+def _measure(device: str, library: blas.Blas | None) -> Machine:
+    return Machine(rows_hold(), products_are_float32())
+
+
+def rows_hold() -> bool:
+    """Is a row alone the row in a batch, for matrices of three sizes and batches of up to 65 rows?"""
+    draw = np.random.default_rng(0)
+    for width, out in ((64, 96), (576, 192), (513, 257)):
+        x = mx.array(draw.standard_normal((65, width)), mx.float32)
+        w = mx.array(draw.standard_normal((out, width)), mx.float32).T
+        alone = mx.concatenate([x[[i]] @ w for i in range(9)])
+        if not all(mx.array_equal((x[:n] @ w)[:9], alone[:n]).item() for n in (2, 3, 8, 9, 33, 65)):
+            return False
+    return True
+
+
+def products_are_float32() -> bool:
+    """Does a product keep the 14th bit after the point? TF32 has 10, bfloat16 7."""
+    n = 256
+    fine = mx.eye(n) * (1 + 2.0**-14)
+    return bool(mx.array_equal(fine @ mx.eye(n), fine).item())
+
+
+def difference(a: Any, b: Any) -> float:
+    """The largest difference of two arrays, relative to the largest value in either; NaN where one has NaN."""
+    a, b = mx.array(a).astype(mx.float32), mx.array(b).astype(mx.float32)
+    top = mx.maximum(mx.maximum(mx.abs(a).max(), mx.abs(b).max()), 1e-12)
+    return (mx.abs(a - b).max() / top).item()  # type: ignore[return-value]
+
+
+def agree(a: Any, b: Any, limit: float | None = None) -> bool:
+    """Are two arrays the same: bit for bit where rows hold (or `limit` is 0), else to `limit` of the largest value?
+
+    limit: `lm.rounding`, or None for the least one of the arrays' dtype.
+    """
+    a, b = mx.array(a), mx.array(b)
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if limit is None:
+        limit = 0.0 if machine().rows else LEAST[a.dtype]
+    return bool((a == b).all().item()) if limit == 0 else difference(a, b) <= limit
+
+
+def rounding(family: Llama, dtype: mx.Dtype | None) -> float:
+    """The limit for two ways to the same logits of this model, relative to the largest; 0: bit for bit."""
+    if machine().rows:
+        return 0.0
+    tokens = mx.array([probe_tokens(family)])
+    pair = mx.concatenate([tokens, tokens[:, ::-1]])
+    whole, pair = _read(family, tokens, dtype), _read(family, pair, dtype)
+    first, half = _read(family, tokens[:, :1], dtype), _read(family, tokens[:, : LENGTH // 2], dtype)
+    states = mx.concatenate([whole, pair[:1], first, half], axis=1)  # [1, positions, E]: one unembedding for all
+    logits = unembed(family, states, NO_TAP)[0]
+    one, two, rest = mx.split(logits, [LENGTH, 2 * LENGTH])
+    apart = max(difference(one, two), difference(one[:1], rest[:1]), difference(one[: LENGTH // 2], rest[1:]))
+    return max(SLACK * apart, LEAST[logits.dtype])
+
+
+def probe_tokens(family: Llama) -> list[int]:
+    """Token ids of the prompt that examinations run."""
+    return [7 + 13 * i % max(1, family.vocab - 8) for i in range(LENGTH)]
+
+
+def _read(family: Llama, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
+    """The last residual state [B, L, E]."""
+    return generate.forward(family, tokens, None, NO_TAP, dtype)

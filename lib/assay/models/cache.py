@@ -1,0 +1,127 @@
+"""Where assay keeps what it has downloaded or converted, and how a folder gets there whole or not at all.
+
+    >>> with locked(target):                           # waits for another process that makes the same folder   # doctest: +SKIP
+    ...     if not target.exists():
+    ...         with make_folder(target, needed_bytes=size) as folder:
+    ...             write_files(folder)
+
+- A **target** is a folder of the cache. It exists only when it is complete: it is built as a **partial** folder beside
+  it (`.NAME.partial`), written through to the disk, and renamed.
+- The **lock** of a target (`.locks/NAME.lock`) is held while it is made. It ends with the process that holds it, so a
+  partial folder whose lock is free was left by a process that died: the next one to make any folder there removes it.
+
+Nothing here imports mlx.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from assay.errors import CheckpointError
+
+MOVE = "Set ASSAY_CACHE to a folder of another disk, or make room"
+MARGIN = 64 << 20
+"""Bytes left free beside what a folder needs: file systems reserve some, and others write too."""
+
+
+def cache_dir() -> Path:
+    """The cache as the environment names it now: ASSAY_CACHE, or assay/ in XDG_CACHE_HOME, or ~/.cache/assay."""
+    own, shared = os.environ.get("ASSAY_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    folder = Path(own) if own else Path(shared or "~/.cache") / "assay"
+    return Path(os.path.abspath(folder.expanduser()))
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Waits until no other process makes `target`, then keeps others from it. CheckpointError without write access."""
+    lock = _lock(target)
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def make_folder(target: Path, needed_bytes: int) -> Iterator[Path]:
+    """An empty folder to write into, which becomes `target` when the block ends, and is removed when it fails.
+
+    To be used under `locked(target)`. What is at `target` already is replaced. Raises CheckpointError when the disk has
+    not `needed_bytes` free, before anything is written, and when it cannot be written.
+    """
+    partial = _partial(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_behind(target)
+        _check_free(target, needed_bytes)
+        partial.mkdir()
+        try:
+            yield partial
+            _write_through(partial)
+            if target.exists():
+                shutil.rmtree(target)
+            partial.rename(target)
+            _sync(target.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _partial(target: Path) -> Path:
+    return target.parent / f".{target.name}.partial"
+
+
+def _lock(target: Path) -> FileLock:
+    return FileLock(target.parent / ".locks" / f"{target.name}.lock")
+
+
+def _remove_left_behind(target: Path) -> None:
+    """Removes the partial folders beside `target` that no living process writes; the lock of `target` is held."""
+    for partial in target.parent.glob(".*.partial"):
+        other = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
+        if other == target:
+            shutil.rmtree(partial)
+            continue
+        lock = _lock(other)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        shutil.rmtree(partial, ignore_errors=True)
+        lock.release()
+
+
+def _check_free(target: Path, needed_bytes: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < needed_bytes + MARGIN:
+        raise CheckpointError(
+            f"{target} needs {(needed_bytes + MARGIN) / 2**30:.2f} GiB and the disk has {free / 2**30:.2f} GiB free. {MOVE}"
+        )
+
+
+def _write_through(folder: Path) -> None:
+    """Every file in `folder` is on the disk, not only in the memory of the system, before it gets its name."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(target: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"{target} could not be written: {error}. {MOVE}")

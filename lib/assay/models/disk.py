@@ -1,0 +1,53 @@
+"""How much of the disk something takes, how much is left, and the digest of a file.
+
+folder_bytes(Path("/data/model"))                        # 538090408
+check_space(cache_dir(), 3 << 30, "qwencoder05b")        # CheckpointError: one sentence with both numbers
+sha256(Path("model.gguf"))                               # 64 hex digits
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from assay.errors import CheckpointError
+
+MARGIN = 64 << 20
+"""Bytes left free beside what is asked for: file systems reserve some, and others write too."""
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """CheckpointError unless the disk that `folder` is on, or will be on, has `needed` bytes free."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > 0 and free < needed + MARGIN:
+        raise CheckpointError(
+            f"{what} needs {_gib(needed + MARGIN)} in {folder}, whose disk has {_gib(free)} free: make room,"
+            " or set ASSAY_CACHE (models from packages, conversions) and HF_HUB_CACHE (the hub) to another disk"
+        )
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of every file below a folder; links count nothing, and neither does a folder that is not there.
+
+    Another process may write and remove files there meanwhile (a download's temporary ones).
+    """
+    size = 0
+    for place, _, names in os.walk(folder):  # a folder that went away is left out
+        for name in names:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                found = os.lstat(os.path.join(place, name))
+                size += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return size
+
+
+def sha256(file: Path) -> str:
+    """The digest of a file's bytes, 64 hex digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

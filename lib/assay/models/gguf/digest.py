@@ -1,0 +1,85 @@
+"""The SHA-256 of a file's bytes, computed once: a file of the same name, size and times is not read again.
+
+    >>> digest((Path("model.gguf"),))                                                    # doctest: +SKIP
+    'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53'
+
+Of shards, the digest of their bytes one after the other. What is remembered lies in `cache_dir()/digests`, one small file
+per model file; a damaged or a missing one costs a second reading, and nothing else.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from assay.errors import CheckpointError
+from assay.models.cache import cache_dir
+
+PIECE = 1 << 22
+
+Marks = list[list[str | int]]
+"""For each file: path, size, time of the last change of its content and of its inode, in nanoseconds."""
+
+
+def digest(files: Sequence[Path], *, progress: bool) -> str:
+    """64 hex digits. CheckpointError when the files cannot be read, or change while they are read."""
+    before = marks(files)
+    if known := remembered(files):
+        return known
+    total = hashlib.sha256()
+    size = sum(mark[1] for mark in before if isinstance(mark[1], int))
+    with tqdm(total=size, unit="B", unit_scale=True, desc=files[0].name, disable=not progress) as bar:
+        for file in files:
+            try:
+                with file.open("rb") as stream:
+                    while piece := stream.read(PIECE):
+                        total.update(piece)
+                        bar.update(len(piece))
+            except OSError as error:
+                raise CheckpointError(f"{file} cannot be read: {error}") from error
+    check_unchanged(files, before)
+    _remember(files, before, total.hexdigest())
+    return total.hexdigest()
+
+
+def remembered(files: Sequence[Path]) -> str | None:
+    """The digest from last time, when nothing says that the files were changed since."""
+    try:
+        entry = json.loads(_place(files).read_text(encoding="utf-8"))
+        return entry["sha256"] if entry["files"] == marks(files) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_unchanged(files: Sequence[Path], before: Marks) -> None:
+    """CheckpointError when the files are no longer those that the marks were taken of."""
+    if marks(files) != before:
+        raise CheckpointError(f"{files[0]} was changed while it was read: wait until its download or copy has ended")
+
+
+def marks(files: Sequence[Path]) -> Marks:
+    """What would show that the files were changed."""
+    try:
+        found = [(os.path.abspath(file), file.stat()) for file in files]
+    except OSError as error:
+        raise CheckpointError(f"{files[0]} cannot be read: {error}") from error
+    return [[path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for path, stat in found]
+
+
+def _place(files: Sequence[Path]) -> Path:
+    name = hashlib.sha256(os.path.abspath(files[0]).encode()).hexdigest()[:16]
+    return cache_dir() / "digests" / f"{name}.json"
+
+
+def _remember(files: Sequence[Path], before: Marks, sha256: str) -> None:
+    """Without complaint where it cannot be written: it only saves time."""
+    place = _place(files)
+    temporary = place.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({"files": before, "sha256": sha256}) + "\n", encoding="utf-8")
+        temporary.replace(place)

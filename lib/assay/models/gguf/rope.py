@@ -1,0 +1,135 @@
+"""Rope scaling: what a GGUF file says about it, in the words of config.json.
+
+    >>> scaling(keys, header, "llama", head_dim=128, theta=500000.0)                                  # doctest: +SKIP
+    {'rope_type': 'llama3', 'factor': 32.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0, ...}
+
+A file has it in one of three forms: keys (`rope.scaling.type` linear or yarn, `rope.scaling.factor`, ...); a tensor
+`rope_freqs.weight` with a divisor for every frequency, which is all that is left of llama3's four numbers; or Phi-3's
+two tensors of divisors, for short and long contexts.
+
+llama3's numbers are recovered from the tensor: `factor` is the largest divisor, and the divisors between 1 and it say
+what the original context was. They count only if they reproduce the whole tensor; else the file is refused.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from assay.models.gguf.keys import Keys, shortest
+
+Scaling = dict[str, Any]
+FREQS, LONG, SHORT = "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"
+LOW, HIGH, ORIGINAL = 1.0, 4.0, 8192
+"""What every published Llama 3 has: wavelengths above ORIGINAL / LOW are divided, those under ORIGINAL / HIGH are not."""
+CLOSE = 2e-5
+"""How far apart two programs may be that compute a float32 divisor; another context length differs by more."""
+
+
+def scaling(
+    keys: Keys, values: Mapping[str, np.ndarray], allowed: tuple[str, ...], dims: int, theta: float
+) -> Scaling | None:
+    """`rope_scaling` of config.json, or None.
+
+    `values`: the tensors of this module's names that the file has, float32; `allowed`: see `Architecture.scaling`.
+    Raises CheckpointError for a scaling that mlx-lm's model of this family has not, and for one that is not understood.
+    """
+    factor = keys.number("rope.scaling.factor", keys.get("rope.scale_linear", 0.0), positive=False)
+    type = keys.get("rope.scaling.type", "linear" if factor not in (0, 1) else "none")
+    keys.get("rope.scaling.original_context_length", None)  # read below where a scaling uses it
+    if FREQS in values and not np.all(values[FREQS] == 1):
+        if type != "none":
+            raise keys.error(f"it has both {FREQS} and a rope scaling of the type {type}")
+        type = "tensor"
+    if LONG in values or SHORT in values:
+        type = "longrope"
+    if type == "none" or (type == "linear" and factor in (0, 1)):
+        return None
+    if type not in allowed or type not in READERS:
+        possible = ", ".join(allowed) or "none"
+        raise keys.error(f"its rope scaling is {type!r}, and for {keys.architecture} only these can be run: {possible}")
+    return READERS[type](keys, values, factor, dims, theta)
+
+
+def _linear(keys: Keys, values: object, factor: float, dims: int, theta: float) -> Scaling:
+    if factor < 0:
+        raise keys.error(f"its rope scaling factor is {factor}")
+    return {"rope_type": "linear", "factor": factor}
+
+
+def _yarn(keys: Keys, values: object, factor: float, dims: int, theta: float) -> Scaling:
+    """YaRN as published: the temperature that belongs to the factor, other betas where given.
+
+    A temperature of its own (`rope.scaling.yarn_attn_factor`) is refused as an unknown key: mlx-lm does not read one, and
+    llama.cpp multiplies by it where the publisher replaces.
+    """
+    if factor <= 1:
+        raise keys.error(f"its rope scaling is yarn with the factor {factor}")
+    result: Scaling = {"rope_type": "yarn", "factor": factor}
+    result["original_max_position_embeddings"] = keys.integer("rope.scaling.original_context_length")
+    for beta in ("beta_fast", "beta_slow"):
+        if keys.get(f"rope.scaling.yarn_{beta}", None) is not None:
+            result[beta] = keys.number(f"rope.scaling.yarn_{beta}")
+    return result
+
+
+def _llama3(keys: Keys, values: Mapping[str, np.ndarray], factor: float, dims: int, theta: float) -> Scaling:
+    found = values[FREQS]
+    if found.shape != (dims // 2,) or not np.all(np.isfinite(found) & (found >= 1)):
+        raise keys.error(f"{FREQS} should be {dims // 2} divisors from 1 up, and is {found.shape}")
+    largest = shortest(float(found.max()))
+    for original in _contexts(found, largest, dims, theta):
+        if np.allclose(llama3_divisors(dims, theta, largest, original), found, rtol=CLOSE, atol=0):
+            return {
+                "rope_type": "llama3",
+                "factor": largest,
+                "low_freq_factor": LOW,
+                "high_freq_factor": HIGH,
+                "original_max_position_embeddings": original,
+            }
+    raise keys.error(
+        f"{FREQS} is not what any of Llama 3's rope scalings gives (low {LOW:g}, high {HIGH:g}, largest divisor {largest:g})"
+    )
+
+
+def _contexts(found: np.ndarray, factor: float, dims: int, theta: float) -> list[int]:
+    """The original context lengths that the divisors may come from: the published one, and what the first one between says."""
+    wavelengths = 2 * math.pi * theta ** (np.arange(0, dims, 2) / dims)
+    between = np.flatnonzero((found > 1) & (found < factor))
+    if not between.size:
+        return [ORIGINAL]
+    smooth = (1 / found[between].astype(np.float64) - 1 / factor) / (1 - 1 / factor)
+    computed = np.median(wavelengths[between] * (LOW + smooth * (HIGH - LOW)))
+    return [ORIGINAL, round(float(computed))]
+
+
+def llama3_divisors(dims: int, theta: float, factor: float, original: int) -> np.ndarray:
+    """What Llama 3's rope scaling divides each of the dims / 2 frequencies by: 1 for fast ones, `factor` for slow ones."""
+    wavelengths = 2 * math.pi * theta ** (np.arange(0, dims, 2) / dims)
+    smooth = np.clip((original / wavelengths - LOW) / (HIGH - LOW), 0, 1)
+    return 1 / ((1 - smooth) / factor + smooth)
+
+
+def _longrope(keys: Keys, values: Mapping[str, np.ndarray], factor: float, dims: int, theta: float) -> Scaling:
+    """Phi-3's: mlx-lm derives the scale of q and k from the two context lengths, and so must the file."""
+    for name in (LONG, SHORT):
+        if name not in values or values[name].shape != (dims // 2,) or not np.all(values[name] > 0):
+            raise keys.error(f"{name} should be {dims // 2} divisors above 0")
+    if factor not in (0, 1):
+        raise keys.error(f"it has {LONG} and a rope.scaling.factor of {factor}")
+    longest, original = keys.integer("context_length"), keys.integer("rope.scaling.original_context_length", least=2)
+    scale = math.sqrt(1 + math.log(longest / original) / math.log(original)) if longest > original else 1.0
+    given = keys.number("rope.scaling.attn_factor", scale)
+    if not math.isclose(given, scale, rel_tol=1e-5):
+        raise keys.error(f"{keys.architecture}.rope.scaling.attn_factor is {given}, and mlx-lm would use {scale:.6g}")
+    long, short = ([shortest(float(x)) for x in values[name]] for name in (LONG, SHORT))
+    return {"type": "longrope", "long_factor": long, "short_factor": short}
+
+
+READERS: dict[str, Callable[[Keys, Mapping[str, np.ndarray], float, int, float], Scaling]] = {
+    "linear": _linear,
+    "yarn": _yarn,
+    "tensor": _llama3,
+    "longrope": _longrope,
+}

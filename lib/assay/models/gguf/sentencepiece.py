@@ -1,0 +1,131 @@
+"""SentencePiece's BPE from a GGUF file: merges out of scores, spaces written as "▁", bytes for what has no token.
+
+    plan = plan_for(read(metadata))
+    plan.tokens[138]                 # '▁▁': the file spells user-defined runs of spaces with spaces
+    merges(plan)[0]                  # ('i', 'n')
+    normalizer(plan), pre_tokenizer(plan), decoder(plan)   # for `tokenizers`
+
+A SentencePiece model has no merges, only **pieces** with scores: of all neighbours that form a piece, those that form
+the one of the highest score become one first. As merges this is every way to cut a piece into two pieces, the pieces
+in the order of their scores; so are the published tokenizer.json files of these models made. Two **styles** exist:
+
+- Llama (Llama 2, Mistral, Phi-3): "▁" is put before every text, and before what follows a special token; decoding
+  takes one space off the front. Mistral v0.3, whose [INST] is a token, puts it before the text only, and only if the
+  text does not begin with a space: in "[INST] hi", what follows the token is " hi" as it stands.
+- Gemma: text stays as it is. A piece's place in the vocabulary orders the merges, since runs of spaces, which are
+  user-defined, have no score of their own but are put together before any word is.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from assay.errors import CheckpointError
+from assay.models.gguf.vocabulary import BYTE, CONTROL, NORMAL, UNUSED, USER_DEFINED, Vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers.decoders import Decoder
+    from tokenizers.normalizers import Normalizer
+    from tokenizers.pre_tokenizers import PreTokenizer
+
+SPACE = "▁"
+INST = "[INST]"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the file's flags and its architecture make of a SentencePiece vocabulary."""
+
+    tokens: list[str]
+    """As the published tokenizer.json spells them."""
+    vocabulary: Vocabulary
+    gemma: bool
+    prefix: bool
+    """A space before the text."""
+    once: bool
+    """Not behind special tokens, nor before a space."""
+    squeeze: bool
+    """Spaces at both ends are dropped, several in a row become one."""
+    bytes: bool
+    """A character without a token becomes its bytes in UTF-8, else the unknown token."""
+
+
+def plan_for(vocabulary: Vocabulary) -> Plan:
+    """The plan, from flags and, where the file says nothing, llama.cpp's defaults (a space before the text).
+
+    CheckpointError when there is neither a score nor a merge to say what is put together first.
+    """
+    if vocabulary.scores is None and vocabulary.merges is None:
+        raise CheckpointError("the file has neither tokenizer.ggml.scores nor merges: nothing says how pieces combine")
+    gemma = str(vocabulary.metadata.get("general.architecture", "")).startswith("gemma")
+    prefix = vocabulary.flag("add_space_prefix")
+    # Converters write spaces into user-defined tokens, for a program that looks for them before "▁" comes in.
+    tokens = [
+        token.replace(" ", SPACE) if kind == USER_DEFINED else token
+        for token, kind in zip(vocabulary.tokens, vocabulary.types, strict=True)
+    ]
+    if len(set(tokens)) != len(tokens):
+        raise CheckpointError("two tokens of the vocabulary differ only in ' ' and '▁': text could mean either")
+    return Plan(
+        tokens=tokens,
+        vocabulary=vocabulary,
+        gemma=gemma,
+        prefix=not gemma if prefix is None else prefix,
+        once=(INST, CONTROL) in zip(vocabulary.tokens, vocabulary.types, strict=True),
+        squeeze=bool(vocabulary.flag("remove_extra_whitespaces")),
+        bytes=BYTE in vocabulary.types,
+    )
+
+
+def merges(plan: Plan) -> list[tuple[str, str]]:
+    """Every cut of a piece into two pieces, the piece that is put together first at the front.
+
+    Cuts of one piece: by the ids of the halves (Llama), or the longer first half before the shorter (Gemma), as each
+    family's published file has them; it matters in runs of one character only. A file's own merges are taken as they are.
+    """
+    vocabulary = plan.vocabulary
+    scores = vocabulary.scores
+    if vocabulary.merges is not None or scores is None:
+        return vocabulary.merges or []
+    ids = {
+        token: i
+        for i, (token, kind) in enumerate(zip(plan.tokens, vocabulary.types, strict=True))
+        if kind in (NORMAL, USER_DEFINED, UNUSED)
+    }
+    order = sorted(ids.values(), key=(lambda i: i) if plan.gemma else (lambda i: -scores[i]))
+    found: list[tuple[str, str]] = []
+    for i in order:
+        piece = plan.tokens[i]
+        cuts = [
+            (left, right)
+            for k in range(len(piece) - 1, 0, -1)
+            if (left := piece[:k]) in ids and (right := piece[k:]) in ids
+        ]
+        found += cuts if plan.gemma else sorted(cuts, key=lambda cut: (ids[cut[0]], ids[cut[1]]))
+    return found
+
+
+def normalizer(plan: Plan) -> "Normalizer":
+    """From text to what the pieces are written in."""
+    from tokenizers import Regex, normalizers
+
+    steps: list[Normalizer] = []
+    if plan.squeeze:
+        steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+    if plan.prefix and not plan.once:
+        steps.append(normalizers.Prepend(SPACE))
+    return normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
+
+
+def pre_tokenizer(plan: Plan) -> "PreTokenizer | None":
+    """Nothing cuts the text into words; it is here that a prefix is put before the whole of it."""
+    from tokenizers import pre_tokenizers
+
+    return pre_tokenizers.Metaspace(SPACE, prepend_scheme="first", split=False) if plan.prefix and plan.once else None
+
+
+def decoder(plan: Plan) -> "Decoder":
+    """From pieces to text."""
+    from tokenizers import decoders
+
+    steps: list[Decoder] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    return decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)] if plan.prefix else steps)

@@ -1,0 +1,119 @@
+"""How weights lie in memory: as float32 on a CPU where they fit, else as they are stored.
+
+    >>> choose("auto", float32_bytes(model))
+    'float32'
+    >>> widen(model)                    # half precision and quantised matrices become float32, in place
+
+A CPU multiplies float32 matrices with its BLAS, and half precision and 4 bits with loops of MLX that reach 2 to 4 GFLOP/s
+whatever the BLAS. A GPU reads them faster the smaller they are. Nothing is rounded: every half-precision and every
+dequantised number is a float32, and Gemma's norms, which mlx-lm computes as 1 + weight in the dtype of the weight, are then
+those of the publisher, who computes them in float32.
+"""
+
+import os
+from typing import Any, Literal
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_map
+
+from assay.errors import AssayError, BudgetError
+from assay.machine import memory_bytes
+
+Weights = Literal["auto", "float32", "stored"]
+CHOICES = ("auto", "float32", "stored")
+
+SHARE = 0.5
+"""Float32 weights may take this share of the machine's memory, all workers of pytest-xdist together; activations and caches
+take the rest."""
+
+HALF = (mx.bfloat16, mx.float16)
+
+
+def choose(asked: str, needed: int) -> Literal["float32", "stored"]:
+    """How the weights are to lie in memory. needed: their bytes in float32.
+
+    Raises AssayError for an unknown way, and BudgetError when float32 was asked for and does not fit at all.
+    """
+    if asked not in CHOICES:
+        raise AssayError(f"weights is {', '.join(CHOICES)}, got {asked!r}")
+    if asked == "float32" and needed > memory_bytes():
+        raise BudgetError(
+            f"these weights take {needed / 2**30:.1f} GiB in float32, and this machine has {memory_bytes() / 2**30:.0f}:"
+            " use weights='stored'"
+        )
+    if asked != "auto":
+        return asked  # type: ignore[return-value]
+    share = SHARE * memory_bytes() / int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    return "float32" if mx.default_device() == mx.cpu and needed <= share else "stored"
+
+
+def float32_bytes(model: nn.Module) -> int:
+    """Bytes of all weights in float32."""
+    parts: list[Any] = [m for m in model.modules() if is_quantised(m)]
+    packed = sum(m.weight.size * 32 // m.bits + (m["bias"].size if "bias" in m else 0) for m in parts)
+    inside = {id(p) for m in parts for _, p in tree_flatten(m.parameters())}
+    parameters: list[Any] = tree_flatten(model.parameters())  # type: ignore[assignment]
+    return 4 * (packed + sum(p.size for _, p in parameters if id(p) not in inside))
+
+
+def is_quantised(module: Any) -> bool:
+    """Is this a quantised linear layer or embedding?"""
+    return isinstance(module, nn.QuantizedLinear | nn.QuantizedEmbedding)
+
+
+def widen(model: nn.Module) -> None:
+    """Make every weight float32, one matrix after the other, in place; nothing where all are."""
+    named: list[tuple[str, Any]] = list(model.named_modules())
+    for name, module in named:
+        if is_quantised(module):
+            _put(model, name, _dense(module))
+    model.update(tree_map(_wide, model.parameters()))
+    mx.eval(model.parameters())
+
+
+def dense_weight(linear: Any) -> mx.array:
+    """The weight of a dense or quantised linear (or embedding) layer as one matrix [out, in]; float32 if quantised.
+
+    Scales are widened first: dequantised in bfloat16, weights are rounded as mlx's quantised product never rounds them.
+    """
+    if not is_quantised(linear):
+        return linear.weight
+    scales, biases = linear.scales, linear.get("biases")
+    if biases is not None:  # affine; the other modes have scales of 8 bits
+        scales, biases = scales.astype(mx.float32), biases.astype(mx.float32)
+    return mx.dequantize(
+        linear.weight, scales, biases, linear.group_size, linear.bits, mode=linear.mode, dtype=mx.float32
+    )
+
+
+def _wide(parameter: mx.array) -> mx.array:
+    if parameter.dtype not in HALF:
+        return parameter
+    wide = parameter.astype(mx.float32)
+    mx.eval(wide)
+    return wide
+
+
+def _dense(module: Any) -> nn.Module:
+    """A quantised layer as a dense one."""
+    weight = dense_weight(module)
+    mx.eval(weight)
+    if isinstance(module, nn.QuantizedEmbedding):
+        dense: Any = nn.Embedding(1, 1)
+    else:
+        dense = nn.Linear(1, 1, bias="bias" in module)
+        if "bias" in module:
+            dense.bias = module.bias
+    dense.weight = weight
+    dense.eval()
+    return dense
+
+
+def _put(model: nn.Module, path: str, module: nn.Module) -> None:
+    """Replace the module at a dotted path."""
+    *folders, last = path.split(".")
+    place: Any = model
+    for name in folders:
+        place = place[int(name)] if isinstance(place, list) else place[name]
+    place[last] = module
