@@ -22,7 +22,7 @@ from assay.errors import AssayError, CheckpointError, ModelNotCached, UnknownMod
 from assay.models import hub
 from assay.models.cache import cache_dir
 from assay.models.files import check_complete, hub_repo, read_json, weight_files
-from assay.models.table import BUILTIN, FAMILIES, GGUF, GROUPS, ID, REGISTRY, SHIPPED, ModelSpec, known
+from assay.models.table import BUILTIN, FAMILIES, GGUF, GROUPS, ID, REGISTERED, REGISTRY, ModelSpec, known
 
 __all__ = [
     "BUILTIN",
@@ -217,7 +217,7 @@ def is_cached(spec: ModelSpec) -> bool:
 
 def getter(spec: ModelSpec) -> str:
     """The command that gets a model which is in no cache."""
-    return f"assay get {spec.id}" if spec.id in SHIPPED else f"hf download {spec.repo}"
+    return f"assay get {spec.id}" if spec.id in REGISTERED else f"hf download {spec.repo}"
 
 
 def remedy(spec: ModelSpec) -> str:

@@ -117,7 +117,7 @@ REGISTRY: dict[str, ModelSpec] = {
     )
 }
 
-SHIPPED = frozenset(REGISTRY)
+REGISTERED = frozenset(REGISTRY)
 """What the `assay` command knows: the ids of this table, without those that a repository adds to it."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
