@@ -154,20 +154,21 @@ def _caches_and_batches(lm: "LM", ids: list[int], quiet: mx.array) -> Iterator[C
     steps = [unembed(family, generate.forward(family, tokens[:, [t]], caches, NO_TAP, dtype), NO_TAP) for t in (-2, -1)]
     off = difference(mx.concatenate(steps, axis=1), quiet[:, -2:])
     yield Check("one token at a time with a cache equals all at once", off, fine)
-    # Other tokens in each row, and lengths that come again: rows are read by length, then put back in order.
-    three = [ids, [*ids[4:], ids[0]], [*ids[2:], *ids[:2]]]
-    alone = mx.concatenate([generate.read(family, [row], [[]], dtype)[0] for row in three])
-    longer = mx.concatenate([generate.read(family, [[*row, ids[0]]], [[]], dtype)[0] for row in three])
+    # Rows of two prompts, cut at two lengths: alone, each says what its prompt says there. Those of one length are read
+    # together, though others stand between them, then all are put back in order.
+    prompts = [(ids, quiet), (ids[::-1], _logits(lm, tokens[:, ::-1], dtype))]
+    rows = [(prompts[0], LENGTH - 1), (prompts[1], LENGTH // 2), (prompts[1], LENGTH - 1), (prompts[0], LENGTH // 2)]
     for B in sorted({2, 3, family.n_kv_heads} - {1}):
-        which = [i % len(three) for i in range(B)]
-        rows, truth = [three[i] for i in which], mx.array(which)
-        padded = lm.run([Prompt(tuple(row)) for row in rows]).logits
-        off = difference(padded, alone[truth])
-        yield Check(f"{B} prompts of different lengths at once equal one at a time", off, fine)
-        _, merged = generate.read(family, rows, [[]] * B, dtype)
-        step = unembed(family, generate.forward(family, mx.array([[ids[0]]] * B), merged, NO_TAP, dtype), NO_TAP)[:, 0]
-        off = difference(step.astype(mx.float32), longer[truth])
-        yield Check(f"generating for {B} prompts at once equals one at a time", off, fine)
+        these = [rows[i % len(rows)] for i in range(B)]
+        cut = [prompt[:length] for (prompt, _), length in these]
+        alone = mx.concatenate([logits[:, length - 1] for (_, logits), length in these]).astype(mx.float32)
+        after = mx.concatenate([logits[:, length] for (_, logits), length in these])
+        padded = lm.run([Prompt(tuple(row)) for row in cut]).logits
+        yield Check(f"{B} prompts at once equal one at a time", difference(padded, alone), fine)
+        _, merged = generate.read(family, cut, [[]] * B, dtype)
+        following = mx.array([[prompt[length]] for (prompt, _), length in these])
+        step = unembed(family, generate.forward(family, following, merged, NO_TAP, dtype), NO_TAP)[:, 0]
+        yield Check(f"generating for {B} prompts at once equals one at a time", difference(step, after), fine)
 
 
 class _AsMlxLm(NoTap):

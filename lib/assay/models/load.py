@@ -21,6 +21,7 @@ from jinja2 import TemplateError
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import _get_classes, load_model, load_tokenizer
 from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from assay.errors import CheckpointError, UnsupportedFamily, unknown
 from assay.models.files import INDEX, hub_repo, read_json, tensor_names, weight_files
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 # What mlx-lm raises when config.json has a key too few or a value of another type, or weights have another shape.
 MALFORMED = (AssertionError, AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError)
+
+AS_IT_IS = "PreTrainedTokenizerFast"
+"""The class of tokenizers that transformers takes from tokenizer.json without building them again."""
 
 PROBE = "The tower in Zürich (1492) isn't  tall:\n\t東京 Ω!"
 """Text that shows a difference between two tokenizers: cases, digits, spaces, accents, other scripts."""
@@ -166,19 +170,17 @@ def _brief(error: Exception) -> str:
 
 def _load_tokenizer(path: Path, eos: int | list[int] | None, cure: str) -> TokenizerWrapper:
     # Without these files transformers gives some families an empty tokenizer, which encodes any text to nothing.
-    read_json(path / "tokenizer_config.json", cure)
+    settings = read_json(path / "tokenizer_config.json", cure)
     whole = path / "tokenizer.json"
-    if whole.is_file():
-        model = read_json(whole, cure).get("model")
-        if not isinstance(model, dict) or not {"type", "vocab"} <= model.keys():
-            raise CheckpointError(f"{whole} does not describe a tokenizer. {cure}")
-    elif not (path / "tokenizer.model").is_file() and not (path / "vocab.json").is_file():
+    if not whole.is_file() and not (path / "tokenizer.model").is_file() and not (path / "vocab.json").is_file():
         raise CheckpointError(f"there is no tokenizer.json in {path}. {cure}")
     try:
-        tokenizer = load_tokenizer(path, eos_token_ids=eos)
+        tokenizer = _open_tokenizer(path, settings, eos)
     except Exception as error:  # the Rust tokenizers raise plain Exception, and nothing else tells them apart
         if type(error) is not Exception and not isinstance(error, (ImportError, OSError, *MALFORMED)):
             raise
+        if whole.is_file() and not {"type", "vocab"} <= (read_json(whole, cure).get("model") or {}).keys():
+            raise CheckpointError(f"{whole} does not describe a tokenizer. {cure}") from error
         raise CheckpointError(f"the tokenizer in {path} cannot be read: {_brief(error)}. {cure}") from error
     if tokenizer.has_chat_template:
         try:
@@ -186,6 +188,17 @@ def _load_tokenizer(path: Path, eos: int | list[int] | None, cure: str) -> Token
         except TemplateError as error:
             raise CheckpointError(f"the chat template in {path} is broken: {error}. {cure}") from error
     return tokenizer
+
+
+def _open_tokenizer(path: Path, settings: dict, eos: int | list[int] | None) -> TokenizerWrapper:
+    """By mlx-lm; where its streaming detokenizer and a chat template of its own are not needed, without them.
+
+    mlx-lm reads tokenizer.json twice more for those, which takes seconds for a vocabulary of 262,144.
+    """
+    if settings.get("tokenizer_class") != AS_IT_IS or "chat_template_type" in settings:
+        return load_tokenizer(path, eos_token_ids=eos)
+    ids = [eos] if isinstance(eos, int) else eos
+    return TokenizerWrapper(PreTrainedTokenizerFast.from_pretrained(path), eos_token_ids=ids)
 
 
 def check_tokenizer(path: Path, tokenizer: TokenizerWrapper, rows: int, cure: str) -> None:
@@ -199,7 +212,7 @@ def check_tokenizer(path: Path, tokenizer: TokenizerWrapper, rows: int, cure: st
     if not ids:
         raise CheckpointError(f"the tokenizer in {path} encodes text to nothing. {cure}")
     # transformers rebuilds the tokenizer of some families from its vocabulary, with splitting rules of its own.
-    rebuilt = read_json(path / "tokenizer_config.json", cure).get("tokenizer_class") != "PreTrainedTokenizerFast"
+    rebuilt = read_json(path / "tokenizer_config.json", cure).get("tokenizer_class") != AS_IT_IS
     if rebuilt and (path / "tokenizer.json").is_file():
         plain = Tokenizer.from_file(str(path / "tokenizer.json")).encode(PROBE, add_special_tokens=False).ids
         if ids != plain:
