@@ -11,7 +11,7 @@ from assay import blas
 from assay.errors import AssayError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="on Linux, where MLX's wheel brings a BLAS of its own")
-HERE = [name for name in blas.CANDIDATES if sys.platform == "linux" and blas._open(name) is not None]
+HERE = [name for name in blas.order() if sys.platform == "linux" and blas._open(name) is not None]
 
 PRODUCT = """
 import logging, sys, zlib
@@ -144,3 +144,11 @@ def test_lanes_cut_the_work_and_not_the_library(monkeypatch):
 
     blas._single_threaded(Library())
     assert asked == [1]
+
+
+def test_on_amd_the_one_that_copies_nothing_comes_first(monkeypatch):
+    monkeypatch.setattr(blas, "_cpuinfo", lambda: "vendor_id\t: AuthenticAMD\nflags\t: avx2\n")
+    assert blas.order() == ["blis", "openblas", "mkl"]
+    monkeypatch.setattr(blas, "_cpuinfo", lambda: "vendor_id\t: GenuineIntel\nflags\t: avx2 avx512vl\n")
+    assert blas.order() == ["openblas", "mkl", "blis"]
+    assert blas.best_kernels(blas.cpu_flags()) == "SkylakeX"

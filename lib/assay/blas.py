@@ -1,6 +1,6 @@
 """Which BLAS multiplies on a CPU: on Linux, the fastest one of this machine instead of the one inside MLX's wheel.
 
-    ASSAY_BLAS=auto pytest suites            # the default: the first of CANDIDATES that this machine has
+    ASSAY_BLAS=auto pytest suites            # the default: the first of `order()` that this machine has
     ASSAY_BLAS=reference pytest suites       # MLX's own: slow, and a row's result does not depend on the other rows
     ASSAY_BLAS=/opt/lib/libmine.so ...       # any library with `cblas_sgemm`
 
@@ -10,7 +10,8 @@ the dynamic linker gives it the first one that was loaded for everybody: so a li
 RTLD_GLOBAL, is used in its place. `assay.before_mlx` calls `put_in_front` at that moment.
 
 Each library computes with one thread: `assay.forward.lanes` cuts the work for the cores, and cuts more than products.
-Debian and Ubuntu: `apt install libopenblas0-pthread`. MKL comes with `pip install mlx-assay[mkl]`.
+Debian and Ubuntu: `apt install libopenblas0-pthread` (on AMD processors `libblis4-pthread` is faster still). MKL comes with
+`pip install mlx-assay[mkl]`.
 """
 
 import ctypes
@@ -75,7 +76,7 @@ def put_in_front() -> None:
     global _in_front
     if sys.platform != "linux" or _in_front is not None or (name := asked()) == "reference":
         return
-    for candidate in CANDIDATES if name == "auto" else (name,):
+    for candidate in order() if name == "auto" else (name,):
         if (library := _open(candidate)) is not None:
             _in_front = Blas(candidate, _version(library))
             log.info("matrix products by %s", _in_front)
@@ -98,11 +99,15 @@ def best_kernels(flags: set[str]) -> str:
 
 def cpu_flags() -> set[str]:
     """What the processor can do, as Linux lists it; empty where that cannot be read."""
+    lines = _cpuinfo().splitlines()
+    return next((set(line.split(":")[1].split()) for line in lines if line.startswith("flags")), set())
+
+
+def _cpuinfo() -> str:
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        return Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return set()
-    return next((set(line.split(":")[1].split()) for line in text.splitlines() if line.startswith("flags")), set())
+        return ""
 
 
 # --- libraries ------------------------------------------------------------------------------------------------
@@ -121,7 +126,18 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "mkl": ("libmkl_rt.so*", "libmkl_rt.so.3", "libmkl_rt.so.2"),
     "blis": ("libblis.so.4", "libblis.so.3", "libblis.so"),
 }
-"""Name -> file names, fastest first: at the sizes of a sweep OpenBLAS was ahead on the Intel and AMD processors tried."""
+"""Name -> file names."""
+
+
+def order() -> list[str]:
+    """The libraries, fastest first, by the maker of the processor.
+
+    At the hundreds of rows of a sweep they are alike (50 to 70 GFLOP/s on a Zen 3 core). At one to nine rows, a generation,
+    OpenBLAS copies the whole matrix before it multiplies (2 to 18 GFLOP/s there) and BLIS does not (12 to 47). On an Intel
+    core with AVX-512 OpenBLAS has kernels for few rows, and was ahead of MKL at all sizes.
+    """
+    by_amd = "AuthenticAMD" in _cpuinfo()
+    return sorted(CANDIDATES, key=lambda name: name != "blis") if by_amd else list(CANDIDATES)
 
 
 def _open(name: str) -> ctypes.CDLL | None:

@@ -30,11 +30,13 @@ audit.py. What is claimed: findings.py, table.py, terminal.py, catalogue.py. The
 """
 
 import gc
+import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
+from assay import blas
 from assay.models.registry import is_random
 from assay.stats import bootstrap_mean, wilson
 
@@ -56,7 +58,6 @@ __all__ = [
 ]  # fmt: skip
 
 pytest_addoption = options.add
-pytest_report_header = own_data.header
 pytest_generate_tests = select.parametrize
 pytest_xdist_make_scheduler = scheduling.pytest_xdist_make_scheduler
 
@@ -89,10 +90,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_assay_load(spec: Any) -> Any:
+def pytest_assay_load(config: pytest.Config, spec: Any) -> Any:
     import assay  # not before a model is needed: judging recorded results needs no MLX
 
-    return assay.random_lm(spec) if is_random(spec) else assay.load(spec)
+    return assay.random_lm(spec) if is_random(spec) else assay.load(spec, weights=config.option.weights)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What `--dataset` replaced, and which library multiplies: numbers depend on it in their last digits, minutes a lot."""
+    lines = list(own_data.header(config))
+    if not options.recorded(config):
+        if "mlx.core" not in sys.modules:
+            blas.put_in_front()
+        lines += [f"assay: products on the CPU by {blas.in_use()}"] if blas.in_use() else []
+    return lines
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m: what is wrong is wrong whatever was selected

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from assay import before_mlx, blas
+from assay.errors import AssayError
+
 from . import own_data
 from .tier import DEFAULT, TIERS
 
@@ -23,9 +26,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "run on NAME: an id, alias, repo id, folder, glob, or 'all'; repeat or comma-separate for several",
     },
     "--weights": {
-        "choices": ("real", "random"),
-        "default": "real",
-        "help": "'random': the true shape with random 4-bit weights, to measure speed without the checkpoint",
+        "choices": ("auto", "float32", "stored", "random"),
+        "default": "auto",
+        "help": "how weights lie in memory: 'float32', 'stored', or 'auto', float32 on a CPU where they fit; 'random': the "
+        "true shape with random 4-bit weights, to measure speed without the checkpoint",
     },
     "--dataset": {
         "action": "append",
@@ -91,6 +95,11 @@ def add(parser: pytest.Parser) -> None:
 def check(config: pytest.Config) -> None:
     """Refuses, before anything runs, what no run can do. Raises UsageError."""
     option = config.option
+    try:
+        blas.asked()
+        before_mlx.precision()
+    except AssayError as error:
+        raise pytest.UsageError(str(error)) from error
     if option.recorded and option.update_snapshots:
         raise pytest.UsageError("--recorded measures nothing, so there is nothing to update: drop --snapshot-update")
     if option.weights == "random" and (option.recorded or option.update_snapshots):
