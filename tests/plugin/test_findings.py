@@ -273,7 +273,7 @@ def test_measure_and_control_can_be_named(repo):
 def test_a_first_measurement_is_new_and_its_no_comes_with_the_line_to_paste(repo, run, monkeypatch):
     """Nothing can be lost that was never recorded; the line that is printed makes the next run green."""
     text = RESCUE.replace('@not_replicated("toy_c", reason="too small")', "@rest")
-    repo.suite(test_rescue=text.replace("@rest\n", ""))
+    repo.suite(test_rescue=text.replace("    @rest\n", ""))
     monkeypatch.setenv("HITS", "2")
     first = run("--model", "toy_a")
     assert first.ret == 1
@@ -293,3 +293,37 @@ def test_what_is_judged_from_records_is_not_new(repo):
     repo.run("--model", "toy_a")
     repo.run("--model", "toy_a", "--recorded").stdout.fnmatch_lines(["*patching rescues *yes"])
     assert not any("new yes" in line for line in repo.run("--model", "toy_a", "--recorded").outlines)
+
+
+def test_a_fixture_may_say_that_a_model_is_not_eligible(repo, run):
+    """Whatever raises it below an experiment: the reason is recorded, and no claim is judged."""
+    repo.suite(
+        test_chat="""
+        import pytest
+        from assay.errors import NoChatTemplate, NotEligible
+        from assay.plugin import experiment, finding
+
+        @pytest.fixture(scope="session")
+        def answers(lm):
+            raise NoChatTemplate(f"{lm.id} is a base model")
+
+        @experiment
+        def below(answers): return {"x": 1}
+
+        @experiment
+        def inside(lm): raise NotEligible("0 of 12 requests are refused")
+
+        def test_below_metrics(below, metrics): assert metrics == below
+        def test_inside_metrics(inside, metrics): assert metrics == inside
+
+        @finding("it talks")
+        def test_talks(below): assert below.x
+
+        @finding("it refuses")
+        def test_refuses(inside): assert inside.x
+        """
+    )
+    result = run("--model", "toy_a")
+    result.assert_outcomes(passed=2, skipped=2)
+    result.stdout.fnmatch_lines(["*it talks *not eligible", "*toy_a is a base model", "*0 of 12 requests are refused"])
+    assert repo.rows("toy_a", "inside")["not_eligible"]["value"] == "0 of 12 requests are refused"

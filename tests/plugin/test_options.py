@@ -109,7 +109,7 @@ ROWS = {
         Row("--findings out.json", ALL, files={"out.json": '"claim": "patching rescues"'}),
         Row("--findings out.md", ALL, files={"out.md": "| HTL-7 | patching rescues | **new yes**<br>rate 0.8 [0.63, 0.9]"}),
     ],
-    "--catalogue": [Row("--catalogue page.md", ALL, files={"page.md": "(`suites/test_it.py::test_rescues`) | yes |"})],
+    "--catalogue": [Row("--catalogue page.md", ALL, files={"page.md": "(`suites/test_it.py::test_rescues`) | new yes |"})],
     "models": [Row("", {"passed": 2}, ini="models = toy_b", log="LOAD toy_b", workers=1)],
     "metrics_dir": [Row("", ALL, ini="models = toy_a toy_b\nmetrics_dir = kept/metrics",
                         files={"kept/metrics/toy_a/rescue.json": '"rescue@quick"'})],
