@@ -93,7 +93,7 @@ def test_no_room(target: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(8 << 30, 6 << 30, 2 << 30))
     with (
         locked(target),
-        pytest.raises(CheckpointError, match=r"needs 3\.06 GiB and .* 2\.00 GiB free.*ASSAY_CACHE"),
+        pytest.raises(CheckpointError, match=r"needs 3\.06 GiB in .* 2\.00 GiB free.*ASSAY_CACHE"),
         make_folder(target, 3 << 30),
     ):
         pytest.fail("there is no room for it")

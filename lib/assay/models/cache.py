@@ -22,10 +22,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from assay.errors import CheckpointError
+from assay.models.disk import check_space
 
 MOVE = "Set ASSAY_CACHE to a folder of another disk, or make room"
-MARGIN = 64 << 20
-"""Bytes left free beside what a folder needs: file systems reserve some, and others write too."""
 
 
 def cache_dir() -> Path:
@@ -61,7 +60,7 @@ def make_folder(target: Path, needed_bytes: int) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_behind(target)
-        _check_free(target, needed_bytes)
+        check_space(target.parent, needed_bytes, target.name)
         partial.mkdir()
         try:
             yield partial
@@ -98,14 +97,6 @@ def _remove_left_behind(target: Path) -> None:
             continue
         shutil.rmtree(partial, ignore_errors=True)
         lock.release()
-
-
-def _check_free(target: Path, needed_bytes: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if free < needed_bytes + MARGIN:
-        raise CheckpointError(
-            f"{target} needs {(needed_bytes + MARGIN) / 2**30:.2f} GiB and the disk has {free / 2**30:.2f} GiB free. {MOVE}"
-        )
 
 
 def _write_through(folder: Path) -> None:
