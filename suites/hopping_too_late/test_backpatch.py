@@ -68,8 +68,8 @@ def backpatch_right(lm, evaluated, tier, journal):
 def rescue(lm, queries, where, evaluated, tier, stride, journal):
     """Metrics of back-patching `queries` at `where`: best of all pairs, and one pair chosen on half of the bridges.
 
-    stride: of the layers in a model of up to 23; a deeper one has twice or more times as many, and every second one or
-    fewer are taken, but at tier full. A model of four layers has none to leave out.
+    stride: of the layers in a model of up to 15; of a deeper one eight to ten are taken, evenly, but at tier full: as many
+    tries for every model. A model of four layers has none to leave out.
     """
     from assay.methods.backpatch import KINDS, back_patch, patch_table
 
@@ -78,7 +78,7 @@ def rescue(lm, queries, where, evaluated, tier, stride, journal):
     if lm.n_layers <= 4:
         stride = 1
     elif tier != "full":
-        stride *= max(1, lm.n_layers // 12)
+        stride *= max(1, lm.n_layers // 8)
     donors = [e.query for e in evaluated]
     rows = journal(
         lambda query: back_patch(lm, query, where, donors=donors, stride=stride), queries, f"back-patching at {where}"
