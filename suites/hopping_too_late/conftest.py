@@ -15,33 +15,41 @@ FAILURES = 30
 
 
 @pytest.fixture(scope="session")
-def asked(lm, tier, progress):
-    """(evaluated, dropped): queries evaluated in five ways (HTL-1), and those without all their parts in this tokenizer.
-
-    The plan's four standard queries and others, balanced over families and bridges; at tier quick, in steps, until
-    `FAILURES` are known hop by hop and not composed, or none is left.
-    """
+def located(lm, tier):
+    """(queries, dropped): the plan's four standard queries and others, balanced over families and bridges."""
     from assay.data.two_hop import standard, two_hop
     from assay.methods.parts import locate
-    from assay.methods.two_hop import evaluate, failures
 
-    first = two_hop(limit=tier.choose(smoke=4, quick=120, full=None), per_bridge=tier.choose(2, 4, None))
-    steps = [[*standard(), *first], *((two_hop(limit=n) for n in (300, 600, None)) if tier == "quick" else ())]
-    evaluated, dropped, seen = [], [], set()
-    for step in steps:
-        queries, without = locate(lm, [query for query in dict.fromkeys(step) if query.id not in seen])
-        seen |= {query.id for query in [*queries, *without]}
-        evaluated += evaluate(lm, queries, track=lambda batches: progress(batches, "five-way evaluation"))
-        dropped += without
-        if len(failures(evaluated)) >= FAILURES:
-            break
-    return evaluated, dropped
+    chosen = two_hop(limit=tier.choose(smoke=4, quick=120, full=None), per_bridge=tier.choose(2, 4, None))
+    return locate(lm, dict.fromkeys([*standard(), *chosen]))
 
 
 @pytest.fixture(scope="session")
-def evaluated(asked):
-    """The queries that were asked, evaluated in five ways."""
-    return asked[0]
+def evaluated(lm, located, progress):
+    """The located queries, evaluated in five ways (HTL-1): the same for every model, but for its tokenizer."""
+    from assay.methods.two_hop import evaluate
+
+    return evaluate(lm, located[0], track=lambda batches: progress(batches, "five-way evaluation"))
+
+
+@pytest.fixture(scope="session")
+def failing(lm, located, evaluated, tier, progress):
+    """(queries that are known hop by hop and not composed, how many were asked for them).
+
+    Those among `evaluated`; at tier quick, where they are fewer than `FAILURES`, others of the file beside them, in steps.
+    """
+    from assay.data.two_hop import two_hop
+    from assay.methods.parts import locate
+    from assay.methods.two_hop import evaluate, failures
+
+    found, asked = failures(evaluated), list(located[0])
+    for limit, per_bridge in ((300, 4), (None, 4), (None, None)) if tier == "quick" else ():
+        if len(found) >= FAILURES:
+            break
+        others, _ = locate(lm, [query for query in two_hop(limit=limit, per_bridge=per_bridge) if query not in asked])
+        found += failures(evaluate(lm, others, track=lambda batches: progress(batches, "more queries")))
+        asked += others
+    return found, len(asked)
 
 
 @pytest.fixture(scope="session")

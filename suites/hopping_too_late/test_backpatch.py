@@ -18,13 +18,12 @@ PLANTED_AT_T1 = (
 
 
 @experiment
-def five_way(asked):
+def five_way(evaluated, located):
     """HTL-1: how many queries are known hop by hop, without shortcuts, and how many of those compose."""
-    evaluated, dropped = asked
     n, eligible = len(evaluated), [e for e in evaluated if e.eligible]
-    counts = {"n_queries": n, "not_located": len(dropped)}
+    counts = {"n_queries": n, "not_located": len(located[1])}
     if not evaluated:
-        return not_eligible(f"0 of {len(dropped)} queries have all their parts in this tokenizer", **counts)
+        return not_eligible(f"0 of {len(located[1])} queries have all their parts in this tokenizer", **counts)
     counts |= {
         f"right_{name}": Metric.rate(sum(e.right[name] for e in evaluated), n, tol=0.02) for name in evaluated[0].right
     }
@@ -36,13 +35,13 @@ def five_way(asked):
 
 
 @experiment
-def backpatch_t1(lm, evaluated, tier, journal):
+def backpatch_t1(lm, failing, evaluated, tier, journal):
     """HTL-7: back-patching at t1 of queries that fail."""
     from assay.methods.spread import spread
-    from assay.methods.two_hop import failures
 
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=36, full=None))
-    return rescue(lm, queries, "t1", evaluated, tier, tier.choose(2, 1, 1), journal)
+    found, n_asked = failing
+    queries = spread(found, tier.choose(smoke=4, quick=36, full=None))
+    return {"n_asked": n_asked, **rescue(lm, queries, "t1", evaluated, tier, tier.choose(2, 1, 1), journal)}
 
 
 @experiment
@@ -68,8 +67,8 @@ def backpatch_right(lm, evaluated, tier, journal):
 def rescue(lm, queries, where, evaluated, tier, stride, journal):
     """Metrics of back-patching `queries` at `where`: best of all pairs, and one pair chosen on half of the bridges.
 
-    stride: of the layers in a model of up to 15; of a deeper one eight to ten are taken, evenly, but at tier full: as many
-    tries for every model. A model of four layers has none to leave out.
+    stride: of the layers in a model of up to 15. Of a deeper one as many are taken, evenly, as of one with 8 to 15, but at tier
+    full: about as many tries for every model. A model of four layers has none to leave out.
     """
     from assay.methods.backpatch import KINDS, back_patch, patch_table
 
