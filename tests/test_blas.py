@@ -152,3 +152,13 @@ def test_on_amd_the_one_that_copies_nothing_comes_first(monkeypatch):
     monkeypatch.setattr(blas, "_cpuinfo", lambda: "vendor_id\t: GenuineIntel\nflags\t: avx2 avx512vl\n")
     assert blas.order() == ["openblas", "mkl", "blis"]
     assert blas.best_kernels(blas.cpu_flags()) == "SkylakeX"
+
+
+@linux
+def test_a_wrong_name_stays_wrong_at_the_second_import():
+    """Whoever runs the cell again must not get the slow library without a word."""
+    code = (
+        "import assay\nfor _ in range(2):\n    try:\n        import mlx.core\n"
+        "    except assay.AssayError as error:\n        print('SAYS', error)"
+    )
+    assert product(code, ASSAY_BLAS="nope").count("SAYS ASSAY_BLAS is auto") == 2

@@ -54,7 +54,7 @@ class _BeforeMLX(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname == "mlx.core":
+            blas.put_in_front()  # again at the next import, should it fail
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
-            blas.put_in_front()
         return None

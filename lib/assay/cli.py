@@ -87,7 +87,8 @@ def _row(spec: ModelSpec) -> tuple[str, ...]:
 
     size = bytes_on_disk(spec)
     try:
-        locate(spec)
+        if spec.kind != "gguf":  # `locate` would convert it
+            locate(spec)
         here = _size(size)
     except ModelNotCached:
         here = "part" if size else "-"

@@ -4,12 +4,21 @@
 >>> cores()
 """
 
+import contextlib
 import os
+from pathlib import Path
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux says how much of the machine's memory a container may use; "max", or a huge number, for all of it."""
 
 
 def memory_bytes() -> int:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Memory that this process may use: that of the machine, or of the container it runs in."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int(Path(file).read_text()))
+    return min(found)
 
 
 def cores() -> int:

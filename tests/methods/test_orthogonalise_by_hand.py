@@ -11,6 +11,8 @@ import tiny
 import assay
 from assay.errors import CheckpointError, EditError
 from assay.methods.orthogonalise import find, gain, orthogonalise, same_at_run_time, save
+from assay.models.random import write_random
+from assay.models.tokenizer import write_tokenizer
 
 DIRECTION = np.random.default_rng(0).standard_normal(64).astype(np.float32)
 UNIT = DIRECTION / np.linalg.norm(DIRECTION)
@@ -157,3 +159,19 @@ def test_errors_say_what_is_wrong():
         orthogonalise(lm, np.zeros(64))
     with pytest.raises(EditError, match="'requantise' or 'dense', got 'again'"):
         orthogonalise(lm, DIRECTION, quantised="again")
+
+
+def test_a_quantised_checkpoint_loaded_as_float32_is_saved_as_what_it_is(tmp_path):
+    """`assay.load` makes 4 bits float32 on a CPU; a config that still says 4 bits would be refused when it is opened again."""
+    shape = {
+        "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 64, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "rms_norm_eps": 1e-6, "vocab_size": 512, "tie_word_embeddings": False,
+    }  # fmt: skip
+    source = write_random(tmp_path / "four", shape, bits=4)
+    write_tokenizer(source, "llama")
+    lm = assay.load(str(source), weights="float32", doctor=False)
+    edited = orthogonalise(lm, np.eye(lm.width, dtype=np.float32)[0])
+    again = assay.load(str(save(edited, tmp_path / "edited", source=source)), weights="float32", doctor=False)
+    assert again.provenance()["bits"] is None
+    prompt = "The quick brown fox"
+    assert tiny.agree(again.run(prompt).logits, edited.lm.run(prompt).logits)

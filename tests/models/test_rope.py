@@ -62,7 +62,7 @@ def test_qwen3_reads_the_new_form(config):
         ("qwen2", {"rope_theta": 1e6, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}),
         ("qwen2", {"rope_scaling": {"type": "yarn", **YARN}, "rope_parameters": {**YARN, "rope_theta": 1e4}}),
         ("gemma3_text", {"rope_theta": 1e6, "rope_local_base_freq": 1e4, "rope_parameters": GEMMA3}),
-        ("phi3", {"rope_scaling": LONG, "original_max_position_embeddings": 4096}),
+        ("phi3", {"rope_scaling": {**LONG, "short_factor": [2.0] * 8}, "original_max_position_embeddings": 4096}),
         ("phi3", {"partial_rotary_factor": 0.5, "rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}),
         ("gemma2", {"rope_parameters": {"rope_theta": 10000.0, "attention_factor": None}}),
     ],
@@ -83,6 +83,8 @@ def test_both_forms_that_agree_are_accepted(family, extra, config):
         ("llama", {"partial_rotary_factor": 0.5}, r"'partial_rotary_factor': 0\.5"),
         ("phi3", {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, r"'partial_rotary_factor'"),
         ("phi3", {"rope_scaling": {**LONG, "type": "yarn"}}, r"'yarn'.*use \{.*'default'"),
+        ("phi3", {"rope_scaling": LONG}, r"takes the long factors for every prompt"),
+        ("phi3", {"rope_scaling": {**LONG, "type": "su"}}, r"takes the long factors for every prompt"),
     ],
 )
 def test_forms_that_disagree_are_refused(family, extra, message, config):

@@ -327,3 +327,20 @@ def test_a_fixture_may_say_that_a_model_is_not_eligible(repo, run):
     result.assert_outcomes(passed=2, skipped=2)
     result.stdout.fnmatch_lines(["*it talks *not eligible", "*toy_a is a base model", "*0 of 12 requests are refused"])
     assert repo.rows("toy_a", "inside")["not_eligible"]["value"] == "0 of 12 requests are refused"
+
+
+def test_a_line_to_paste_always_has_a_reason_and_the_tier(repo):
+    """Curves are no reading for a table, so there may be no number to give as the reason."""
+    repo.suite(
+        test_curve="""
+        from assay.plugin import experiment, finding
+
+        @experiment
+        def curve(lm): return {"by_layer": [1.0, 2.0]}
+
+        @finding("it falls")
+        def test_falls(curve): assert curve.by_layer[0] > curve.by_layer[1]
+        """
+    )
+    result = repo.run("--model", "toy_a", "--tier", "smoke")
+    result.stdout.fnmatch_lines(['    @not_replicated("toy_a", tier="smoke", reason="say why")'])

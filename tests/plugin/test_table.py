@@ -139,7 +139,7 @@ def test_papers_stay_together_and_experiments_are_in_the_order_of_their_numbers(
     ("columns", "first", "second"),
     [
         ("200", "Hopping Too Late, arXiv:2406.12775  toy_a  *toy_b", "  HTL-7  patching rescues * yes * yes"),
-        ("64", "Hopping Too Late, arXiv:2406.12775", "    toy_b  yes  rate            0.8 [[]0.63, 0.9[]] n 30"),
+        ("64", "Hopping Too Late, arXiv:2406.12775", "    toy_b  new yes  rate            0.8 [[]0.63, 0.9[]] n 30"),
     ],
 )
 def test_a_run_asks_its_terminal(repo, run, monkeypatch, columns, first, second):

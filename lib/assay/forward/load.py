@@ -48,7 +48,8 @@ def load(
 ) -> LM:
     """The model called `name`: an alias, a repository id of a supported family, a folder or a GGUF file. From disk only.
 
-    weights: how they lie in memory; "auto" is float32 on a CPU with enough memory, else as stored (`assay.models.weights`).
+    weights: how they lie in memory; "auto" is float32 on a CPU with enough memory, else, and for native activations, as
+    stored (`assay.models.weights`).
     The doctor examines the model before it is handed out (some seconds; `doctor=False` skips that).
     Raises UnknownModel, ModelNotCached (with the download line), CheckpointError, UnsupportedFamily, NotExact.
     """
@@ -63,6 +64,8 @@ def load(
         name = specs[0]
     before_mlx.precision()  # a bad value is an error here, not in the middle of an experiment
     checkpoint = load_checkpoint(name)
+    if activations == "native" and weights == "auto":
+        weights = "stored"  # in the dtype of the weights, as they are
     kept = choose(weights, float32_bytes(checkpoint.model))
     if kept == "float32":
         widen(checkpoint.model)

@@ -39,7 +39,7 @@ from assay.forward.families import Llama
 from assay.forward.lm import LM
 from assay.models.files import read_json
 from assay.models.registry import locate, resolve
-from assay.models.weights import dense_weight
+from assay.models.weights import dense_weight, is_quantised
 
 QUANTISED = nn.QuantizedLinear | nn.QuantizedEmbedding
 Requantise = Literal["requantise", "dense"]
@@ -66,8 +66,9 @@ class Orthogonalised:
 def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise") -> Orthogonalised:
     """Remove a direction [E] from everything that the model writes to its residual stream.
 
-    quantised: what becomes of edited matrices that were quantised ("requantise" as before, or "dense" in the dtype of their
-    scales). Raises EditError for a direction that is not [E], or has no length.
+    quantised: what becomes of edited matrices that are quantised in memory: "requantise" as before, or "dense" in the dtype
+    of their scales. On a CPU they are dense already, unless the model was loaded with weights="stored". Raises EditError
+    for a direction that is not [E], or has no length.
     """
     if quantised not in ("requantise", "dense"):
         raise EditError(f"quantised is 'requantise' or 'dense', got {quantised!r}")
@@ -227,6 +228,9 @@ def save(edited: Orthogonalised, folder: str | Path, *, source: str | Path) -> P
         )
     if edited.untied:
         config["tie_word_embeddings"] = False
+    if not any(is_quantised(module) for module in edited.lm.model.modules()):
+        for key in ("quantization", "quantization_config"):  # the weights are dense, whatever they were made from
+            config.pop(key, None)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     mlx_lm.save(folder, original, edited.lm.model, edited.lm.tokenizer, config, donate_model=False)
     return folder

@@ -19,6 +19,12 @@ Rope = dict[str, Any]
 def check_rope(config: dict, args: object) -> None:
     """CheckpointError when `args`, mlx-lm's ModelArgs of `config`, would rotate otherwise than `config` states."""
     for kind, stated in _stated(config).items():
+        if stated.get("rope_type") == "longrope" and stated.get("short_factor") != stated.get("long_factor"):
+            raise CheckpointError(
+                "config.json asks for a rotary embedding of type longrope with short factors for prompts up to"
+                f" {stated.get('original_max_position_embeddings', 'the original length')} tokens, and mlx-lm's"
+                f" {config.get('model_type')} takes the long factors for every prompt: every number would be another model's"
+            )
         used = _used(args, kind)
         wrong = {key: value for key, value in stated.items() if used.get(key) != value}
         if wrong:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_flatten
 
 from assay.errors import AssayError, BudgetError
 from assay.machine import memory_bytes
@@ -37,15 +37,16 @@ def choose(asked: str, needed: int) -> Literal["float32", "stored"]:
     """
     if asked not in CHOICES:
         raise AssayError(f"weights is {', '.join(CHOICES)}, got {asked!r}")
-    if asked == "float32" and needed > memory_bytes():
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    memory = memory_bytes() / workers
+    if asked == "float32" and needed > memory:
         raise BudgetError(
-            f"these weights take {needed / 2**30:.1f} GiB in float32, and this machine has {memory_bytes() / 2**30:.0f}:"
-            " use weights='stored'"
+            f"these weights take {needed / 2**30:.1f} GiB in float32, and there are {memory / 2**30:.1f} for each of"
+            f" {workers} processes: use weights='stored'"
         )
     if asked != "auto":
         return asked  # type: ignore[return-value]
-    share = SHARE * memory_bytes() / int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-    return "float32" if mx.default_device() == mx.cpu and needed <= share else "stored"
+    return "float32" if mx.default_device() == mx.cpu and needed <= SHARE * memory else "stored"
 
 
 def float32_bytes(model: nn.Module) -> int:
@@ -53,8 +54,7 @@ def float32_bytes(model: nn.Module) -> int:
     parts: list[Any] = [m for m in model.modules() if is_quantised(m)]
     packed = sum(m.weight.size * 32 // m.bits + (m["bias"].size if "bias" in m else 0) for m in parts)
     inside = {id(p) for m in parts for _, p in tree_flatten(m.parameters())}
-    parameters: list[Any] = tree_flatten(model.parameters())  # type: ignore[assignment]
-    return 4 * (packed + sum(p.size for _, p in parameters if id(p) not in inside))
+    return 4 * (packed + sum(p.size for _, p in _parameters(model) if id(p) not in inside))
 
 
 def is_quantised(module: Any) -> bool:
@@ -64,12 +64,12 @@ def is_quantised(module: Any) -> bool:
 
 def widen(model: nn.Module) -> None:
     """Make every weight float32, one matrix after the other, in place; nothing where all are."""
-    named: list[tuple[str, Any]] = list(model.named_modules())
-    for name, module in named:
-        if is_quantised(module):
-            _put(model, name, _dense(module))
-    model.update(tree_map(_wide, model.parameters()))
-    mx.eval(model.parameters())
+    for name in [name for name, module in model.named_modules() if is_quantised(module)]:
+        _put(model, name, _dense(_at(model, name)))
+    for path in [path for path, p in _parameters(model) if p.dtype in HALF]:
+        wide = _at(model, path).astype(mx.float32)
+        mx.eval(wide)
+        _put(model, path, wide)
 
 
 def dense_weight(linear: Any) -> mx.array:
@@ -87,14 +87,6 @@ def dense_weight(linear: Any) -> mx.array:
     )
 
 
-def _wide(parameter: mx.array) -> mx.array:
-    if parameter.dtype not in HALF:
-        return parameter
-    wide = parameter.astype(mx.float32)
-    mx.eval(wide)
-    return wide
-
-
 def _dense(module: Any) -> nn.Module:
     """A quantised layer as a dense one."""
     weight = dense_weight(module)
@@ -110,10 +102,19 @@ def _dense(module: Any) -> nn.Module:
     return dense
 
 
-def _put(model: nn.Module, path: str, module: nn.Module) -> None:
-    """Replace the module at a dotted path."""
-    *folders, last = path.split(".")
-    place: Any = model
-    for name in folders:
+def _parameters(model: nn.Module) -> list[tuple[str, mx.array]]:
+    return tree_flatten(model.parameters())  # type: ignore[return-value]
+
+
+def _at(place: Any, path: str) -> Any:
+    """The module or parameter at a dotted path."""
+    for name in path.split("."):
         place = place[int(name)] if isinstance(place, list) else place[name]
-    place[last] = module
+    return place
+
+
+def _put(model: nn.Module, path: str, value: Any) -> None:
+    """Replace the module or parameter at a dotted path."""
+    folder, _, last = path.rpartition(".")
+    place = _at(model, folder) if folder else model
+    place[int(last) if isinstance(place, list) else last] = value

@@ -30,7 +30,6 @@ audit.py. What is claimed: findings.py, table.py, terminal.py, catalogue.py. The
 """
 
 import gc
-import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -99,10 +98,8 @@ def pytest_assay_load(config: pytest.Config, spec: Any) -> Any:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What `--dataset` replaced, and which library multiplies: numbers depend on it in their last digits, minutes a lot."""
     lines = list(own_data.header(config))
-    if not options.recorded(config):
-        if "mlx.core" not in sys.modules:
-            blas.put_in_front()
-        lines += [f"assay: products on the CPU by {blas.in_use()}"] if blas.in_use() else []
+    if not options.recorded(config) and blas.in_use():
+        lines.append(f"assay: products on the CPU by {blas.in_use()}")
     return lines
 
 

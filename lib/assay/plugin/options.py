@@ -7,6 +7,7 @@ Other files ask the functions below, or read `config.option` where they alone us
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,9 @@ def check(config: pytest.Config) -> None:
     """Refuses, before anything runs, what no run can do. Raises UsageError."""
     option = config.option
     try:
-        blas.asked()
         before_mlx.precision()
+        if not option.recorded and "mlx.core" not in sys.modules:
+            blas.put_in_front()
     except AssayError as error:
         raise pytest.UsageError(str(error)) from error
     if option.recorded and option.update_snapshots:

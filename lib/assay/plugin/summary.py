@@ -38,7 +38,7 @@ class Summary:
         found = table.lines(self.config.stash.get(PLAN, {}), self.cells)
         if found:
             terminalreporter.section(table.title(self.config), bold=True)
-            terminal.show(terminalreporter, found)
+            terminal.show(terminalreporter, found, options.tier(self.config))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:

@@ -120,14 +120,15 @@ def reasons(found: list[Line]) -> list[str]:
     return [f"{', '.join(labels)} on {', '.join(models)}: {why}" for (why, models), labels in told.items()]
 
 
-def to_paste(found: list[Line]) -> list[tuple[str, str]]:
+def to_paste(found: list[Line], tier: str) -> list[tuple[str, str]]:
     """(test, the `not_replicated` line that would record it) of every claim that failed in its first measurement."""
     lines = []
     for line in found:
         failed = {model: cell for model, cell in line.cells.items() if cell.verdict == "new no"}
         for model, cell in failed.items():
-            numbers = ", ".join(f"{name} {number(row)}" for name, row in cell.measured.items())
-            lines.append((line.test, f"@not_replicated({json.dumps(model)}, reason={json.dumps(numbers)})"))
+            numbers = ", ".join(f"{name} {number(row)}" for name, row in cell.measured.items()) or "say why"
+            mark = f'"{model}", tier="{tier}", reason={json.dumps(numbers, ensure_ascii=False)}'
+            lines.append((line.test, f"@not_replicated({mark})"))
     return lines
 
 

@@ -44,9 +44,9 @@ LEAST = 20
 """Of the first column, when no claim rests on a metric."""
 
 
-def show(terminal: Any, found: list[Line]) -> None:
-    """Writes the table, and below it the reasons, to pytest's terminal reporter."""
-    for line in page(found, terminal._tw.fullwidth):
+def show(terminal: Any, found: list[Line], tier: str) -> None:
+    """Writes the table, and below it the reasons and the lines to paste, to pytest's terminal reporter."""
+    for line in [*page(found, terminal._tw.fullwidth), *_to_paste(found, tier)]:
         for text, markup in line:
             terminal.write(text, **markup)
         terminal.write("\n")
@@ -65,7 +65,10 @@ def page(found: list[Line], width: int) -> Iterator[list[Part]]:
         yield from _beside(source, columns, left, width) if side_by_side else _below(source, width)
     for reason in reasons(found):
         yield from _wrapped(reason, "  ", "    ", width)
-    for test, mark in to_paste(found):
+
+
+def _to_paste(found: list[Line], tier: str) -> Iterator[list[Part]]:
+    for test, mark in to_paste(found, tier):
         yield [(f"  {test}: a first measurement that does not hold. Say why, above the test:", {})]
         yield [(f"    {mark}", {"bold": True})]  # never wrapped: it is there to be copied
 

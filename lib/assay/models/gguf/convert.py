@@ -63,6 +63,8 @@ def checkpoint(file: Path, *, progress: bool = True) -> Path:
     before = marks(files)
     plan = make_plan(read(file))
     sha256 = digest(files, progress=progress)
+    if folder := find(sha256):
+        return folder
     target = _target(sha256)
     with locked(target):  # another process may have made it while this one waited
         if folder := find(sha256):
