@@ -40,14 +40,14 @@ def failing(lm, located, evaluated, tier, progress):
     """
     from assay.data.two_hop import two_hop
     from assay.methods.parts import locate
-    from assay.methods.two_hop import evaluate, failures
+    from assay.methods.two_hop import failures, find_failures
 
     found, asked = failures(evaluated), list(located[0])
     for limit, per_bridge in ((300, 4), (None, 4), (None, None)) if tier == "quick" else ():
         if len(found) >= FAILURES:
             break
         others, _ = locate(lm, [query for query in two_hop(limit=limit, per_bridge=per_bridge) if query not in asked])
-        found += failures(evaluate(lm, others, track=lambda batches: progress(batches, "more queries")))
+        found += find_failures(lm, others, track=lambda batches: progress(batches, "more queries"))
         asked += others
     return found, len(asked)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 from mlx.utils import tree_map_with_path
 from mlx_lm.utils import _get_classes, load_tokenizer
 
@@ -163,7 +164,7 @@ def agree(a: Any, b: Any, dtype: mx.Dtype | None = None) -> bool:
 
     dtype: that of the activations, where it is not that of the arrays.
     """
-    a, b = mx.array(a), mx.array(b)
+    a, b = (mx.array(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else mx.array(x) for x in (a, b))
     return exactness.agree(a, b, 0.0 if exactness.machine().rows else ROUNDING.get(dtype or a.dtype, 0.0))
 
 

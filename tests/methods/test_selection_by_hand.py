@@ -6,6 +6,7 @@ import tiny
 
 from assay import ablate, add
 from assay.errors import PromptError, SelectionError
+from assay.forward.exactness import machine
 from assay.methods.directions import difference_in_means
 from assay.methods.refusal import kl, refusal_score
 from assay.methods.selection import Filters, Halving, select
@@ -87,7 +88,8 @@ def test_halving_with_room_for_all_is_the_full_form(lm, sets, candidates):
     full = select(lm, candidates, *sets, TOKENS, filters=OFF)
     halved = select(lm, candidates, *sets, TOKENS, filters=OFF, halving=Halving(first=2, finalists=100, shallow=0.0))
     assert halved.cell == full.cell
-    np.testing.assert_allclose(halved.bypass, full.bypass, atol=1e-9)
+    # Scores are log-odds in float64 of float32 logits: a cell alone is the cell among others, but for the rounding of a product.
+    np.testing.assert_allclose(halved.bypass, full.bypass, atol=1e-9 if machine().rows else 1e-4)
 
 
 def test_halving_leaves_cells_unmeasured(lm, sets, candidates):

@@ -55,16 +55,30 @@ def evaluate(
 
     `track` wraps the loop over batches, for progress. Short prompts come first, so that batches are of similar lengths.
     """
-    texts = {getattr(query, prompt) for query in queries for prompt in PROMPTS}
+    right = _answered(lm, queries, PROMPTS, batch, track)
+    return [Evaluated(query, found) for query, found in zip(queries, right, strict=True)]
+
+
+def find_failures(
+    lm: LM, queries: Sequence[TwoHop], *, batch: int = 32, track: Callable[[Any], Any] = iter
+) -> list[TwoHop]:
+    """`failures(evaluate(lm, queries))` for less: a query that is not known hop by hop is asked nothing else."""
+    hops = _answered(lm, queries, ("first_hop", "second_hop"), batch, track)
+    known = [query for query, right in zip(queries, hops, strict=True) if all(right.values())]
+    return failures(evaluate(lm, known, batch=batch, track=track)) if known else []
+
+
+def _answered(
+    lm: LM, queries: Sequence[TwoHop], prompts: Sequence[str], batch: int, track: Callable[[Any], Any]
+) -> list[dict[str, bool]]:
+    """Whether each of some of the prompts of each query is answered rightly."""
+    texts = {getattr(query, prompt) for query in queries for prompt in prompts}
     ordered = sorted(texts, key=lambda text: (len(lm.prompt(text)), text))
     said: dict[str, str] = {}
     for start in track(range(0, len(ordered), batch)):
         part = ordered[start : start + batch]
         said.update(zip(part, (g.text for g in lm.generate(part, max_tokens=MAX_TOKENS)), strict=True))
-    return [
-        Evaluated(q, {prompt: answers(said[getattr(q, prompt)], expected(q, prompt)) for prompt in PROMPTS})
-        for q in queries
-    ]
+    return [{prompt: answers(said[getattr(q, prompt)], expected(q, prompt)) for prompt in prompts} for q in queries]
 
 
 def successes(evaluated: Sequence[Evaluated]) -> list[TwoHop]:
