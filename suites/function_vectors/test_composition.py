@@ -6,7 +6,7 @@ again (Sunday, Monday): a vector that added the same step everywhere would fail 
 tasks with ten examples.
 """
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 DONE_IN_LISTS = ("antonym", "capitalize", "english-french", "country-capital")
@@ -93,11 +93,13 @@ def test_series_metrics(fv_series, metrics):
 
 
 @finding("function vectors add up: a composed vector does the task", id="FV-13", tier="quick", **PAPER)
+@not_replicated("gemma270m", tier="quick", reason="one of 8 answers, none without it")
 def test_composed_vectors(fv_composition):
     assert fv_composition.composed.low > fv_composition.plain.high
     assert fv_composition.composed.low > fv_composition["first"].high
 
 
 @finding("the next item is found where the series begins again, too", id="FV-14", tier="quick", **PAPER)
+@not_replicated("gemma270m", tier="quick", reason="0.25 [0.07, 0.59] against none of 8")
 def test_wraps_around(fv_series):
     assert fv_series.next_wrapping_function.low > fv_series.next_wrapping_plain.high

@@ -89,12 +89,18 @@ def test_says_its_task(fv_decoding):
 
 
 @finding("a vector can be fitted that says the same", id="FV-11", tier="quick", **PAPER)
+@not_replicated("gemma270m", tier="quick", reason="2.7 nats are left of 8.2 after 400 steps")
 def test_can_be_fitted(fv_reconstruction):
     assert fv_reconstruction.kl_all_tokens.high < 0.1 * fv_reconstruction.kl_to_uniform.low
 
 
 @finding("but it does not do the task", id="FV-11", tier="quick", **PAPER)
 @not_replicated("tiny", reason=NAMES)
+@not_replicated(
+    "gemma270m",
+    tier="quick",
+    reason="0.08 [0.04, 0.17] against 0.36 [0.22, 0.52]: less, but not by half between the intervals",
+)
 def test_does_less(fv_reconstruction):
     assert fv_reconstruction.all_tokens.high < 0.5 * fv_reconstruction.function.low
 

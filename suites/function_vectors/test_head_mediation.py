@@ -195,6 +195,7 @@ def test_top_heads_do_the_task(fv_head_count):
     "gemma_tiny",
     reason="two heads are planted, and the vector of one of them does nearly all that the vector of both does",
 )
+@not_replicated("gemma270m", tier="quick", reason="one head of 72 does what two do")
 def test_more_heads(fv_head_count):
     assert fv_head_count.gain_over_one.low > 0
 

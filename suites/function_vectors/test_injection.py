@@ -106,6 +106,11 @@ def test_mixed_metrics(fv_mixed, metrics):
 
 
 @finding("its function vector makes a prompt without examples do the task", id="FV-5", tier="quick", **PAPER)
+@not_replicated(
+    "gemma270m",
+    tier="quick",
+    reason="0.36 [0.22, 0.52] of 36 against none without it, and the lift's interval begins at 0.22, not 0.25",
+)
 def test_zero_shot(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.plain.high
     assert fv_zero_shot.lift.low > 0.25
@@ -117,6 +122,11 @@ def test_random_heads_do_not(fv_zero_shot):
 
 
 @finding("the same heads over corrupted prompts do not", id="FV-5", tier="quick", **PAPER)
+@not_replicated(
+    "gemma270m",
+    tier="quick",
+    reason="0.36 [0.22, 0.52] against 0.28 [0.16, 0.44] of 36: the heads carry the task from shuffled examples too",
+)
 def test_corrupted_labels_do_not(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.corrupted_labels.high
 
@@ -133,6 +143,11 @@ def test_whole_answers(fv_zero_shot):
 
 @finding("it does the task after shuffled labels", id="FV-5", tier="quick", **PAPER)
 @not_replicated("tiny", reason=SET_OF_LABELS)
+@not_replicated(
+    "gemma270m",
+    tier="quick",
+    reason="0.95 [0.76, 0.99] against 0.60 [0.39, 0.78] by random heads at their best layer, n 20",
+)
 def test_after_shuffled_labels(fv_shuffled):
     assert fv_shuffled.lift.low > 0
     assert fv_shuffled.function.low > fv_shuffled.random_heads.high
@@ -140,6 +155,11 @@ def test_after_shuffled_labels(fv_shuffled):
 
 @finding("it does the task after labels of all tasks", id="FV-5", tier="quick", **PAPER)
 @not_replicated("llama_tiny", "qwen_tiny", reason=MIXED_WINS)
+@not_replicated(
+    "gemma270m",
+    tier="quick",
+    reason="0.20 [0.08, 0.42] against 0.05 [0.01, 0.24] by random heads at their best layer, n 20",
+)
 def test_after_mixed_labels(fv_mixed):
     assert fv_mixed.lift.low > 0
     assert fv_mixed.function.low > fv_mixed.random_heads.high
@@ -149,6 +169,11 @@ def test_after_mixed_labels(fv_mixed):
 @not_replicated(
     "tiny", reason="planted: above the heads' layer the stream at the last token holds the task and little else"
 )
+@not_replicated(
+    "gemma270m",
+    tier="quick",
+    reason="0.36 [0.22, 0.52] against 0.31 [0.18, 0.47] by the layer mean at its best layer, n 36",
+)
 def test_beats_the_layer_average(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.layer_mean.high
 
@@ -156,6 +181,11 @@ def test_beats_the_layer_average(fv_zero_shot):
 @finding("it works in early and middle layers, and not late", id="FV-7", tier="quick", **PAPER)
 @not_replicated(
     "tiny", reason="all layers above the planted heads of a built-in model still turn a task into its answer"
+)
+@not_replicated(
+    "gemma270m",
+    tier="quick",
+    reason="0.36 [0.22, 0.52] against 0 [0, 0.10] late: right in direction, but not by 0.15 between the intervals, n 36",
 )
 def test_falls_off_late(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.late_function.high + 0.15

@@ -110,6 +110,7 @@ def test_other_templates(fv_templates):
 
 @finding("and in natural text", id="FV-9", tier="quick", **PAPER)
 @not_replicated("tiny", reason="built-in models have read no such sentences")
+@not_replicated("gemma270m", tier="quick", reason="0.50 [0.29, 0.71] against 0.11 [0.03, 0.33] without it, n 18")
 def test_natural_text(fv_natural_text):
     assert fv_natural_text.function.low > fv_natural_text.plain.high
     assert fv_natural_text.function.low > fv_natural_text.random_heads.high

@@ -92,5 +92,6 @@ def test_ablation_is_cheap(refusal_loss):
 
 
 @finding("subtraction costs more than ablation", id="REF-11", tier="quick", **PAPER)
+@not_replicated("qwencoder05b", tier="quick", reason="0.11 [0.00, 0.24] nats more, n 10")
 def test_subtraction_costs_more(refusal_loss):
     assert refusal_loss.own_subtraction_costs_more.low > 0

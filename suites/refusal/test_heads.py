@@ -99,6 +99,11 @@ def test_metrics(refusal_suffix, metrics):
 @not_replicated(
     "gemma_tiny", "llama_tiny", tier="quick", reason="the suffix turns answers, and takes no more of the direction away"
 )
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="the suffix takes 2.2 nats of the score away, the random one 0.2, but the cosine falls by 0.03 against 0.00 only",
+)
 def test_suffix_suppresses(refusal_suffix):
     assert refusal_suffix.score_suffix.high < refusal_suffix.score_random_suffix.low
     assert refusal_suffix.cosine_fall_suffix.low > refusal_suffix.cosine_fall_random_suffix.high
@@ -122,6 +127,11 @@ def test_suffix_suppresses(refusal_suffix):
     "qwen_tiny",
     tier="quick",
     reason="with the suffix the heads write a little less than with a random one; the intervals overlap",
+)
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="the heads look less at the instruction (0.39, was 0.58), but no more at the suffix than at a random one (0.20, 0.25)",
 )
 def test_attention_is_drawn_away(refusal_suffix):
     assert refusal_suffix.instruction_suffix.high < refusal_suffix.instruction_harmful.low

@@ -5,7 +5,7 @@ Over all test requests, harmful and harmless: unedited, and again under interven
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 
@@ -50,10 +50,16 @@ def test_metrics(refusal_metric, metrics):
 
 
 @finding("the refusal score and the answers agree", id="REF-15", tier="quick", **PAPER)
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="0.70 [0.50, 0.90] of 20: the score is below 0 on many requests whose answer is a refusal",
+)
 def test_agrees(refusal_metric):
     assert refusal_metric.agreement_unedited.low > 0.9
 
 
 @finding("they agree under interventions too", id="REF-15", tier="quick", **PAPER)
+@not_replicated("qwencoder05b", tier="quick", reason="0.63 [0.54, 0.72] of 20 requests, for the same reason")
 def test_agrees_when_edited(refusal_metric):
     assert refusal_metric.agreement_edited.low > 0.8

@@ -15,6 +15,7 @@ LARGEST_COPY = 2**31  # bytes; larger checkpoints are written out at tier full o
 
 @experiment
 def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, answer_tokens, tier, tmp_path_factory):
+    from assay.forward.exactness import agree
     from assay.methods.orthogonalise import orthogonalise, same_at_run_time
 
     found, why = english
@@ -34,7 +35,7 @@ def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, 
     own, clean = np.array(model.run(prompts).logits), np.array(lm.run(prompts).logits)
     return {
         "reopened_by_mlx_lm": reopened is not None,
-        "reopened_is_bitwise": bool((own == np.array(edited.lm.run(prompts).logits)).all()),
+        "reopened_is_bitwise": agree(own, np.array(edited.lm.run(prompts).logits), lm.rounding),
         "embedding": edited.embedding,
         "head_untied": edited.untied,
         "largest_leak": Metric(edited.largest_leak, n=len(edited.leaks), tol=0.01),

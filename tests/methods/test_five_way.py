@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from assay.data.two_hop import two_hop
-from assay.methods.two_hop import evaluate
+from assay.methods.two_hop import evaluate, failures, find_failures
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
 MOBILE = next(q for q in two_hop("state_capital") if q.e1 == "Mobile")
@@ -58,3 +58,11 @@ def test_shared_prompts_are_asked_once():
     assert DALLAS.r1_shortcut == MOBILE.r1_shortcut
     evaluate(lm, [DALLAS, MOBILE], batch=3)
     assert len(lm.asked) == len(set(lm.asked)) == 9
+
+
+def test_failures_are_found_without_asking_what_is_not_known():
+    for script in ({}, KNOWS, {**KNOWS, DALLAS.prompt: " Austin."}, {**KNOWS, DALLAS.e1_shortcut: " Austin."}):
+        lm = Scripted(script)
+        assert find_failures(lm, [DALLAS, MOBILE]) == failures(evaluate(Scripted(script), [DALLAS, MOBILE]))
+        assert (DALLAS.prompt in lm.asked) == (DALLAS.first_hop in script)
+        assert MOBILE.prompt not in lm.asked

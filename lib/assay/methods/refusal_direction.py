@@ -90,10 +90,10 @@ def refusal_direction(
     }
     for (kind, split), some in kept.items():
         if not some:
-            verb = "refuses" if kind == "harmful" else "answers"
+            side = "above" if kind == "harmful" else "below"
             raise PromptError(
-                f"{lm.name} {verb} 0 of {len(prompts[kind, split])} {kind} requests in {language!r} ({split}): "
-                "there is no refusal to find a direction of"
+                f"the refusal score of {lm.name} is {side} 0 on 0 of {len(prompts[kind, split])} {kind} requests in "
+                f"{language!r} ({split}): there is no refusal to find a direction of"
             )
     candidates = difference_in_means(lm, kept["harmful", "train"], kept["harmless", "train"], len(tail))
     selection = select(
