@@ -125,6 +125,11 @@ def test_known_hops_do_not_compose(five_way):
 
 
 @finding("back-patching at t1 rescues failures, controls do not", id="HTL-7", tier="quick", **PAPER)
+@not_replicated(
+    "smollm135m",
+    tier="quick",
+    reason="0.36 [0.22, 0.52] of 36 failures against 0.28 by another query's states and by noise, 0.31 forward: nothing more",
+)
 def test_t1_rescues(backpatch_t1):
     rescued = backpatch_t1.any_pair_back
     assert rescued.low > backpatch_t1.any_pair_donor.high
@@ -147,6 +152,7 @@ def test_t1_late_to_early(backpatch_t1):
 @not_replicated(
     "llama_tiny4", tier="quick", reason="one failing query of eight is rescued at t2, two by another query's states"
 )
+@not_replicated("smollm135m", tier="quick", reason="3 of 8 failures, as many by another query's states")
 def test_t2_rescues(backpatch_t2):
     rescued = backpatch_t2.any_pair_back
     assert rescued.low > backpatch_t2.any_pair_donor.high
@@ -154,5 +160,6 @@ def test_t2_rescues(backpatch_t2):
 
 
 @finding("back-patching leaves right answers right", id="HTL-9", tier="quick", **PAPER)
+@not_replicated("smollm135m", tier="quick", reason="3 of 3 queries: too few to say more than 0.44")
 def test_right_stays_right(backpatch_right):
     assert backpatch_right.any_pair_back.low > 0.8
