@@ -27,7 +27,7 @@ def steering(lm, tier):
         "vector_width": directions.shape[-1],
         "stream_width": lm.width,
         "zero_is_identity": Metric.rate(sum(e.is_identity(0) for e in effects), n),
-        "kl_at_zero": Metric(float(off.max()), n=n, unit="nats"),
+        "kl_at_zero": Metric(float(off.max()), n=n, tol=1e-4, unit="nats"),
         "kl_at_large": Metric.mean(on.mean(axis=1).tolist(), tol=0.05, unit="nats"),
         "kl_by_layer": Metric(on.mean(axis=0).tolist(), n=n, tol=0.05, unit="nats"),
         "changed": Metric.rate(int((on > 1e-6).all(axis=1).sum()), n, tol=0.02),

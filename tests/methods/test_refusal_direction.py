@@ -50,7 +50,9 @@ def test_the_direction_is_the_difference_of_those(lm, tokens, found):
 
 
 def test_a_language_that_is_never_refused(lm):
-    with pytest.raises(PromptError, match=r"is above 0 on 0 of 24 harmful requests in 'en' \(train\): there is no refusal"):
+    with pytest.raises(
+        PromptError, match=r"is above 0 on 0 of 24 harmful requests in 'en' \(train\): there is no refusal"
+    ):
         refusal_direction(lm, tokens=[7], filters=OFF)
     with pytest.raises(PromptError, match="refuses 0 of 8 harmful prompts, so it has no refusal tokens"):
         refusal_direction(lm)
