@@ -49,6 +49,7 @@ def test_a_float32_model_is_left_alone():
 @on_a_cpu
 def test_float32_where_half_of_the_memory_holds_it(monkeypatch):
     monkeypatch.setattr(weights, "memory_bytes", lambda: 1000)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
     assert choose("auto", 500) == "float32"
     assert choose("auto", 501) == "stored"
     assert choose("float32", 501) == "float32"

@@ -145,7 +145,7 @@ def test_the_default_loader_is_assay_load(repo, monkeypatch):
 
     file = repo.path / "conftest.py"
     file.write_text(file.read_text().replace("return LM(spec)", "return None"))
-    monkeypatch.setattr(assay, "load", lambda spec: f"loaded {spec.id}", raising=False)
+    monkeypatch.setattr(assay, "load", lambda spec, weights: f"loaded {spec.id}", raising=False)
     repo.suite(test_default="def test_default(lm): assert lm == 'loaded toy_a'")
     repo.run("--model", "toy_a").assert_outcomes(passed=1)
 

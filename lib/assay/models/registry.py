@@ -217,7 +217,7 @@ def is_cached(spec: ModelSpec) -> bool:
 
 def getter(spec: ModelSpec) -> str:
     """The command that gets a model which is in no cache."""
-    return f"assay get {spec.id}" if spec.id in REGISTERED else f"hf download {spec.repo}"
+    return f"assay get {spec.id}" if spec.gguf or spec.id in REGISTERED else f"hf download {spec.repo}"
 
 
 def remedy(spec: ModelSpec) -> str:
