@@ -36,10 +36,9 @@ def settle() -> None:
     # A bad value is reported by whoever loads a model: `import assay` never fails.
     if os.environ.get("ASSAY_PRECISION") == "tf32":
         os.environ.setdefault("MLX_ENABLE_TF32", "1")
-    elif os.environ.get("MLX_ENABLE_TF32", "0") != "0":
-        log.warning("MLX_ENABLE_TF32 is set back to 0: ASSAY_PRECISION=tf32 asks for rounded products")
-        os.environ["MLX_ENABLE_TF32"] = "0"
     else:
+        if os.environ.get("MLX_ENABLE_TF32", "0") != "0":
+            log.warning("MLX_ENABLE_TF32 is set back to 0: ASSAY_PRECISION=tf32 asks for rounded products")
         os.environ["MLX_ENABLE_TF32"] = "0"
     if "mlx.core" in sys.modules:
         blas.too_late()

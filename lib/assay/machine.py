@@ -1,4 +1,4 @@
-"""What this machine has: memory and cores.
+"""What this machine has: memory and cores, and who shares them.
 
 >>> memory_bytes() / 2**30
 >>> cores()
@@ -19,6 +19,11 @@ def memory_bytes() -> int:
         with contextlib.suppress(OSError, ValueError):
             found.append(int(Path(file).read_text()))
     return min(found)
+
+
+def workers() -> int:
+    """Processes of pytest-xdist that share this machine; 1 without it."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 
 
 def cores() -> int:

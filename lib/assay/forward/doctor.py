@@ -32,8 +32,8 @@ from assay.forward.taps import Taps
 if TYPE_CHECKING:
     from assay.forward.lm import LM
 
-LAST_PLACES = {mx.float32: 2.0**-17, mx.float16: 2.0**-9, mx.bfloat16: 2.0**-7}  # likewise
 TOLERANCE = {mx.float32: 1e-3, mx.bfloat16: 5e-2, mx.float16: 1e-2}  # relative to the largest value compared
+LAST_PLACES = {mx.float32: 2.0**-17, mx.float16: 2.0**-9, mx.bfloat16: 2.0**-7}  # likewise
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,6 @@ class Machine:
     float32: bool
     """A product of float32 numbers keeps all their bits."""
 
-    def __str__(self) -> str:
-        rows = "do not depend" if self.rows else "depend"
-        return f"rows {rows} on their batch, products are {'float32' if self.float32 else 'TF32 or less'}"
-
 
 def machine() -> Machine:
     """This machine, measured once for each device and BLAS."""

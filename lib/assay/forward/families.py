@@ -162,9 +162,8 @@ class Gemma3(Llama):
         return h * mx.array(self.core.args.hidden_size**0.5, h.dtype)
 
     def embed_as_mlx_lm(self, tokens: mx.array) -> mx.array:
-        h = self.core.embed_tokens(
-            tokens
-        )  # mlx-lm rounds the scale to bfloat16 whatever the weights are: see BUGFIX.md
+        # mlx-lm rounds the scale to bfloat16 whatever the weights are: see BUGFIX.md
+        h = self.core.embed_tokens(tokens)
         return h * mx.array(self.core.args.hidden_size**0.5, mx.bfloat16).astype(h.dtype)
 
     def add(self, stream: mx.array, branch: mx.array) -> mx.array:

@@ -25,7 +25,7 @@ from typing import Any
 import mlx.core as mx
 
 from assay.errors import AssayError
-from assay.machine import cores
+from assay.machine import cores, workers
 
 LEAST_WORK = 2**19
 """Multiplications that make a lane worth its price, about 0.2 ms for cutting, waiting and joining."""
@@ -41,7 +41,7 @@ def count() -> int:
     if (chosen := _chosen.get()) is not None:
         return chosen
     if (asked := os.environ.get("ASSAY_LANES")) is None:
-        return max(1, cores() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+        return max(1, cores() // workers())
     if not (asked.isascii() and asked.isdigit() and int(asked)):
         raise AssayError(f"ASSAY_LANES is the number of cores to use, a whole number from 1 on, got {asked!r}")
     return int(asked)

@@ -16,6 +16,7 @@ from assay.data.two_hop import TwoHop, answers
 from assay.forward.lm import LM
 
 MAX_TOKENS = 10
+HOPS = ("first_hop", "second_hop")
 PROMPTS = ("prompt", "first_hop", "second_hop", "e1_shortcut", "r1_shortcut")
 
 
@@ -63,9 +64,10 @@ def find_failures(
     lm: LM, queries: Sequence[TwoHop], *, batch: int = 32, track: Callable[[Any], Any] = iter
 ) -> list[TwoHop]:
     """`failures(evaluate(lm, queries))` for less: a query that is not known hop by hop is asked nothing else."""
-    hops = _answered(lm, queries, ("first_hop", "second_hop"), batch, track)
-    known = [query for query, right in zip(queries, hops, strict=True) if all(right.values())]
-    return failures(evaluate(lm, known, batch=batch, track=track)) if known else []
+    hops = _answered(lm, queries, HOPS, batch, track)
+    known = [(query, right) for query, right in zip(queries, hops, strict=True) if all(right.values())]
+    rest = _answered(lm, [query for query, _ in known], [p for p in PROMPTS if p not in HOPS], batch, track)
+    return failures([Evaluated(query, hop | other) for (query, hop), other in zip(known, rest, strict=True)])
 
 
 def _answered(

@@ -10,7 +10,6 @@ dequantised number is a float32, and Gemma's norms, which mlx-lm computes as 1 +
 those of the publisher, who computes them in float32.
 """
 
-import os
 from typing import Any, Literal
 
 import mlx.core as mx
@@ -18,7 +17,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from assay.errors import AssayError, BudgetError
-from assay.machine import memory_bytes
+from assay.machine import memory_bytes, workers
 
 Weights = Literal["auto", "float32", "stored"]
 CHOICES = ("auto", "float32", "stored")
@@ -37,12 +36,11 @@ def choose(asked: str, needed: int) -> Literal["float32", "stored"]:
     """
     if asked not in CHOICES:
         raise AssayError(f"weights is {', '.join(CHOICES)}, got {asked!r}")
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-    memory = memory_bytes() / workers
+    memory = memory_bytes() / workers()
     if asked == "float32" and needed > memory:
         raise BudgetError(
             f"these weights take {needed / 2**30:.1f} GiB in float32, and there are {memory / 2**30:.1f} for each of"
-            f" {workers} processes: use weights='stored'"
+            f" {workers()} processes: use weights='stored'"
         )
     if asked != "auto":
         return asked  # type: ignore[return-value]
