@@ -13,12 +13,7 @@ from assay.errors import NotExact
 from assay.models.random import hf_cache_layout, write_random
 from assay.models.registry import REGISTRY
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """An empty cache of assay's own."""
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_models(hub, cache, config, capsys):

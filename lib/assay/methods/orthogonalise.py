@@ -41,7 +41,6 @@ from assay.models.files import read_json
 from assay.models.registry import locate, resolve
 from assay.models.weights import dense_weight, is_quantised
 
-QUANTISED = nn.QuantizedLinear | nn.QuantizedEmbedding
 Requantise = Literal["requantise", "dense"]
 
 
@@ -88,7 +87,7 @@ def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise
                 weights[name.replace(EMBEDDING, "lm_head")] = weights[name]
             del weights[name]
         weights |= {f"{path}.{name}": value for name, value in edited.items()}
-        if isinstance(module, QUANTISED) and quantised == "dense":
+        if is_quantised(module) and quantised == "dense":
             dense.add(path)
     model = rebuild(old, weights, untied, dense)
     activations = lm.activations
@@ -144,7 +143,7 @@ def edit(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[str, 
     before = along(weight)
     without = weight - (before[:, None] * line if is_embedding else line[:, None] * before)
     new: dict[str, mx.array] = {}
-    if not isinstance(module, QUANTISED):
+    if not is_quantised(module):
         new["weight"] = without.astype(module.weight.dtype)
         left = new["weight"].astype(mx.float32)
     elif quantised == "dense":
@@ -190,9 +189,9 @@ def rebuild(old: Any, weights: dict[str, mx.array], untied: bool, dense: set[str
     kinds = {
         path: {"group_size": m.group_size, "bits": m.bits, "mode": m.mode}
         for path, m in old.named_modules()
-        if isinstance(m, QUANTISED) and path not in dense
+        if is_quantised(m) and path not in dense
     }
-    if untied and isinstance(old.model.embed_tokens, QUANTISED):  # the head keeps the form that the embedding had
+    if untied and is_quantised(old.model.embed_tokens):  # the head keeps the form that the embedding had
         m = old.model.embed_tokens
         kinds["lm_head"] = {"group_size": m.group_size, "bits": m.bits, "mode": m.mode}
     if kinds:

@@ -34,6 +34,11 @@ def cache_dir() -> Path:
     return Path(os.path.abspath(folder.expanduser()))
 
 
+def conversion_folder(sha256: str) -> Path:
+    """Where the GGUF file with this digest is converted to, whole or not, by this version of assay or another."""
+    return cache_dir() / "checkpoints" / sha256[:16]
+
+
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
     """Waits until no other process makes `target`, then keeps others from it. CheckpointError without write access."""

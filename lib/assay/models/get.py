@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assay.errors import AssayError, ModelNotCached, UnknownModel
 from assay.models import hub
-from assay.models.cache import cache_dir, locked
+from assay.models.cache import conversion_folder, locked
 from assay.models.disk import check_space, folder_bytes, sha256
 from assay.models.packages import assemble, check_digest, kept, package_folder
 from assay.models.registry import ModelSpec, locate
@@ -83,13 +83,8 @@ def _folders(spec: ModelSpec) -> list[Path]:
         from assay.models.gguf.digest import digest
         from assay.models.gguf.read import shards
 
-        return [_conversion(digest(shards(spec.path or Path()), progress=False))]
-    return [package_folder(spec.id), _conversion(spec.gguf or "")]
-
-
-def _conversion(digest: str) -> Path:
-    """Where `assay.models.gguf` converts the file with this digest to, whole or not, by this version or another."""
-    return cache_dir() / "checkpoints" / digest[:16]
+        return [conversion_folder(digest(shards(spec.path or Path()), progress=False))]
+    return [package_folder(spec.id), conversion_folder(spec.gguf or "")]
 
 
 def _check_source(spec: ModelSpec, source: str | None) -> None:

@@ -43,7 +43,6 @@ __all__ = [
 ]
 
 REPO_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-GGUF_SHARD = re.compile(r"(?P<name>.*)-\d{5}-of-(?P<count>\d{5})")
 
 
 # --- names -> specs ---------------------------------------------------------------------------------------
@@ -123,14 +122,12 @@ def _from_folder(folder: Path) -> ModelSpec:
 def _from_gguf(file: Path) -> ModelSpec:
     """A spec for a GGUF file, described by its header; any shard stands for the whole model."""
     from assay.models.gguf import describe
+    from assay.models.gguf.read import named
 
-    file, stem = Path(os.path.abspath(file)), file.stem
-    if shard := GGUF_SHARD.fullmatch(stem):
-        stem = shard["name"]
-        file = file.with_name(f"{stem}-00001-of-{shard['count']}{file.suffix}")
-    if not file.is_file():
-        raise UnknownModel(f"there is no file {file}")
-    found = describe(file)
+    stem, files = named(Path(os.path.abspath(file)))
+    if not files or not files[0].is_file():
+        raise UnknownModel(f"there is no file {(files or [file])[0]}")
+    file, found = files[0], describe(files[0])
     return ModelSpec(_derived_id(stem, str(file)), "", found.family, found.layers, round(found.gib, 2), path=file)
 
 

@@ -19,11 +19,7 @@ from gguf_twin import Twin, write_gguf, write_twin
 from assay.errors import CheckpointError
 from assay.models.gguf import Description, checkpoint, convert, describe, digest, find, weights
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

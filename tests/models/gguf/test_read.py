@@ -14,11 +14,7 @@ from assay.errors import AssayError, CheckpointError
 from assay.models.gguf import checkpoint, describe
 from assay.models.gguf.read import read
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

@@ -29,10 +29,7 @@ ELSEWHERE = {"architectures", "dtype", "torch_dtype", "transformers_version", "_
 ELSEWHERE |= {"eos_token_id", "pad_token_id", "chunk_size_feed_forward", "max_position_embeddings"}
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def logits(folder: Path) -> np.ndarray:

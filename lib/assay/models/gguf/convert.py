@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import CheckpointError
-from assay.models.cache import cache_dir, locked, make_folder
+from assay.models.cache import conversion_folder, locked, make_folder
 from assay.models.files import read_json
 from assay.models.gguf.digest import check_unchanged, digest, marks, remembered
 from assay.models.gguf.plan import Plan, make_plan
@@ -65,7 +65,7 @@ def checkpoint(file: Path, *, progress: bool = True) -> Path:
     sha256 = digest(files, progress=progress)
     if folder := find(sha256):
         return folder
-    target = _target(sha256)
+    target = conversion_folder(sha256)
     with locked(target):  # another process may have made it while this one waited
         if folder := find(sha256):
             return folder
@@ -78,7 +78,7 @@ def checkpoint(file: Path, *, progress: bool = True) -> Path:
 
 def find(sha256: str) -> Path | None:
     """The converted checkpoint of the file with this digest (64 hex digits), when it is there and complete."""
-    folder = _target(sha256)
+    folder = conversion_folder(sha256)
     try:
         record = read_json(folder / RECORD)
         sizes: dict[str, int] = record["files"]
@@ -86,10 +86,6 @@ def find(sha256: str) -> Path | None:
     except (CheckpointError, OSError, KeyError, TypeError, AttributeError):
         return None
     return folder if whole and record.get("sha256") == sha256 and record.get("converter") == CONVERTER else None
-
-
-def _target(sha256: str) -> Path:
-    return cache_dir() / "checkpoints" / sha256[:16]
 
 
 def _fill(folder: Path, plan: Plan, sha256: str, progress: bool) -> None:

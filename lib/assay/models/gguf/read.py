@@ -31,7 +31,7 @@ MOST_BYTES = 1 << 26
 """Of a string."""
 LONGEST_NAME = 200
 """Characters of a key or a tensor's name; llama.cpp allows 64 for the latter."""
-SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
+SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.(gguf)", re.IGNORECASE)
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """Type number of a value -> its letter in `struct`."""
@@ -105,9 +105,7 @@ def read(file: Path) -> Header:
 
 def shards(file: Path) -> tuple[Path, ...]:
     """All files of the model that `file` is a part of, in order; CheckpointError names one that is missing."""
-    name = SHARD.fullmatch(file.name)
-    names = [f"{name[1]}-{i:05d}-of-{name[3]}.gguf" for i in range(1, int(name[3]) + 1)] if name else [file.name]
-    files = tuple(file.with_name(each) for each in names)
+    _, files = named(file)
     missing = [path for path in files if not path.is_file()]
     if missing and len(files) > 1:
         raise CheckpointError(
@@ -116,6 +114,15 @@ def shards(file: Path) -> tuple[Path, ...]:
     if missing or not files:
         raise CheckpointError(f"there is no file {file}")
     return files
+
+
+def named(file: Path) -> tuple[str, tuple[Path, ...]]:
+    """The name of the model that `file` is or is a shard of, and all its files in order, there or not."""
+    part = SHARD.fullmatch(file.name)
+    if not part:
+        return file.stem, (file,)
+    name, count, end = part[1], part[3], part[4]
+    return name, tuple(file.with_name(f"{name}-{i:05d}-of-{count}.{end}") for i in range(1, int(count) + 1))
 
 
 def _place(metadata: dict[str, Any]) -> str:
