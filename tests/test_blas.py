@@ -19,7 +19,7 @@ logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 import assay
 from assay import blas
 import mlx.core as mx, numpy as np
-from assay.forward.exactness import machine
+from assay.forward.arithmetic import machine
 draw = np.random.default_rng(0)
 a, b = (mx.array(draw.standard_normal((300, 700)), mx.float32) for _ in range(2))
 exact = np.array(a, np.float64) @ np.array(b, np.float64).T

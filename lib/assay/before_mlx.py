@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 from assay import blas
@@ -46,6 +47,16 @@ def settle() -> None:
         sys.meta_path.insert(0, _BeforeMLX())
 
 
+def _look_for_backend(path: Sequence[str] | None) -> None:
+    """Says what to install where MLX, on Linux, has no backend: they are packages of their own, which bring libmlx.so."""
+    folders = [Path(folder) for folder in path or ()]
+    if sys.platform == "linux" and folders and not any((folder / "lib" / "libmlx.so").is_file() for folder in folders):
+        log.error(
+            "MLX is installed without a backend: pip install 'mlx-assay[cpu]', or for an NVIDIA card 'mlx-assay[cuda13]'"
+            " (CUDA 12: 'mlx-assay[cuda12]')"
+        )
+
+
 class _BeforeMLX(MetaPathFinder):
     """Finds nothing; hears that mlx.core is about to be imported, and puts the BLAS in front of it."""
 
@@ -53,6 +64,7 @@ class _BeforeMLX(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname == "mlx.core":
+            _look_for_backend(path)
             blas.put_in_front()  # again at the next import, should it fail
             if self in sys.meta_path:
                 sys.meta_path.remove(self)

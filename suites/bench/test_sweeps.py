@@ -1,11 +1,12 @@
 """Sweeps against the naive loop (one full mlx-lm forward per variant), and against the floor of what must be computed.
 
-The naive side is timed on a few forwards, in turns with the sweep, and multiplied by the number of variants. The floor is
-(layer-positions that must be computed, clean run included) x (time per layer-position of a plain forward of 128 tokens),
-on one core: the sweep is measured on all lanes, and for the reference shape on one as well.
+The naive side is timed on a few forwards, in turns with the sweep, and multiplied by the number of variants. The floor is what
+the matrix products of the sweep and its clean run take by themselves (`floor.py`), on as many lanes: the sweep is measured on all
+of them, and for the reference shape on one as well.
 """
 
 import pytest
+from floor import floor
 from pace import LENGTHS, LIMIT, Pace, in_float32
 
 from assay.timing import medians
@@ -65,19 +66,18 @@ def measure(lm, pace, name, length, row, lane_counts):
     result = sweep(lane_counts[-1])
     peak = (mx.get_peak_memory() - before) / 2**20
 
-    long = mx.random.randint(0, lm.family.vocab, (1, length if pace.per_token > 0.1 else 128), key=mx.random.key(1))
     rounds = pace.rounds(2 * length * pace.per_token + work / thin, 3)
-    naive, plain, *ours = medians(
-        lambda: mx.eval(lm.model(tokens[None])), lambda: mx.eval(lm.model(long)),
-        *(lambda n=n: sweep(n) for n in lane_counts), rounds=rounds, warmup=rounds == 3,
+    naive, *ours = medians(
+        lambda: mx.eval(lm.model(tokens[None])), *(lambda n=n: sweep(n) for n in lane_counts), rounds=rounds, warmup=rounds == 3,
     )  # fmt: skip
     n = len(result)
-    floor = (result.plan.variant_positions + lm.n_layers * length) * plain / (long.size * lm.n_layers)
     for n_lanes, took in zip(lane_counts, ours, strict=True):
+        with lanes.use(n_lanes):
+            least = floor(lm, result.plan, length)
         row(
             f"sweep, {name}", lm.name, f"{length} tokens", f"{n} of {n * thin} variants" if thin > 1 else f"{n} variants",
             f"{n_lanes} lane{'s' * (n_lanes > 1)}", f"{naive * n / took:.0f}x the naive loop",
-            f"{took / floor:.2f} of the floor", f"{took * 1e3:.0f} ms", f"{peak:.0f} MiB",
+            f"{took / least:.2f} of the floor", f"{took * 1e3:.0f} ms", f"{peak:.0f} MiB",
         )  # fmt: skip
     variant = variants(result.clean)[n // 2]
     full = lm.run(tokens, edits=[variant]).log_probs()[0, 5].item()

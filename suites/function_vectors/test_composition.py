@@ -94,6 +94,7 @@ def test_series_metrics(fv_series, metrics):
 
 @finding("function vectors add up: a composed vector does the task", id="FV-13", tier="quick", **PAPER)
 @not_replicated("gemma270m", tier="quick", reason="one of 8 answers, none without it")
+@not_replicated("smollm135m", tier="quick", reason="3 of 8 answers, none without it: too few to tell")
 def test_composed_vectors(fv_composition):
     assert fv_composition.composed.low > fv_composition.plain.high
     assert fv_composition.composed.low > fv_composition["first"].high

@@ -83,6 +83,9 @@ def test_reconstruction_metrics(fv_reconstruction, metrics):
 
 
 @finding("function vectors say words of their task", id="FV-10", tier="quick", **PAPER)
+@not_replicated(
+    "smollm135m", tier="quick", reason="its own task is preferred in 0.59 [0.48, 0.69], by random heads in 0.56"
+)
 def test_says_its_task(fv_decoding):
     assert fv_decoding.prefers_own.low > 0.5
     assert fv_decoding.prefers_own.low > fv_decoding.random_heads_prefer_own.high

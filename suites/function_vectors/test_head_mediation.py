@@ -156,12 +156,20 @@ def test_head_count_metrics(fv_head_count, metrics):
 
 
 @finding("a few heads carry the task, others of their layers do not", id=("FV-2", "FV-3"), tier="quick", **PAPER)
+@not_replicated(
+    "smollm135m",
+    tier="quick",
+    reason="0.33 [0.18, 0.50] against 0.03 [0.01, 0.04]: above, but not five times between the intervals",
+)
 def test_few_heads_carry_the_task(fv_mediation):
     assert fv_mediation.effect_of_top.low > 5 * max(fv_mediation.effect_of_others.high, 0)
     assert fv_mediation.effect_of_top.low > fv_mediation.effect_of_others.high
 
 
 @finding("they lie between a quarter and two thirds of the depth", id="FV-3", tier="quick", **PAPER)
+@not_replicated(
+    "smollm135m", tier="quick", reason="their mean depth is two thirds, and the limit 0.65: 20 of 30 layers"
+)
 def test_middle_layers(fv_mediation):
     assert 0.25 <= fv_mediation.depth <= 0.65
 
@@ -173,6 +181,7 @@ def test_attribution_patching_agrees(fv_mediation):
 
 
 @finding("they act at the last token", id="FV-3", tier="quick", **PAPER)
+@not_replicated("smollm135m", tier="quick", reason="0.07 [0.01, 0.16] against 0.01 [0.00, 0.02], n 6: too few to tell")
 def test_last_token(fv_roles):
     assert fv_roles.last_token.low > fv_roles.best_other_role.high
 

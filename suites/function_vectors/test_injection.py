@@ -148,6 +148,11 @@ def test_whole_answers(fv_zero_shot):
     tier="quick",
     reason="0.95 [0.76, 0.99] against 0.60 [0.39, 0.78] by random heads at their best layer, n 20",
 )
+@not_replicated(
+    "smollm135m",
+    tier="quick",
+    reason="0.70 [0.48, 0.85] against 0.30 [0.15, 0.52] by random heads at their best layer, n 20",
+)
 def test_after_shuffled_labels(fv_shuffled):
     assert fv_shuffled.lift.low > 0
     assert fv_shuffled.function.low > fv_shuffled.random_heads.high
@@ -159,6 +164,11 @@ def test_after_shuffled_labels(fv_shuffled):
     "gemma270m",
     tier="quick",
     reason="0.20 [0.08, 0.42] against 0.05 [0.01, 0.24] by random heads at their best layer, n 20",
+)
+@not_replicated(
+    "smollm135m",
+    tier="quick",
+    reason="0.35 [0.18, 0.57] against 0.10 [0.03, 0.30] by random heads at their best layer, n 20",
 )
 def test_after_mixed_labels(fv_mixed):
     assert fv_mixed.lift.low > 0
@@ -173,6 +183,11 @@ def test_after_mixed_labels(fv_mixed):
     "gemma270m",
     tier="quick",
     reason="0.36 [0.22, 0.52] against 0.31 [0.18, 0.47] by the layer mean at its best layer, n 36",
+)
+@not_replicated(
+    "smollm135m",
+    tier="quick",
+    reason="0.58 [0.41, 0.73] against 0.39 [0.25, 0.56] by the layer mean at its best layer, n 33",
 )
 def test_beats_the_layer_average(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.layer_mean.high

@@ -130,6 +130,11 @@ def test_known_hops_do_not_compose(five_way):
     tier="quick",
     reason="0.36 [0.22, 0.52] of 36 failures against 0.28 by another query's states and by noise, 0.31 forward: nothing more",
 )
+@not_replicated(
+    "gemma270m",
+    tier="quick",
+    reason="0.32 [0.15, 0.54] of 19 failures against 0.26 by another query's states: nothing more",
+)
 def test_t1_rescues(backpatch_t1):
     rescued = backpatch_t1.any_pair_back
     assert rescued.low > backpatch_t1.any_pair_donor.high
@@ -143,6 +148,9 @@ def test_t1_best_pair_generalises(backpatch_t1):
 
 
 @finding("rescue comes from upper into lower layers", id="HTL-7", tier="quick", **PAPER)
+@not_replicated(
+    "gemma270m", tier="quick", reason="0.04 more [-0.03, 0.11] from upper into lower layers than elsewhere, n 19"
+)
 def test_t1_late_to_early(backpatch_t1):
     assert backpatch_t1.late_to_early.low > 0
 

@@ -8,8 +8,8 @@ import tiny
 
 from assay.errors import NotExact
 from assay.forward import doctor, generate, layers, resume
+from assay.forward.arithmetic import machine
 from assay.forward.doctor import Check, Report, examine
-from assay.forward.exactness import machine
 from assay.forward.families import Gemma2, Gemma3, Llama, Norms, Phi3
 
 HEADS = "what the heads write, one by one, sums to the attention output, in every layer"  # another order of a sum

@@ -12,8 +12,8 @@ import tiny
 from plain import causal, head, plain, window_of
 
 from assay.forward import edits
+from assay.forward.arithmetic import machine
 from assay.forward.edits import Edit, ablate, add, apply, knockout, project_out, replace, scale, set_pattern, zero
-from assay.forward.exactness import machine
 from assay.forward.positions import text
 from assay.forward.sites import SITES
 

@@ -12,7 +12,8 @@ import assay
 from assay import before_mlx
 from assay.errors import AssayError, NotExact
 from assay.forward import doctor, exactness
-from assay.forward.exactness import Machine, agree, difference, machine
+from assay.forward.arithmetic import Machine, machine, products_are_float32
+from assay.forward.exactness import agree, difference
 
 
 def test_float32_products_are_float32_unless_tf32_was_asked_for():
@@ -37,11 +38,11 @@ def test_the_probe_sees_tf32(monkeypatch):
         def __matmul__(self, other):
             return tf32(self.x) @ tf32(other.x)
 
-    assert exactness.products_are_float32() == (before_mlx.precision() == "float32")
+    assert products_are_float32() == (before_mlx.precision() == "float32")
     eye = mx.eye
     monkeypatch.setattr(mx, "eye", lambda n: Rounded(eye(n)))
     monkeypatch.setattr(mx, "array_equal", lambda a, b: mx.all(a == b.x))
-    assert not exactness.products_are_float32()
+    assert not products_are_float32()
 
 
 def test_the_doctor_refuses_rounded_products(monkeypatch):

@@ -21,6 +21,7 @@ from mlx.utils import tree_map_with_path
 from mlx_lm.utils import _get_classes, load_tokenizer
 
 from assay.forward import exactness
+from assay.forward.arithmetic import machine
 from assay.forward.lm import LM
 from assay.models.tokenizer import write_tokenizer
 
@@ -165,7 +166,7 @@ def agree(a: Any, b: Any, dtype: mx.Dtype | None = None) -> bool:
     dtype: that of the activations, where it is not that of the arrays.
     """
     a, b = (mx.array(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else mx.array(x) for x in (a, b))
-    return exactness.agree(a, b, 0.0 if exactness.machine().rows else ROUNDING.get(dtype or a.dtype, 0.0))
+    return exactness.agree(a, b, 0.0 if machine().rows else ROUNDING.get(dtype or a.dtype, 0.0))
 
 
 def difference(a: mx.array, b: mx.array) -> float:

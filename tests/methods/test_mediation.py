@@ -78,7 +78,7 @@ def test_the_estimate_is_the_slope_at_the_start_of_the_way_to_the_mean(setting):
 
 def test_replacing_heads_by_their_own_values_has_no_effect(setting):
     lm, _, one = setting
-    assert np.abs(head_effects(lm, one, record(lm, [one]).means())).max() < 1e-6
+    assert np.abs(head_effects(lm, one, record(lm, [one]).means())).max() < 1e-6 + lm.rounding
 
 
 def test_pieces_are_the_spans_of_the_prompt():

@@ -6,7 +6,7 @@ import tiny
 
 from assay import ablate, add
 from assay.errors import PromptError, SelectionError
-from assay.forward.exactness import machine
+from assay.forward.arithmetic import machine
 from assay.methods.directions import difference_in_means
 from assay.methods.refusal import kl, refusal_score
 from assay.methods.selection import Filters, Halving, select

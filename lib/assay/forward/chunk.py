@@ -14,8 +14,10 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
+from assay.forward import by_numpy
 from assay.forward.edits import Placed, canonical
 from assay.forward.families import Llama
+from assay.forward.lanes import rest
 from assay.forward.layers import heads, mlp, unembed, write_attention, write_mlp
 from assay.forward.memory import first_unembedded
 from assay.forward.plan import EMBED, Chunk, Station
@@ -46,7 +48,7 @@ def run_chunk(
     x = _through_layers(family, clean, chunk, attend, tap)
     tap.start = max(p, first_unembedded(wanted.keep, wanted.at, S))
     logits = unembed(family, x[:, tap.start - p :], tap)[:, -1].astype(mx.float32)
-    found: dict[str, Any] = reduce_logits(logits, wanted)
+    found = reduce_logits(logits, wanted)
     for key in wanted.keep:
         found[f"kept {key}"] = _kept(key, clean, tap.kept.pop(key, None), p, len(chunk.variants), wanted.at)
     mx.eval(logits, found)
@@ -71,6 +73,7 @@ def _through_layers(family: Llama, clean: Run, chunk: Chunk, attend: AttendResum
     x = join(None, EMBED, clean["embed"])
     x = x if x is None else tap("embed", None, x)
     for i in range(family.n_layers):
+        rest()
         x = join(x, (i, "resid_pre"), stream(i))
         z = None
         if x is not None:
@@ -95,12 +98,14 @@ def _through_layers(family: Llama, clean: Run, chunk: Chunk, attend: AttendResum
     return join(x, (family.n_layers, "resid_pre"), stream(family.n_layers))  # type: ignore[return-value]  # a chunk has at least one row
 
 
-def reduce_logits(logits: mx.array, wanted: Wanted) -> dict[str, mx.array]:
+def reduce_logits(logits: mx.array, wanted: Wanted) -> dict[str, Any]:
     """[n, V] logits -> the arrays asked for, by the names of the fields of `Sweep`."""
-    found = {"greedy": mx.argmax(logits, axis=-1)}
-    total = mx.logsumexp(logits, axis=-1, keepdims=True)
+    found: dict[str, Any] = {"greedy": by_numpy.argmax(logits)}
     if wanted.logits:
         found["logits"] = logits
+    if not (wanted.targets or wanted.top_k):
+        return found
+    total = by_numpy.logsumexp(logits)
     if wanted.targets:
         chosen = logits[:, mx.array(wanted.targets)]
         found["target_log_probs"] = chosen - total

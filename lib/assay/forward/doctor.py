@@ -21,8 +21,10 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from assay import before_mlx, blas
 from assay.forward import edits, generate, lanes
+from assay.forward.arithmetic import machine
+from assay.forward.by_numpy import at_any_size, by_mlx, chosen
 from assay.forward.edits import Placed, place
-from assay.forward.exactness import LENGTH, difference, machine, probe_tokens
+from assay.forward.exactness import LENGTH, difference, probe_tokens
 from assay.forward.families import Llama
 from assay.forward.layers import NO_TAP, NoTap, unembed
 from assay.forward.positions import Prompt
@@ -96,7 +98,7 @@ def _checks(lm: "LM") -> Iterator[Check]:
     # The CPU multiplies 4-bit weights by half precision ten times slower than by float32: fewer tokens there.
     quantised = isinstance(family.layers[0].mlp.down_proj, nn.QuantizedLinear)
     few = tokens[:, :3] if mx.default_device() == mx.cpu and quantised else tokens
-    with lanes.use(1):  # as mlx-lm does
+    with lanes.use(1), by_mlx():  # as mlx-lm does
         ours = _AsMlxLm(family, few)
         native = unembed(family, generate.forward(family, few, None, ours, None), ours)
         mx.eval(native)
@@ -112,6 +114,9 @@ def _checks(lm: "LM") -> Iterator[Check]:
     watched = unembed(family, generate.forward(family, tokens, None, tap, dtype), tap)
     quiet = _logits(lm, tokens, dtype)
     yield same("watching every site changes nothing", watched, quiet, bits)
+    with at_any_size():
+        if chosen(1, quiet.dtype):
+            yield same("exponentials by NumPy are those of MLX", _logits(lm, tokens, dtype), quiet, bits)
     yield Check("every activation is finite", 0.0 if _all_finite(tap.kept) else float("nan"), 0.0)
 
     fine = TOLERANCE[quiet.dtype]

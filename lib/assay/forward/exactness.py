@@ -12,15 +12,13 @@ reading one prompt in several ways, and `SLACK` times that is the limit for ever
 float32 product is one: TF32 loses 13 of its 23 bits (`assay.before_mlx`).
 """
 
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 
-from assay import blas
 from assay.forward import generate
+from assay.forward.arithmetic import machine
+from assay.forward.by_numpy import at_any_size
 from assay.forward.families import Llama
 from assay.forward.layers import NO_TAP, unembed
 
@@ -30,45 +28,6 @@ SLACK = 16
 
 LEAST = {mx.float32: 2.0**-18, mx.float16: 2.0**-6, mx.bfloat16: 2.0**-4}
 """No limit is below this: 32 units in the last place of a float32 (4e-6), 16 and 8 of a half precision."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What products are like on the default device, with the BLAS in use."""
-
-    rows: bool
-    """A row alone equals the row in a batch, bit for bit."""
-    float32: bool
-    """A product of float32 numbers keeps all their bits."""
-
-
-def machine() -> Machine:
-    """This machine, measured once for each device and BLAS."""
-    return _measure(str(mx.default_device()), blas.in_use())
-
-
-@cache
-def _measure(device: str, library: blas.Blas | None) -> Machine:
-    return Machine(rows_hold(), products_are_float32())
-
-
-def rows_hold() -> bool:
-    """Is a row alone the row in a batch, for matrices of three sizes and batches of up to 65 rows?"""
-    draw = np.random.default_rng(0)
-    for width, out in ((64, 96), (576, 192), (513, 257)):
-        x = mx.array(draw.standard_normal((65, width)), mx.float32)
-        w = mx.array(draw.standard_normal((out, width)), mx.float32).T
-        alone = mx.concatenate([x[[i]] @ w for i in range(9)])
-        if not all(mx.array_equal((x[:n] @ w)[:9], alone[:n]).item() for n in (2, 3, 8, 9, 33, 65)):
-            return False
-    return True
-
-
-def products_are_float32() -> bool:
-    """Does a product keep the 14th bit after the point? TF32 has 10, bfloat16 7."""
-    n = 256
-    fine = mx.eye(n) * (1 + 2.0**-14)
-    return bool(mx.array_equal(fine @ mx.eye(n), fine).item())
 
 
 def difference(a: Any, b: Any) -> float:
@@ -99,10 +58,13 @@ def rounding(family: Llama, dtype: mx.Dtype | None) -> float:
     pair = mx.concatenate([tokens, tokens[:, ::-1]])
     whole, pair = _read(family, tokens, dtype), _read(family, pair, dtype)
     first, half = _read(family, tokens[:, :1], dtype), _read(family, tokens[:, : LENGTH // 2], dtype)
-    states = mx.concatenate([whole, pair[:1], first, half], axis=1)  # [1, positions, E]: one unembedding for all
+    with at_any_size():
+        numpy = _read(family, tokens, dtype)
+    states = mx.concatenate([whole, pair[:1], numpy, first, half], axis=1)  # [1, positions, E]: one unembedding for all
     logits = unembed(family, states, NO_TAP)[0]
-    one, two, rest = mx.split(logits, [LENGTH, 2 * LENGTH])
-    apart = max(difference(one, two), difference(one[:1], rest[:1]), difference(one[: LENGTH // 2], rest[1:]))
+    one, two, three, rest = mx.split(logits, [LENGTH, 2 * LENGTH, 3 * LENGTH])
+    apart = max(difference(one, other) for other in (two, three))
+    apart = max(apart, difference(one[:1], rest[:1]), difference(one[: LENGTH // 2], rest[1:]))
     return max(SLACK * apart, LEAST[logits.dtype])
 
 

@@ -4,10 +4,11 @@
     >>> family.embed(tokens).shape                                               # doctest: +SKIP
     (1, 7, 128)
 
-A family answers seven questions, and the forward in `assay.forward.layers` is written in nothing else: how tokens become
+A family answers eight questions, and the forward in `assay.forward.layers` is written in nothing else: how tokens become
 the first residual (`embed`), which norms a layer has (`norms`), how attention gets its q, k, v (`qkv`), the softcap of its
-scores (`softcap`), the sliding window of each layer (`windows`), how a branch is added to the stream (`add`), and how the
-last residual becomes logits (`unembed`). Nothing of the model is patched, wrapped or swapped.
+scores (`softcap`), the sliding window of each layer (`windows`), what an MLP multiplies (`gate_up`, `activation`), how a
+branch is added to the stream (`add`), and how the last residual becomes logits (`unembed`). Nothing of the model is patched,
+wrapped or swapped.
 """
 
 from functools import cached_property
@@ -18,6 +19,7 @@ import mlx.nn as nn
 from mlx_lm.models.gemma3_text import clip_residual
 
 from assay.errors import UnsupportedFamily, unknown
+from assay.forward.by_numpy import Activation
 
 
 class Norms(NamedTuple):
@@ -39,6 +41,7 @@ class Llama:
 
     norms = Norms("input_layernorm", "post_attention_layernorm")
     softcap: float | None = None
+    activation: Activation = "silu"
 
     def __init__(self, model: Any):
         self.model = model
@@ -74,6 +77,10 @@ class Llama:
             q, k = attn.q_norm(q), attn.k_norm(k)
         return q.transpose(0, 2, 1, 3), k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
 
+    def gate_up(self, mlp: Any, x: mx.array) -> tuple[mx.array, mx.array]:
+        """[.., E] (normed) -> gate and up [.., M]; the MLP is down_proj(activation(gate) * up)."""
+        return mlp.gate_proj(x), mlp.up_proj(x)
+
     def add(self, stream: mx.array, branch: mx.array) -> mx.array:
         """The residual addition."""
         return stream + branch
@@ -103,8 +110,7 @@ class Llama:
 
     def done_before(self, station: str) -> float:
         """The share of a layer's matrix work that is done when the stream reaches a station of `assay.forward.plan`."""
-        H, K, D, E = self.n_heads, self.n_kv_heads, self.head_dim, self.width
-        qkv, out, mlp = E * D * (H + 2 * K), H * D * E, 3 * E * self.mlp_width
+        qkv, out, mlp = self._weights
         done = {
             "resid_pre": 0,
             "z": qkv,
@@ -113,6 +119,17 @@ class Llama:
             "resid_post": qkv + out + mlp,
         }
         return done[station] / (qkv + out + mlp)
+
+    @cached_property
+    def layer_weights(self) -> int:
+        """Weights of the matrices of one layer: multiplications for one token."""
+        return sum(self._weights)
+
+    @cached_property
+    def _weights(self) -> tuple[int, int, int]:
+        """The same for the projections to q, k and v, the one of the output, and the MLP."""
+        H, K, D, E = self.n_heads, self.n_kv_heads, self.head_dim, self.width
+        return E * D * (H + 2 * K), H * D * E, 3 * E * self.mlp_width
 
     @cached_property
     def head_dim(self) -> int:
@@ -130,11 +147,16 @@ class Phi3(Llama):
         q, k, v = q.reshape(B, L, H, D), k.reshape(B, L, K, D), v.reshape(B, L, K, D)
         return q.transpose(0, 2, 1, 3), k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
 
+    def gate_up(self, mlp: Any, x: mx.array) -> tuple[mx.array, mx.array]:
+        gate, up = mx.split(mlp.gate_up_proj(x), 2, axis=-1)
+        return gate, up
+
 
 class Gemma2(Llama):
-    """Post-norms, scaled embeddings, softcapped scores and logits, always tied."""
+    """Post-norms, GELU, scaled embeddings, softcapped scores and logits, always tied."""
 
     norms = GEMMA_NORMS
+    activation: Activation = "gelu_approx"
 
     def __init__(self, model: Any):
         super().__init__(model)
@@ -149,9 +171,10 @@ class Gemma2(Llama):
 
 
 class Gemma3(Llama):
-    """Post-norms, q/k norm, scaled embeddings, five windowed layers for each full one, clipped additions in float16."""
+    """Post-norms, GELU, q/k norm, scaled embeddings, five windowed layers for each full one, clipped additions in float16."""
 
     norms = GEMMA_NORMS
+    activation: Activation = "gelu_approx"
 
     def find_windows(self) -> list[int | None]:
         period = self.core.sliding_window_pattern

@@ -18,8 +18,10 @@ from mlx_lm.models.cache import BatchKVCache, KVCache
 from mlx_lm.sample_utils import make_sampler
 
 from assay.errors import EditError
+from assay.forward import by_numpy
 from assay.forward.edits import Placed
 from assay.forward.families import Llama
+from assay.forward.lanes import rest
 from assay.forward.layers import NO_TAP, AttendSelf, Tap, layer, unembed
 from assay.forward.taps import Taps
 
@@ -51,7 +53,7 @@ def sampler(temperature: float, top_p: float, top_k: int, seed: int | None) -> S
 
 def greedy(logits: mx.array) -> mx.array:
     """The likeliest token of each row."""
-    return mx.argmax(logits, axis=-1)
+    return by_numpy.argmax(logits)
 
 
 def embed(family: Llama, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
@@ -151,6 +153,7 @@ def decode(
     alive = list(range(logits.shape[0]))
     later = [[p for p in row if p.where.generated] for row in placed]
     for step in range(max_tokens):
+        rest()
         chosen = choose(logits).tolist()
         keep = []
         for i, (row, token) in enumerate(zip(alive, chosen, strict=True)):  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ import mlx.core as mx
 
 from assay.errors import EditError
 from assay.forward import lanes
+from assay.forward.by_numpy import by_mlx
 from assay.forward.families import Llama
 from assay.forward.generate import forward
 from assay.forward.layers import unembed
@@ -58,7 +59,8 @@ def gradients(
     if not keys:
         raise EditError("no site was named: gradients are taken with respect to sites")
     plain = Taps(rows, keep=keys)
-    unembed(family, forward(family, tokens, None, plain, dtype), plain)
+    with by_mlx():
+        unembed(family, forward(family, tokens, None, plain, dtype), plain)
 
     def value_of(probes: dict[str, mx.array]) -> tuple[mx.array, mx.array]:
         tap = _Probes(rows, {key: probes[str(key)] for key in keys})
@@ -67,7 +69,7 @@ def gradients(
         return metric(logits), logits
 
     zeros = {str(key): mx.zeros(plain.kept[key].shape, mx.float32) for key in keys}
-    with lanes.use(1):  # a gradient is a sum over paths, in an order that lanes change
+    with lanes.use(1), by_mlx():  # a gradient is a sum over paths, in an order that lanes change
         (_, logits), grads = mx.value_and_grad(value_of)(zeros)
     kept = {key: mx.contiguous(plain.kept[key]) for key in keys}
     by_key = {key: grads[str(key)] for key in keys}

@@ -17,26 +17,33 @@ another number. A GPU fills itself and gets one.
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from contextvars import ContextVar, copy_context
+from functools import cache
+from typing import Any, TypeVar
 
 import mlx.core as mx
 
 from assay.errors import AssayError
+from assay.forward import backends
 from assay.machine import cores, workers
 
 LEAST_WORK = 2**19
 """Multiplications that make a lane worth its price, about 0.2 ms for cutting, waiting and joining."""
 
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
 _chosen: ContextVar[int | None] = ContextVar("lanes", default=None)
+_halt: ContextVar[threading.Event | None] = ContextVar("halt", default=None)
 _streams = threading.local()  # mlx's streams belong to the thread that made them
 
 
 def count() -> int:
     """Lanes to use now. Raises AssayError when ASSAY_LANES is not a number of lanes."""
-    if mx.default_device() != mx.cpu:
+    if not backends.limits().threads:
         return 1
     if (chosen := _chosen.get()) is not None:
         return chosen
@@ -63,9 +70,13 @@ def by_token(function: Callable[[mx.array], Any], x: mx.array, work: int, axis: 
     work: multiplications for each number in x. axis: which axis of the results counts positions; rows come first. Rows
     are cut, or positions where there are more of them.
     """
-    if x.shape[0] >= x.shape[1]:
-        return _in_lanes(function, (x,), 0, 0, x.size * work)
-    return _in_lanes(function, (x,), 1, axis, x.size * work)
+    along = token_axis(x)
+    return _in_lanes(function, (x,), along, axis if along else 0, x.size * work)
+
+
+def token_axis(x: mx.array) -> int:
+    """The axis along which [B, L, ...] is cut: rows, or positions where there are more of them."""
+    return 0 if x.shape[0] >= x.shape[1] else 1
 
 
 def by_head(function: Callable[..., mx.array], *arrays: mx.array, work: int) -> mx.array:
@@ -76,21 +87,96 @@ def by_head(function: Callable[..., mx.array], *arrays: mx.array, work: int) -> 
     return _in_lanes(function, arrays, 1, 1, work)
 
 
+def abreast(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """[function(part) for part in parts], all at once: each on a thread of its own, which has one lane.
+
+    For work that is long and shares nothing, such as the rows of a sweep: it waits for nobody until its end. When one part
+    fails, or the caller is interrupted, the others end at their next `rest`, and the error is raised.
+    """
+    if len(parts) == 1:
+        return [function(parts[0])]
+    halt = threading.Event()
+
+    def work(part: Part) -> Result:
+        mx.set_default_device(mx.cpu)
+        _halt.set(halt)
+        with use(1):
+            return function(part)
+
+    pool = threads(len(parts))
+    futures = [pool.submit(copy_context().run, work, part) for part in parts]
+    try:
+        wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        halt.set()
+        wait(futures)
+    errors = [error for future in futures if (error := future.exception())]
+    if errors:
+        raise next((error for error in errors if not isinstance(error, Halted)), errors[0])
+    return [future.result() for future in futures]
+
+
+def one_at_a_time(function: Callable[[Part], Result]) -> Callable[[Part], Result]:
+    """The function, for threads: each call waits until the one before it has ended."""
+    lock = threading.Lock()
+
+    def locked(part: Part) -> Result:
+        with lock:
+            return function(part)
+
+    return locked
+
+
+def rest() -> None:
+    """Called now and then by long work: ends it when it runs abreast of a part that failed, or was interrupted."""
+    if (halt := _halt.get()) is not None and halt.is_set():
+        raise Halted("another part of this work has ended it")
+
+
+class Halted(Exception):
+    """Ends a thread whose result nobody waits for."""
+
+
+@cache
+def threads(n: int) -> ThreadPoolExecutor:
+    """Threads that stay: each of mlx's streams belongs to one."""
+    return ThreadPoolExecutor(n, "assay-lane")
+
+
 def _in_lanes(function: Callable[..., Any], arrays: tuple[mx.array, ...], axis: int, out: int, work: int) -> Any:
     """function(*arrays), cut along `axis` into a part for each useful lane; results joined along `out`."""
+    return join(each(function, cut(arrays, axis, work)), out)
+
+
+def cut(arrays: tuple[mx.array, ...], axis: int, work: int) -> list[tuple[mx.array, ...]]:
+    """A part of all arrays for each useful lane."""
     units = min(array.shape[axis] for array in arrays)
     n = min(units, work // LEAST_WORK)
     if n < 2 or (n := min(n, count())) < 2:
-        return function(*arrays)
+        return [arrays]
     ends = [units * lane // n for lane in range(1, n)]
-    cut = [mx.split(array, [end * (array.shape[axis] // units) for end in ends], axis) for array in arrays]
+    parts = [mx.split(array, [end * (array.shape[axis] // units) for end in ends], axis) for array in arrays]
+    return list(zip(*parts, strict=True))
+
+
+def each(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """function(*part) for each part, each on its lane."""
+    if len(parts) == 1:
+        return [function(*parts[0])]
     results = []
-    for stream, parts in zip(_lanes(n), zip(*cut, strict=True), strict=True):
+    for stream, part in zip(_lanes(len(parts)), parts, strict=True):
         with mx.stream(stream):
-            results.append(function(*parts))
+            results.append(function(*part))
+    return results
+
+
+def join(results: list[Any], axis: int) -> Any:
+    """What the lanes made, joined along an axis: one array, or a tuple of them."""
+    if len(results) == 1:
+        return results[0]
     if isinstance(results[0], mx.array):
-        return mx.concatenate(results, out)
-    return tuple(mx.concatenate(list(parts), out) for parts in zip(*results, strict=True))
+        return mx.concatenate(results, axis)
+    return tuple(mx.concatenate(list(parts), axis) for parts in zip(*results, strict=True))
 
 
 def _lanes(n: int) -> list[mx.Stream]:

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import mlx.core as mx
 from mlx_lm.models.base import create_attention_mask
 
+from assay.forward import by_numpy
 from assay.forward.families import Llama
-from assay.forward.lanes import by_head, by_token
+from assay.forward.lanes import by_head, by_token, token_axis
 from assay.models.weights import dense_weight
 
 Mask = mx.array | str | None
@@ -84,8 +85,17 @@ def write_attention(family: Llama, i: int, x: mx.array, z: mx.array, tap: Tap) -
 
 def mlp(family: Llama, i: int, x: mx.array) -> mx.array:
     """The MLP module of layer `i` reads the stream: mlp_raw, before its tap."""
-    block = family.layers[i]
-    return by_token(lambda x: block.mlp(block[family.norms.mlp](x)), x, 3 * family.mlp_width)
+    block, norm, width = family.layers[i], family.layers[i][family.norms.mlp], family.mlp_width
+    if not by_numpy.chosen(x.size // x.shape[-1] * width, x.dtype):
+        return by_token(lambda x: block.mlp(norm(x)), x, 3 * width)
+    return by_numpy.through(
+        lambda x: (family.gate_up(block.mlp, norm(x)), ()),
+        lambda gate, up: by_numpy.gated(family.activation, gate, up),
+        block.mlp.down_proj,
+        x,
+        work=3 * width * x.size,
+        axis=token_axis(x),
+    )
 
 
 def write_mlp(family: Llama, i: int, x: mx.array, m: mx.array, tap: Tap) -> mx.array:
@@ -142,24 +152,57 @@ def attention(family: Llama, i: int, q: mx.array, k: mx.array, v: mx.array, mask
     """
     if tap.wants("scores", i) or tap.wants("pattern", i):
         return step_by_step(family, i, q, k, v, mask, tap)
-    scale = family.layers[i].self_attn.scale
+    scale, work = family.layers[i].self_attn.scale, 2 * q.size * k.shape[2]
+    if by_numpy.chosen(q.size // q.shape[-1] * k.shape[2], q.dtype):
+        if q.shape[2] == 1:  # products of a few rows, one for each head and row of the batch
+            may_look = bool_mask(mask, 1, k.shape[2])
+            seen = None if may_look is None else by_numpy.view(may_look)
+            return by_numpy.through(
+                lambda *qkv: (qkv, ()),
+                lambda q, k, v: by_numpy.attend(q, k, v, scale, family.softcap, seen),
+                lambda z: z,
+                q, k, v, work=work, axis=1,
+            )  # fmt: skip
+        return by_numpy.through(
+            lambda q, k, v: ((scores_of(family, i, q, k, mask),), (v,)),
+            by_numpy.softmax,
+            lambda pattern, v: weigh(pattern, v),
+            q, k, v, work=work, axis=1,
+        )  # fmt: skip
 
     def some_heads(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
         if family.softcap:
             return step_by_step(family, i, q, k, v, mask, NO_TAP)
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
 
-    return by_head(some_heads, q, k, v, work=2 * q.size * k.shape[2])
+    return by_head(some_heads, q, k, v, work=work)
 
 
 def step_by_step(family: Llama, i: int, q: mx.array, k: mx.array, v: mx.array, mask: Mask, tap: Tap) -> mx.array:
     """Attention in the steps of mlx's unfused one, with the softcap of families that have one."""
+    scores = tap("scores", i, scores_of(family, i, q, k, mask))
+    return weigh(tap("pattern", i, softmax(scores)), v)
+
+
+def scores_of(family: Llama, i: int, q: mx.array, k: mx.array, mask: Mask) -> mx.array:
+    """q [B, H, L, D], k [B, K, S, D] -> scores [B, H, L, S]."""
     B, H, L, D = q.shape
     K, S = k.shape[1:3]
     scores = (q * family.layers[i].self_attn.scale).reshape(B, K, H // K, L, D) @ k[:, :, None].swapaxes(-1, -2)
-    scores = hide(softcap(family, scores), bool_mask(mask, L, S))
-    scores = tap("scores", i, scores.reshape(B, H, L, S))
-    pattern = tap("pattern", i, mx.softmax(scores, axis=-1, precise=True))
+    return hide(softcap(family, scores), bool_mask(mask, L, S)).reshape(B, H, L, S)
+
+
+def softmax(scores: mx.array) -> mx.array:
+    """Scores -> pattern, over the last axis."""
+    if by_numpy.chosen(scores.size, scores.dtype):
+        return mx.array(by_numpy.softmax(by_numpy.view(scores)))
+    return mx.softmax(scores, axis=-1, precise=True)
+
+
+def weigh(pattern: mx.array, v: mx.array) -> mx.array:
+    """pattern [B, H, L, S], v [B, K, S, D] -> z [B, H, L, D]."""
+    B, H, L, S = pattern.shape
+    K = v.shape[1]
     return (pattern.reshape(B, K, H // K, L, S) @ v[:, :, None]).reshape(B, H, L, v.shape[-1])
 
 

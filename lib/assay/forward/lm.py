@@ -18,7 +18,7 @@ import numpy as np
 
 from assay import before_mlx, blas
 from assay.errors import AssayError, EditError, NoChatTemplate, NotExact, PromptError
-from assay.forward import exactness, lanes
+from assay.forward import by_numpy, exactness, lanes
 from assay.forward import generate as gen
 from assay.forward.edits import Edit, Placed, place, require_finite
 from assay.forward.families import Llama, adapt
@@ -270,7 +270,7 @@ class LM:
 
     def check_finite(self, logits: mx.array) -> None:
         """Raise NotExact for logits with NaN or infinity."""
-        if not mx.isfinite(logits).all().item():
+        if not by_numpy.all_finite(logits):
             raise NotExact(
                 f"{self.name} produced logits that are not finite"
                 + ("; run with activations='float32'" if self.dtype is None else ": an edit or the weights overflow")

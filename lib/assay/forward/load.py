@@ -13,6 +13,7 @@ from mlx_lm.utils import load_tokenizer
 
 from assay import before_mlx
 from assay.errors import UnknownModel
+from assay.forward import backends
 from assay.forward.layout import lay_out
 from assay.forward.lm import LM
 from assay.models.registry import ModelSpec, resolve
@@ -63,6 +64,7 @@ def load(
             )
         name = specs[0]
     before_mlx.precision()  # a bad value is an error here, not in the middle of an experiment
+    backends.keep_kernels()
     checkpoint = load_checkpoint(name)
     if activations == "native" and weights == "auto":
         weights = "stored"  # in the dtype of the weights, as they are

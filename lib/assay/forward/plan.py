@@ -48,6 +48,10 @@ class Chunk:
         """How many rows enter at a station."""
         return self.entries.count(station)
 
+    def dealt(self, n: int) -> list["Chunk"]:
+        """The rows dealt out to n chunks in turn, so that each gets as many, and as deep ones."""
+        return [Chunk(self.front, self.variants[i::n], self.entries[i::n]) for i in range(min(n, len(self.variants)))]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -98,16 +102,19 @@ def _station(placed: Placed, end: Station) -> Station:
     return end if layer is None else (layer, _ENTERED_AT[site])
 
 
-def plan(rows: Sequence[Sequence[Placed]], sizes: Sizes, budget: int, *, has_clean: bool) -> Plan:
+def plan(
+    rows: Sequence[Sequence[Placed]], sizes: Sizes, budget: int, *, has_clean: bool, most: int | None = None
+) -> Plan:
     """Order variants by front and entry, and cut them into chunks that fit the budget (bytes, clean run included).
 
-    Raises BudgetError when the clean run and one variant do not fit.
+    most: rows of a chunk whose variants are continued, where the backend has a limit. Raises BudgetError when the clean run
+    and one variant do not fit.
     """
     f, S = sizes.family, sizes.n_tokens
     entries = [entry(placed, S, f.n_layers) for placed in rows]
     order = sorted(range(len(rows)), key=lambda i: (entries[i][0], rank(entries[i][1])))
     clean = sizes.shared_bytes() + (0 if has_clean else sizes.clean_bytes())
-    room, chunks, most = budget - clean, [], clean
+    room, chunks, peak = budget - clean, [], clean
     for front, group in groupby(order, key=lambda i: entries[i][0]):
         variants, per_row = list(group), sizes.row_bytes(front)
         size = room // per_row
@@ -116,15 +123,17 @@ def plan(rows: Sequence[Sequence[Placed]], sizes: Sizes, budget: int, *, has_cle
                 f"a memory budget of {budget / MIB:.4g} MiB is too small: about {clean / MIB:.1f} MiB are needed "
                 f"{'once' if has_clean else 'for the clean run'}, and {per_row / MIB:.1f} MiB for one variant"
             )
+        if most is not None and sizes.max_tokens:
+            size = min(size, most)
         n_chunks = -(-len(variants) // size)
         even = -(-len(variants) // n_chunks)
         for start in range(0, len(variants), even):
             part = tuple(variants[start : start + even])
             chunks.append(Chunk(front, part, tuple(entries[i][1] for i in part)))
-            most = max(most, clean + len(part) * per_row)
+            peak = max(peak, clean + len(part) * per_row)
     cost = sum(_positions(f, S - front, station) for front, station in entries)
     before = 0.0 if has_clean else float(f.n_layers * S)
-    return Plan(len(rows), S, tuple(chunks), before, cost, float(len(rows) * f.n_layers * S), most)
+    return Plan(len(rows), S, tuple(chunks), before, cost, float(len(rows) * f.n_layers * S), peak)
 
 
 def _positions(family: Llama, m: int, station: Station) -> float:

@@ -16,7 +16,7 @@ from mlx_lm.models.base import create_causal_mask
 
 from assay.forward.families import Llama
 from assay.forward.lanes import by_head
-from assay.forward.layers import NO_TAP, Mask, Tap, attention, hide, softcap
+from assay.forward.layers import NO_TAP, Mask, Tap, attention, hide, softcap, softmax
 from assay.forward.sites import Key
 
 
@@ -67,6 +67,6 @@ class AttendResumed:
         mask = self.mask(i, 1)
         scores = hide(softcap(self.family, scores), mask if isinstance(mask, mx.array) else None)
         scores = tap("scores", i, scores.reshape(N, H, 1, p + 1))
-        pattern = tap("pattern", i, mx.softmax(scores, axis=-1, precise=True)).reshape(N, K, H // K, p + 1)
+        pattern = tap("pattern", i, softmax(scores)).reshape(N, K, H // K, p + 1)
         z = (pattern[..., :p].swapaxes(0, 1).reshape(K, -1, p) @ old_v[0]).reshape(K, N, H // K, -1).swapaxes(0, 1)
         return (z + pattern[..., p:] @ v).reshape(N, H, 1, -1)

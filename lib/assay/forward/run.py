@@ -17,6 +17,7 @@ from typing import Any
 import mlx.core as mx
 
 from assay.errors import UnknownSite, unknown
+from assay.forward import by_numpy
 from assay.forward.edits import canonical
 from assay.forward.positions import Prompt
 from assay.forward.sites import Key, site
@@ -49,7 +50,7 @@ class Run:
 
     def log_probs(self) -> mx.array:
         """Log-probabilities of the next token, [B, V], float32."""
-        return self.logits - mx.logsumexp(self.logits, axis=-1, keepdims=True)
+        return self.logits - by_numpy.logsumexp(self.logits)
 
 
 def look_up(kept: Mapping[Key, Any], key: str | tuple[str, int]) -> Any:

@@ -21,8 +21,10 @@ import numpy as np
 from tqdm import tqdm
 
 from assay.errors import EditError, PositionError
+from assay.forward import backends, lanes
 from assay.forward.chunk import Wanted, run_chunk
 from assay.forward.edits import Placed, place, require_finite
+from assay.forward.families import Llama
 from assay.forward.generate import Generation, decode, embed, greedy
 from assay.forward.memory import Sizes
 from assay.forward.plan import Chunk, Plan
@@ -30,11 +32,12 @@ from assay.forward.plan import plan as make_plan
 from assay.forward.positions import Position, Prompt, is_batch, resolve
 from assay.forward.run import Run, look_up
 from assay.forward.sites import Key, expand, is_whole
-from assay.machine import memory_bytes
 
 if TYPE_CHECKING:
     from assay.forward.lm import LM
 
+LEAST_WORK = 2**25
+"""Multiplications in a layer that are worth a thread: a few milliseconds of products to a fraction of one of Python."""
 SWEEPABLE = ("embed", "k_rot", "v", "z", "resid_mid", "mlp_raw", "resid_post")
 
 
@@ -158,25 +161,46 @@ def make_job(
         float32=lm.dtype is not None,
     )  # fmt: skip
     budget = default_budget() if memory_budget is None else memory_budget
-    return Job(one, clean, rows, wanted, make_plan(rows, sizes, budget, has_clean=clean is not None))
+    return Job(
+        one,
+        clean,
+        rows,
+        wanted,
+        make_plan(rows, sizes, budget, has_clean=clean is not None, most=backends.limits().rows),
+    )
 
 
 def run_job(lm: "LM", job: Job, max_tokens: int, stop: Callable[[str], bool] | None, bar: Any) -> Sweep:
     """Run a planned sweep, chunk by chunk."""
     clean = job.clean or lm.run(job.prompt, keep=[*SWEEPABLE, *job.wanted.keep])
+    mx.eval([placed.value for row in job.rows for placed in row if placed.value is not None])  # for any thread
+    stop = stop and lanes.one_at_a_time(stop)
     texts: dict[int, Generation] = {}
     parts = []
-    for chunk in job.plan.chunks:
-        found, continued = _run_part(lm, job, clean, chunk, max_tokens, stop)
-        parts.append((chunk, found))
-        texts.update(zip(chunk.variants, continued, strict=False))
-        bar.update(len(chunk.variants))
+    for whole in job.plan.chunks:
+        chunks = whole.dealt(_abreast(lm.family, job, whole))
+        done = lanes.abreast(lambda chunk: _run_part(lm, job, clean, chunk, max_tokens, stop), chunks)
+        for chunk, (found, continued) in zip(chunks, done, strict=True):
+            parts.append((chunk, found))
+            texts.update(zip(chunk.variants, continued, strict=False))
+        bar.update(len(whole.variants))
     found = gather(parts, len(job.rows))
     kept = {key: found.pop(f"kept {key}") for key in job.wanted.keep}
     continuations = [texts[i] for i in range(len(job.rows))] if max_tokens else None
     if job.clean is None:
         clean = Run(clean.prompts, clean.logits, {})
     return Sweep(clean, job.plan, kept=kept, continuations=continuations, **found)
+
+
+def _abreast(family: Llama, job: Job, chunk: Chunk) -> int:
+    """Into how many parts a chunk is dealt, one for each core: as many as have `LEAST_WORK` in every layer.
+
+    One, if a function of the user's acts in it: it may be made for one thread.
+    """
+    if any(placed.function for i in chunk.variants for placed in job.rows[i]):
+        return 1
+    work = len(chunk.variants) * (len(job.prompt) - chunk.front) * family.layer_weights
+    return max(1, min(lanes.count(), work // LEAST_WORK))
 
 
 def _run_part(
@@ -213,8 +237,8 @@ def check_sweepable(lm: "LM", run: Run) -> None:
 
 
 def default_budget() -> int:
-    """Bytes a sweep may use when the user does not say: a quarter of the machine's memory."""
-    return memory_bytes() // 4
+    """Bytes a sweep may use when the user does not say: a quarter of the memory of machine or card."""
+    return backends.memory() // 4
 
 
 def _bar(lm: "LM", total: int, progress: bool | None) -> Any:

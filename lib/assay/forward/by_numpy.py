@@ -1,0 +1,177 @@
+"""What NumPy does in place of MLX's CPU backend, which on Linux treats numbers one by one where NumPy takes 4 to 16 at once.
+
+    >>> inner = gated("silu", gate, up)                # silu(gate) * up, where `chosen` says so         # doctest: +SKIP
+    >>> with by_mlx():                                 # MLX's own operations, bit for bit               # doctest: +SKIP
+    ...     logits = lm.run(prompt).logits
+
+Two kinds of operations:
+
+- **Exponentials** (SiLU, GELU, soft-max, log-sum-exp). They take MLX 12 to 30 ns a number, in a small model as long as the
+  matrix products, and NumPy 1 to 3. NumPy's differ from MLX's in the last bits (and are the better ones: at most 3 units of
+  the last place off, MLX's 14). So they are chosen only where bits depend on the batch anyway (`assay.forward.arithmetic`);
+  with ASSAY_BLAS=reference all is MLX's.
+- **Searches** (the largest number of a row, whether all are finite), which give the same with either.
+
+NumPy needs values, so what is chosen here ends MLX's graph: arrays are evaluated on the way. Gradients take MLX's operations.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import mlx.core as mx
+import numpy as np
+
+from assay.forward import lanes
+from assay.forward.arithmetic import machine
+
+Activation = Literal["silu", "gelu_approx"]
+
+LEAST = 2**12
+"""Exponentials that are worth the way to NumPy and back, some 30 microseconds; with several lanes, which then have to wait for
+each other, sixty-four times as many."""
+LEAST_THREAD = 2**17
+"""Numbers of a lane that are worth a thread."""
+
+_least: ContextVar[float | None] = ContextVar("exponentials that go to NumPy", default=None)
+
+
+@contextmanager
+def _from(least: float) -> Iterator[None]:
+    token = _least.set(least)
+    try:
+        yield
+    finally:
+        _least.reset(token)
+
+
+def by_mlx() -> AbstractContextManager[None]:
+    """MLX's exponentials inside a `with` block: for gradients, and to compare with mlx-lm bit for bit."""
+    return _from(math.inf)
+
+
+def at_any_size() -> AbstractContextManager[None]:
+    """However few they are, exponentials go to NumPy inside a `with` block: to measure what that changes."""
+    return _from(0)
+
+
+def chosen(numbers: int, dtype: mx.Dtype) -> bool:
+    """Are so many exponentials of this type made by NumPy here?"""
+    if dtype != mx.float32 or not _on_cpu() or machine().rows:
+        return False
+    least = _least.get()
+    return numbers >= (LEAST * (64 if lanes.count() > 1 else 1) if least is None else least)
+
+
+def _on_cpu() -> bool:
+    return sys.platform == "linux" and mx.default_device() == mx.cpu
+
+
+def view(x: mx.array) -> np.ndarray:
+    """An evaluated array on the CPU as NumPy sees it, without a copy."""
+    return np.array(x, copy=False)
+
+
+def through(
+    first: Callable[..., Any],
+    middle: Callable[..., np.ndarray],
+    last: Callable[..., mx.array],
+    *arrays: mx.array,
+    work: int,
+    axis: int,
+) -> mx.array:
+    """last(middle(first(*arrays))), cut into lanes along `axis`, with NumPy in the middle.
+
+    first: arrays -> (inputs of `middle`, arrays that `last` takes too). work: multiplications in all.
+    """
+    begun = lanes.each(first, lanes.cut(arrays, axis, work))
+    mx.eval(begun)
+    views = [tuple(view(each) for each in inputs) for inputs, _ in begun]
+    if len(views) > 1 and views[0][0].size >= LEAST_THREAD:
+        made = list(lanes.threads(len(views)).map(lambda inputs: middle(*inputs), views))
+    else:
+        made = [middle(*inputs) for inputs in views]
+    ends = [(mx.array(value), *more) for value, (_, more) in zip(made, begun, strict=True)]
+    return lanes.join(lanes.each(last, ends), axis)
+
+
+# --- exponentials: arrays of NumPy in and out ----------------------------------------------------------------
+
+
+def gated(activation: Activation, gate: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """activation(gate) * up. Both activations are x / (1 + exp(-y)): SiLU with y = x, GELU's tanh form with twice its tanh's."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if activation == "silu":
+            out = np.negative(gate)
+        else:
+            out = np.square(gate)
+            out *= -2 * GELU * 0.044715
+            out -= 2 * GELU
+            out *= gate
+        np.exp(out, out=out)
+        out += 1
+        np.divide(gate, out, out=out)
+        out *= up
+    return out
+
+
+GELU = float(np.sqrt(2 / np.pi))
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = scores - scores.max(axis=-1, keepdims=True)
+        np.exp(out, out=out)
+        out /= out.sum(axis=-1, keepdims=True)
+    return out
+
+
+def attend(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float, softcap: float | None, mask: np.ndarray | None
+) -> np.ndarray:
+    """One query a row: q [B, H, 1, D], k and v [B, K, S, D] -> z [B, H, 1, D]. mask: True where a query may look."""
+    (B, H, _, D), K = q.shape, k.shape[1]
+    scores = (q.reshape(B, K, H // K, D) * np.float32(scale)) @ k.swapaxes(-1, -2)
+    if softcap:
+        scores = np.tanh(scores / np.float32(softcap)) * np.float32(softcap)
+    if mask is not None:
+        scores = np.where(mask.reshape(-1, 1, 1, mask.shape[-1]), scores, np.finfo(np.float32).min)
+    return (softmax(scores) @ v).reshape(B, H, 1, v.shape[-1])
+
+
+def logsumexp(logits: mx.array) -> mx.array:
+    """Over the last axis, which stays: [.., V] -> [.., 1]. MLX's own where NumPy is not chosen."""
+    if not chosen(logits.size, logits.dtype):
+        return mx.logsumexp(logits, axis=-1, keepdims=True)
+    values = view(logits)
+    rows = values.reshape(-1, values.shape[-1])
+    total = np.empty((len(rows), 1), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i, row in enumerate(rows):  # a row fits in the cache
+            top = row.max()
+            total[i] = np.log(np.exp(row - top).sum()) + top
+    return mx.array(total.reshape(*values.shape[:-1], 1))
+
+
+# --- searches: the same numbers by either --------------------------------------------------------------------
+
+
+def argmax(logits: mx.array) -> Any:
+    """Index of the largest number of each row, [B, V] -> list or array of B; the first of equals."""
+    return view(logits).argmax(axis=-1) if _searchable(logits) else mx.argmax(logits, axis=-1)
+
+
+def all_finite(x: mx.array) -> bool:
+    """Is there neither NaN nor infinity in `x`?"""
+    if not _searchable(x):
+        return bool(mx.isfinite(x).all().item())
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(view(x).sum()) or np.isfinite(view(x)).all())  # a sum of finite numbers may overflow
+
+
+def _searchable(x: mx.array) -> bool:
+    return x.dtype == mx.float32 and _on_cpu()

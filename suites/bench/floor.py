@@ -1,0 +1,68 @@
+"""The floor of a sweep: what its matrix products alone take on this machine, at the numbers of rows that it has.
+
+    floor(lm, plan, n_tokens)       # seconds, on the lanes in use
+
+Counted are the products with weights: of the clean run (every token, every layer), of each chunk (in every layer as many rows as
+have entered, at as many positions as they carry), and the unembedding of last positions. Each is timed by itself, at the same
+number of rows, cut into the same lanes, and the fastest of some tries counts: no forward that makes these products can
+take less. Norms, rotations, scores, exponentials and everything else come on top.
+"""
+
+from assay.timing import seconds
+
+TRIES = 4
+PARTS = {
+    "resid_pre": ("self_attn", ("q_proj", "k_proj", "v_proj", "qkv_proj")),
+    "z": ("self_attn", ("o_proj",)),
+    "resid_mid": ("mlp", ("gate_proj", "up_proj", "gate_up_proj", "down_proj")),
+}
+"""Station of `assay.forward.plan` -> the modules that a row passes which entered there or before."""
+
+
+def floor(lm, plan, n_tokens):
+    """Seconds of the products of a sweep and its clean run."""
+    from assay.forward.plan import rank
+
+    family, times = lm.family, {}
+
+    def part(station, rows):
+        if (station, rows) not in times:
+            times[station, rows] = fastest(linears(family.layers[0], station), rows) if rows else 0.0
+        return times[station, rows]
+
+    total = family.n_layers * sum(part(station, n_tokens) for station in PARTS)
+    for chunk in plan.chunks:
+        for i in range(family.n_layers):
+            for station in PARTS:
+                entered = sum(rank(entry) <= rank((i, station)) for entry in chunk.entries)
+                total += part(station, entered * (n_tokens - chunk.front))
+        total += fastest([unembedding(family)], len(chunk.variants))
+    return total + fastest([unembedding(family)], 1)
+
+
+def linears(block, station):
+    """The linear modules of one part of a layer."""
+    where, names = PARTS[station]
+    return [block[where][name] for name in names if name in block[where]]
+
+
+def unembedding(family):
+    """The unembedding as a function of [rows, 1, E]."""
+    return family.core.embed_tokens.as_linear if family.tied else family.model.lm_head
+
+
+def fastest(functions, rows):
+    """Seconds of the fastest try of all functions on so many rows."""
+    import mlx.core as mx
+
+    from assay.forward.families import in_features
+    from assay.forward.lanes import by_token
+
+    total = 0.0
+    for function in functions:
+        linear = getattr(function, "__self__", function)
+        width, out = in_features(linear), linear.weight.shape[0]
+        x = mx.random.normal((rows, 1, width))
+        mx.eval(x)
+        total += min(seconds(lambda f=function, x=x, out=out: mx.eval(by_token(f, x, out))) for _ in range(TRIES))
+    return total

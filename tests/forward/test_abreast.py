@@ -1,0 +1,155 @@
+"""Work abreast: parts on threads give what they give one after the other, and end together."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import tiny
+
+from assay.errors import NotExact
+from assay.forward import lanes, sweep
+from assay.forward.edits import add, apply, replace, zero
+from assay.forward.plan import Chunk
+from assay.forward.sweep import SWEEPABLE
+
+
+@pytest.fixture
+def dealt(monkeypatch):
+    """Every sweep is dealt out to three threads; into how many parts each chunk was."""
+    seen, abreast = [], lanes.abreast
+    monkeypatch.setattr(sweep, "LEAST_WORK", 1)
+    monkeypatch.setattr(lanes, "abreast", lambda function, parts: seen.append(len(parts)) or abreast(function, parts))
+    with lanes.use(3):
+        yield seen
+
+
+def grid(lm, clean):
+    """Patches of lazy slices, at the last position and before it."""
+    states = mx.stack([clean["resid_post", i][0, -1] for i in range(lm.n_layers)]) * 1
+    pairs = [(s, t, p) for s in range(lm.n_layers) for t in range(lm.n_layers) for p in (-1, 3, 5)]
+    return [replace("resid_post", states[s], layer=t, position=p) for s, t, p in pairs]
+
+
+@pytest.mark.parametrize("name", [*tiny.FAMILIES, *tiny.ODD])
+def test_a_sweep_is_the_same(name, dealt):
+    lm = tiny.lm(name)
+    clean = lm.run(tiny.ids(), keep=SWEEPABLE)
+    options = {"logits": True, "targets": [3, 5], "keep": ["resid_post"], "at": [-1], "max_tokens": 5}
+    many = lm.sweep(clean, grid(lm, clean), **options)
+    assert max(dealt) == min(3, lm.n_layers**2)
+    with lanes.use(1):
+        one = lm.sweep(clean, grid(lm, clean), **options)
+    assert dealt[-1] == 1
+    assert tiny.agree(many.logits, one.logits)
+    assert tiny.agree(many.target_log_probs, one.target_log_probs)
+    assert all(tiny.agree(many.kept[key], one.kept[key]) for key in one.kept)
+    assert many.continuations == one.continuations
+
+
+def test_rows_are_dealt_in_turn():
+    chunk = Chunk(2, (4, 1, 0, 3, 2), tuple((i, "resid_pre") for i in range(5)))
+    first, second = chunk.dealt(2)
+    assert (first.variants, second.variants) == ((4, 0, 2), (1, 3))
+    assert second.entries == ((1, "resid_pre"), (3, "resid_pre"))
+    assert len(chunk.dealt(9)) == 5
+
+
+def test_a_function_of_the_user_stays_on_one_thread(dealt):
+    threads = set()
+
+    def double(x):
+        threads.add(threading.get_ident())
+        return x * 2
+
+    tiny.lm("llama").sweep(tiny.ids(), [apply("resid_post", double, layer=1, position=-1)] * 6)
+    assert threads == {threading.get_ident()}
+    assert dealt == [1]
+
+
+def test_one_text_at_a_time_is_shown_to_stop(dealt):
+    inside, most = [0], [0]
+
+    def stop(text):
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.001)
+        inside[0] -= 1
+        return False
+
+    tiny.lm("llama").sweep(tiny.ids(), [[]] * 9, max_tokens=4, stop=stop)
+    assert dealt == [3]
+    assert most == [1]
+
+
+def test_little_work_stays_together():
+    lm, seen = tiny.lm("llama"), []
+    with pytest.MonkeyPatch.context() as patch, lanes.use(3):
+        patch.setattr(lanes, "abreast", lambda function, parts: seen.append(len(parts)) or list(map(function, parts)))
+        lm.sweep(tiny.ids(), [zero("z", layer=1, position=-1)] * 9)
+    assert seen == [1]
+
+
+# ------------------------------------------------------------------------------------------------------- what goes wrong
+
+
+def test_an_error_of_one_part_ends_the_others(dealt):
+    rested, ended = threading.Event(), []
+
+    def work(part):
+        if part == 1:
+            rested.wait(10)
+            raise NotExact("part 1 overflows")
+        while True:
+            rested.set()
+            try:
+                lanes.rest()
+            except lanes.Halted:
+                ended.append(part)
+                raise
+            time.sleep(0.001)
+
+    with pytest.raises(NotExact, match="part 1 overflows"):
+        lanes.abreast(work, [0, 1, 2])
+    assert sorted(ended) == [0, 2]
+    assert lanes.abreast(lambda part: part * 2, [0, 1, 2]) == [0, 2, 4], "the threads are as good as ever"
+
+
+def test_logits_that_are_not_finite(dealt):
+    lm = tiny.lm("llama")
+    huge = add("logits", np.full(lm.family.vocab, 3e38, np.float32), position=-1)
+    with pytest.raises(NotExact, match="not finite"):
+        lm.sweep(tiny.ids(), [[], [], [huge, huge], []])
+
+
+ENDLESS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
+sys.path[:0] = ["lib", "tests/forward"]
+import tiny
+from assay.forward import lanes, sweep
+sweep.LEAST_WORK = 1
+lm = tiny.lm("llama")
+with lanes.use(3):
+    print("running", flush=True)
+    while True:
+        lm.sweep(tiny.ids(), [[]] * 200, max_tokens=80)
+"""
+
+
+def test_ctrl_c(pytestconfig):
+    command, pipe = [sys.executable, "-c", ENDLESS], subprocess.PIPE
+    with subprocess.Popen(command, cwd=pytestconfig.rootpath, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout.readline() == "running\n"
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert error.strip().splitlines()[-1] == "KeyboardInterrupt"
+    assert process.returncode in (1, 130, -signal.SIGINT)
