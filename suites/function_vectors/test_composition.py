@@ -102,5 +102,6 @@ def test_composed_vectors(fv_composition):
 
 @finding("the next item is found where the series begins again, too", id="FV-14", tier="quick", **PAPER)
 @not_replicated("gemma270m", tier="quick", reason="0.25 [0.07, 0.59] against none of 8")
+@not_replicated("qwencoder05b", tier="quick", reason="one of 8 answers, with it and without it")
 def test_wraps_around(fv_series):
     assert fv_series.next_wrapping_function.low > fv_series.next_wrapping_plain.high

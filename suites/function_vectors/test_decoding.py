@@ -86,6 +86,9 @@ def test_reconstruction_metrics(fv_reconstruction, metrics):
 @not_replicated(
     "smollm135m", tier="quick", reason="its own task is preferred in 0.59 [0.48, 0.69], by random heads in 0.56"
 )
+@not_replicated(
+    "qwencoder05b", tier="quick", reason="its own task is preferred in 0.57 [0.49, 0.65], by random heads in 0.59"
+)
 def test_says_its_task(fv_decoding):
     assert fv_decoding.prefers_own.low > 0.5
     assert fv_decoding.prefers_own.low > fv_decoding.random_heads_prefer_own.high
@@ -103,6 +106,11 @@ def test_can_be_fitted(fv_reconstruction):
     "gemma270m",
     tier="quick",
     reason="0.08 [0.04, 0.17] against 0.36 [0.22, 0.52]: less, but not by half between the intervals",
+)
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="0.20 [0.13, 0.30] against 0.35 [0.22, 0.50]: less, but not by half between the intervals",
 )
 def test_does_less(fv_reconstruction):
     assert fv_reconstruction.all_tokens.high < 0.5 * fv_reconstruction.function.low

@@ -210,5 +210,8 @@ def test_more_heads(fv_head_count):
 
 
 @finding("and a few are enough: the last doubling adds little", id="FV-12", tier="quick", **PAPER)
+@not_replicated(
+    "qwencoder05b", tier="quick", reason="0.18 more [0.08, 0.30] with the last doubling: the heads are many here"
+)
 def test_saturates(fv_head_count):
     assert fv_head_count.gain_of_doubling.high < 0.1

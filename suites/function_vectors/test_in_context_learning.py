@@ -107,6 +107,7 @@ def test_mixed_labels_hurt(fv_in_context):
 @finding("its function vector lifts most tasks, zero-shot", id="FV-17", tier="quick", **PAPER)
 @not_replicated("gemma270m", tier="quick", reason="2 of 9 tasks")
 @not_replicated("smollm135m", tier="quick", reason="5 of 7 tasks: more than half, but not surely")
+@not_replicated("qwencoder05b", tier="quick", reason="4 of 8 tasks")
 def test_lifts_most_tasks(fv_all_tasks):
     assert fv_all_tasks.zero_shot_lifted.low > 0.5
 

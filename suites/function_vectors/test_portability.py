@@ -104,6 +104,7 @@ def test_natural_text_metrics(fv_natural_text, metrics):
 
 @finding("its function vector does the task in other templates", id="FV-8", tier="quick", **PAPER)
 @not_replicated("smollm135m", tier="quick", reason="0.17 [0.11, 0.25] against 0.12 [0.07, 0.21] without it, n 96")
+@not_replicated("qwencoder05b", tier="quick", reason="0.18 [0.11, 0.27] against 0.08 [0.04, 0.16] without it, n 96")
 def test_other_templates(fv_templates):
     assert fv_templates.function.low > fv_templates.plain.high
     assert fv_templates.function.low > fv_templates.random_heads.high
@@ -113,6 +114,7 @@ def test_other_templates(fv_templates):
 @not_replicated("tiny", reason="built-in models have read no such sentences")
 @not_replicated("gemma270m", tier="quick", reason="0.50 [0.29, 0.71] against 0.11 [0.03, 0.33] without it, n 18")
 @not_replicated("smollm135m", tier="quick", reason="0.22 [0.11, 0.37] against 0.03 [0.00, 0.14] without it, n 37")
+@not_replicated("qwencoder05b", tier="quick", reason="0.21 [0.12, 0.34] against 0.04 [0.01, 0.14] without it, n 48")
 def test_natural_text(fv_natural_text):
     assert fv_natural_text.function.low > fv_natural_text.plain.high
     assert fv_natural_text.function.low > fv_natural_text.random_heads.high
