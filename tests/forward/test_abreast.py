@@ -12,10 +12,12 @@ import pytest
 import tiny
 
 from assay.errors import NotExact
-from assay.forward import lanes, sweep
+from assay.forward import chunk, generate, lanes, sweep
 from assay.forward.edits import add, apply, replace, zero
 from assay.forward.plan import Chunk
 from assay.forward.sweep import SWEEPABLE
+
+pytestmark = pytest.mark.skipif(mx.default_device() != mx.cpu, reason="runs where the default device is the CPU")
 
 
 @pytest.fixture
@@ -52,11 +54,11 @@ def test_a_sweep_is_the_same(name, dealt):
 
 
 def test_rows_are_dealt_in_turn():
-    chunk = Chunk(2, (4, 1, 0, 3, 2), tuple((i, "resid_pre") for i in range(5)))
-    first, second = chunk.dealt(2)
+    whole = Chunk(2, (4, 1, 0, 3, 2), tuple((i, "resid_pre") for i in range(5)))
+    first, second = whole.dealt(2)
     assert (first.variants, second.variants) == ((4, 0, 2), (1, 3))
     assert second.entries == ((1, "resid_pre"), (3, "resid_pre"))
-    assert len(chunk.dealt(9)) == 5
+    assert len(whole.dealt(9)) == 5
 
 
 def test_a_function_of_the_user_stays_on_one_thread(dealt):
@@ -117,6 +119,39 @@ def test_an_error_of_one_part_ends_the_others(dealt):
         lanes.abreast(work, [0, 1, 2])
     assert sorted(ended) == [0, 2]
     assert lanes.abreast(lambda part: part * 2, [0, 1, 2]) == [0, 2, 4], "the threads are as good as ever"
+
+
+@pytest.mark.parametrize("where", [chunk, generate])
+def test_long_work_rests(where, dealt, monkeypatch):
+    """In every layer of a sweep and every step of a continuation a thread looks whether it is still wanted."""
+
+    def enough():
+        raise lanes.Halted("not wanted")
+
+    monkeypatch.setattr(where, "rest", enough)
+    with pytest.raises(lanes.Halted):
+        tiny.lm("llama").sweep(tiny.ids(), [zero("z", layer=1, position=-1)] * 6, max_tokens=4)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2_yarn", "phi3_longrope"])
+def test_a_model_that_has_not_run_yet(name, dealt):
+    """Rotary frequencies are lazy when a model is made, and belong to no parameters."""
+    lm = tiny.lm(name)
+    clean = lm.run(tiny.ids(), keep=SWEEPABLE)
+    expected = lm.sweep(clean, grid(lm, clean), logits=True).logits
+    fresh = tiny.around(tiny.build(name))
+    assert tiny.agree(fresh.sweep(clean, grid(lm, clean), logits=True).logits, expected)
+
+
+def test_memory_is_told_for_all_threads(dealt):
+    """Each of them widens half-precision weights for itself."""
+    import test_memory
+
+    shape = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "head_dim": 64}
+    model = tiny.build("llama", "bfloat16", num_hidden_layers=2, num_key_value_heads=2, **shape)
+    lm, variants = tiny.around(model), [zero("z", layer=0, position=-1)] * 12
+    told = lm.plan(tiny.ids(60), variants).bytes
+    assert test_memory.peak(lambda: lm.sweep(tiny.ids(60), variants), 3) < told
 
 
 def test_logits_that_are_not_finite(dealt):

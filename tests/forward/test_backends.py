@@ -9,8 +9,9 @@ import pytest
 import tiny
 
 from assay import before_mlx
-from assay.forward import backends, lanes
+from assay.forward import backends, generate, lanes
 from assay.forward.edits import zero
+from assay.forward.positions import Prompt
 
 
 @pytest.fixture
@@ -37,6 +38,15 @@ def test_chunks_that_go_on_keep_to_the_limit_of_rows(card):
     assert sizes() == [100], "nothing fails that is not continued"
     limited = lm.sweep(tiny.ids(), variants, max_tokens=4, progress=False)
     assert len(set(limited.continuations)) == 1
+
+
+def test_prompts_that_are_continued_keep_to_the_limit_of_rows(card, monkeypatch):
+    lm, prompts = tiny.lm("llama"), [tiny.ids(4, seed=i) for i in range(100)]
+    together, read = [], generate.read
+    monkeypatch.setattr(generate, "read", lambda f, ids, *more: together.append(len(ids)) or read(f, ids, *more))
+    limited = lm.generate([Prompt(tuple(ids)) for ids in prompts], max_tokens=3)
+    assert together == [48, 48, 4]
+    assert limited == [lm.generate(Prompt(tuple(ids)), max_tokens=3) for ids in prompts]
 
 
 def test_one_lane_on_a_card(card):

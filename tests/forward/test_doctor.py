@@ -7,8 +7,8 @@ import pytest
 import tiny
 
 from assay.errors import NotExact
-from assay.forward import doctor, generate, layers, resume
-from assay.forward.arithmetic import machine
+from assay.forward import by_numpy, doctor, exactness, generate, layers, resume
+from assay.forward.arithmetic import Machine, machine
 from assay.forward.doctor import Check, Report, examine
 from assay.forward.families import Gemma2, Gemma3, Llama, Norms, Phi3
 
@@ -196,6 +196,15 @@ def test_wrong_machinery_is_found(name, where, attribute, wrong, monkeypatch):
     monkeypatch.setattr(where, attribute, wrong)
     with pytest.raises(NotExact):
         tiny.lm(name).doctor()
+
+
+def test_another_activation_is_found(monkeypatch):
+    """mlx-lm's own MLP does not ask the family for it; NumPy's gate does, where it is chosen."""
+    monkeypatch.setattr(by_numpy, "machine", lambda: Machine(rows=False, float32=True))
+    monkeypatch.setattr(exactness, "machine", lambda: Machine(rows=False, float32=True))
+    assert tiny.lm("llama").doctor().ok
+    with pytest.raises(NotExact, match="exponentials by NumPy are those of MLX"):
+        broken("llama", family(Llama, activation="gelu_approx")).doctor()
 
 
 def test_weights_that_are_not_finite_are_found():

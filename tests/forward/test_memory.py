@@ -18,13 +18,13 @@ from assay.forward.sweep import SWEEPABLE
 MIB = 2**20
 
 
-def peak(work) -> int:
-    """Bytes that `work()` had in use at most, over what was in use before; on one lane, since two may be ahead of each other."""
+def peak(work, n_lanes=1) -> int:
+    """Bytes that `work()` had in use at most, over what was in use before."""
     gc.collect()
     mx.synchronize()
     mx.reset_peak_memory()
     before = mx.get_active_memory()
-    with lanes.use(1):
+    with lanes.use(n_lanes):
         work()
     mx.synchronize()
     return mx.get_peak_memory() - before

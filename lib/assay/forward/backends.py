@@ -7,7 +7,7 @@
 
 On NVIDIA cards, MLX 0.32 adds kernels with too large a grid to its graphs when some 200 rows are continued together
 (`cudaGraphAddKernelNode(...) failed: invalid argument`, see BUGFIX.md), and it keeps compiled kernels in a temporary folder
-under names that do not say for which card. Both are settled here.
+under names that do not say for which card. Both are settled here: sweeps and `lm.generate` continue no more rows together.
 """
 
 import os
@@ -49,7 +49,7 @@ def limits() -> Backend:
 
 
 def memory() -> int:
-    """Bytes that this process may use where the default device computes: its part of the card, or of the machine."""
+    """Bytes that this process may use where the default device computes: its part of the card, or the machine's."""
     if in_use() == "cuda":
         return int(_card()["total_memory"]) // workers()
     return memory_bytes()

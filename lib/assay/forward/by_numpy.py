@@ -33,6 +33,9 @@ Activation = Literal["silu", "gelu_approx"]
 LEAST = 2**12
 """Exponentials that are worth the way to NumPy and back, some 30 microseconds; with several lanes, which then have to wait for
 each other, sixty-four times as many."""
+MOST_ATTENDED = 2**17
+"""Multiplications of queries with keys, for one key head, up to which NumPy makes them; for twice as many its own BLAS would take
+other cores."""
 LEAST_THREAD = 2**17
 """Numbers of a lane that are worth a thread."""
 
@@ -102,7 +105,7 @@ def through(
 
 
 def gated(activation: Activation, gate: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """activation(gate) * up. Both activations are x / (1 + exp(-y)): SiLU with y = x, GELU's tanh form with twice its tanh's."""
+    """activation(gate) * up. Both are x / (1 + exp(-y)): SiLU with y = x, GELU with y = 2 sqrt(2 / pi) (x + 0.044715 x^3)."""
     with np.errstate(over="ignore", invalid="ignore"):
         if activation == "silu":
             out = np.negative(gate)
@@ -135,12 +138,13 @@ def attend(
 ) -> np.ndarray:
     """One query a row: q [B, H, 1, D], k and v [B, K, S, D] -> z [B, H, 1, D]. mask: True where a query may look."""
     (B, H, _, D), K = q.shape, k.shape[1]
-    scores = (q.reshape(B, K, H // K, D) * np.float32(scale)) @ k.swapaxes(-1, -2)
-    if softcap:
-        scores = np.tanh(scores / np.float32(softcap)) * np.float32(softcap)
-    if mask is not None:
-        scores = np.where(mask.reshape(-1, 1, 1, mask.shape[-1]), scores, np.finfo(np.float32).min)
-    return (softmax(scores) @ v).reshape(B, H, 1, v.shape[-1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = (q.reshape(B, K, H // K, D) * np.float32(scale)) @ k.swapaxes(-1, -2)
+        if softcap:
+            scores = np.tanh(scores / np.float32(softcap)) * np.float32(softcap)
+        if mask is not None:
+            scores = np.where(mask.reshape(-1, 1, 1, mask.shape[-1]), scores, np.finfo(np.float32).min)
+        return (softmax(scores) @ v).reshape(B, H, 1, v.shape[-1])
 
 
 def logsumexp(logits: mx.array) -> mx.array:
@@ -161,8 +165,8 @@ def logsumexp(logits: mx.array) -> mx.array:
 
 
 def argmax(logits: mx.array) -> Any:
-    """Index of the largest number of each row, [B, V] -> list or array of B; the first of equals."""
-    return view(logits).argmax(axis=-1) if _searchable(logits) else mx.argmax(logits, axis=-1)
+    """Index of the largest number of each row, [B, V] -> array of B, NumPy's or MLX's; the first of equals."""
+    return view(logits).argmax(axis=-1).astype(np.uint32) if _searchable(logits) else mx.argmax(logits, axis=-1)
 
 
 def all_finite(x: mx.array) -> bool:

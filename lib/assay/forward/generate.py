@@ -25,7 +25,7 @@ from assay.forward.lanes import rest
 from assay.forward.layers import NO_TAP, AttendSelf, Tap, layer, unembed
 from assay.forward.taps import Taps
 
-Sampler = Callable[[mx.array], mx.array]
+Sampler = Callable[[mx.array], Any]  # logits [B, V] -> B token ids, an array of MLX or NumPy
 Stop = Callable[[int, list[int]], bool]  # row, its tokens so far -> stop this row?
 
 
@@ -51,7 +51,7 @@ def sampler(temperature: float, top_p: float, top_k: int, seed: int | None) -> S
     return lambda logits: choose(logits - mx.logsumexp(logits, axis=-1, keepdims=True))
 
 
-def greedy(logits: mx.array) -> mx.array:
+def greedy(logits: mx.array) -> Any:
     """The likeliest token of each row."""
     return by_numpy.argmax(logits)
 

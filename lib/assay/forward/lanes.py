@@ -1,4 +1,4 @@
-"""Lanes: all cores of a machine for one forward pass, without changing a bit of it.
+"""Lanes: all cores of a machine for one forward pass, or for many that share nothing.
 
     >>> m = by_token(lambda x: block.mlp(block.norm(x)), x, work=3 * 1408)          # x [B, L, E]      # doctest: +SKIP
     >>> with use(1):                                                             # one core from here on
@@ -7,9 +7,10 @@
 
 MLX's CPU backend gives each stream one thread, and the BLAS (`assay.blas`) uses one core for a product, so a forward pass on
 one stream leaves the other cores idle. A *lane* is a CPU stream. Modules treat tokens one by one and attention treats heads
-one by one, so their input is cut into parts, each lane computes one, and the results are joined. Every number is made by the
-same operations as without lanes, with the reference BLAS in the same order too. All is built and awaited by the calling
-thread: edits, errors and Ctrl-C behave as ever.
+one by one, so their input is cut into parts, each lane computes one, and the results are joined. With the reference BLAS every
+number is what it is without lanes, bit for bit; elsewhere within rounding (`assay.forward.exactness`). All of that is built and
+awaited by the calling thread. `abreast` is the other way: long pieces of work, each on a thread of its own with one lane. In
+both, errors and Ctrl-C reach the caller.
 
 There are as many lanes as the process may use cores, shared among the workers of pytest-xdist; `ASSAY_LANES` asks for
 another number. A GPU fills itself and gets one.
@@ -98,14 +99,13 @@ def abreast(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[R
     halt = threading.Event()
 
     def work(part: Part) -> Result:
-        mx.set_default_device(mx.cpu)
         _halt.set(halt)
         with use(1):
             return function(part)
 
-    pool = threads(len(parts))
-    futures = [pool.submit(copy_context().run, work, part) for part in parts]
+    pool, futures = threads(len(parts)), []
     try:
+        futures += [pool.submit(copy_context().run, work, part) for part in parts]
         wait(futures, return_when=FIRST_EXCEPTION)
     finally:
         halt.set()

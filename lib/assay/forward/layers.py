@@ -9,7 +9,8 @@
 one, or an edited one. `tap.wants(site, layer)` says whether anyone looks at a site that costs something to make.
 
 The operations and their order are those of mlx-lm's own modules and of mlx's unfused attention (scale the queries first,
-softmax in float32), so on the CPU the result is bitwise the model's own, with any number of taps, in every dtype.
+softmax in float32), so on the CPU the result is bitwise the model's own, with any number of taps, in every dtype: where rows
+are exact, and elsewhere inside `by_mlx()` (`assay.forward.by_numpy`).
 """
 
 from collections.abc import Sequence
@@ -148,13 +149,14 @@ def masks(family: Llama, x: mx.array, cache: Sequence[Any]) -> list[Mask]:
 def attention(family: Llama, i: int, q: mx.array, k: mx.array, v: mx.array, mask: Mask, tap: Tap) -> mx.array:
     """q [B, H, L, D], k and v [B, K, S, D], rotated -> z [B, H, L, D].
 
-    Fused when nobody looks inside, else step by step; on the CPU both give the same bits (mlx's fallback does these steps).
+    Fused when nobody looks inside, else step by step: on the CPU mlx's fallback does the same steps, so both give the same bits
+    where rows are exact.
     """
     if tap.wants("scores", i) or tap.wants("pattern", i):
         return step_by_step(family, i, q, k, v, mask, tap)
     scale, work = family.layers[i].self_attn.scale, 2 * q.size * k.shape[2]
     if by_numpy.chosen(q.size // q.shape[-1] * k.shape[2], q.dtype):
-        if q.shape[2] == 1:  # products of a few rows, one for each head and row of the batch
+        if q.shape[2] == 1 and work // (2 * q.shape[0] * k.shape[1]) <= by_numpy.MOST_ATTENDED:
             may_look = bool_mask(mask, 1, k.shape[2])
             seen = None if may_look is None else by_numpy.view(may_look)
             return by_numpy.through(

@@ -18,7 +18,7 @@ import numpy as np
 
 from assay import before_mlx, blas
 from assay.errors import AssayError, EditError, NoChatTemplate, NotExact, PromptError
-from assay.forward import by_numpy, exactness, lanes
+from assay.forward import backends, by_numpy, exactness, lanes
 from assay.forward import generate as gen
 from assay.forward.edits import Edit, Placed, place, require_finite
 from assay.forward.families import Llama, adapt
@@ -49,6 +49,8 @@ class LM:
         if activations not in ("float32", "native"):
             raise AssayError(f"activations is 'float32' or 'native', got {activations!r}")
         lanes.count()  # a bad ASSAY_LANES is an error here, not in the middle of an experiment
+        for module in model.modules():  # rotary frequencies are no parameters; whatever is lazy belongs to this thread
+            mx.eval([value for value in module.values() if isinstance(value, mx.array)])
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self.family: Llama = adapt(model)
         self.activations = activations
@@ -198,14 +200,16 @@ class LM:
         lengths = [len(p) for p in batch]
         gen.check_lengths(lengths, placed)
         choose = gen.sampler(temperature, top_p, top_k, seed)
-        logits, caches = gen.read(self.family, [p.tokens for p in batch], placed, self.dtype)
-        self.check_finite(logits)
         stopper = (lambda _, tokens: stop(self.decode(tokens))) if stop else None
-        tokens = gen.decode(
-            self.family, logits, caches, placed, lengths, max_tokens,
-            choose=choose, ends=self.end_tokens, dtype=self.dtype, check=self.check_finite, stop=stopper,
-        )  # fmt: skip
-        out = [gen.Generation(tuple(t), self.decode(t)) for t in tokens]
+        out, most = [], backends.limits().rows or len(batch)
+        for rows in (slice(start, start + most) for start in range(0, len(batch), most)):
+            logits, caches = gen.read(self.family, [p.tokens for p in batch[rows]], placed[rows], self.dtype)
+            self.check_finite(logits)
+            tokens = gen.decode(
+                self.family, logits, caches, placed[rows], lengths[rows], max_tokens,
+                choose=choose, ends=self.end_tokens, dtype=self.dtype, check=self.check_finite, stop=stopper,
+            )  # fmt: skip
+            out += [gen.Generation(tuple(t), self.decode(t)) for t in tokens]
         return out if is_batch(prompts) else out[0]
 
     def sweep(self, prompt: Any, variants: Sequence[Any], **options: Any) -> Any:

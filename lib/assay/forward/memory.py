@@ -15,6 +15,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from assay.forward import lanes
 from assay.forward.families import Llama
 from assay.forward.sites import Key, axes
 
@@ -58,7 +59,7 @@ class Sizes:
         """What a chunk takes however many rows it has: one layer's old keys and values, and copies of weights."""
         f = self.family
         per_head = 6 * f.n_heads * f.head_dim * f.width if any(name == "head_out" for name, _ in self.keep) else 0
-        widened = widened_weights(f) if self.float32 else 0
+        widened = widened_weights(f) * lanes.count() if self.float32 else 0
         return 4 * (4 * f.n_kv_heads * self.n_tokens * f.head_dim + per_head + widened)
 
     def kept_values(self) -> int:

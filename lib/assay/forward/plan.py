@@ -49,7 +49,7 @@ class Chunk:
         return self.entries.count(station)
 
     def dealt(self, n: int) -> list["Chunk"]:
-        """The rows dealt out to n chunks in turn, so that each gets as many, and as deep ones."""
+        """The rows dealt out to n chunks in turn, so that each gets as many, and those that enter early are spread."""
         return [Chunk(self.front, self.variants[i::n], self.entries[i::n]) for i in range(min(n, len(self.variants)))]
 
 

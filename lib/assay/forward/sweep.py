@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from assay.forward.lm import LM
 
 LEAST_WORK = 2**25
-"""Multiplications in a layer that are worth a thread: a few milliseconds of products to a fraction of one of Python."""
+"""Multiplications in a layer that are worth a thread: they take milliseconds, and Python a fraction of one to ask for them."""
 SWEEPABLE = ("embed", "k_rot", "v", "z", "resid_mid", "mlp_raw", "resid_post")
 
 
@@ -88,9 +88,10 @@ def sweep(
     """Run many variants (lists of edits) of one prompt -> `Sweep`: exactly what `lm.run` gives for each.
 
     prompt: a prompt, or a run of it that kept `SWEEPABLE`; or a list of either, with a list of variants for each (the
-    result is then a list). targets, top_k, logits, keep (at positions `at`): what to report. max_tokens > 0: continue
-    each variant greedily, until `stop(text)` says so. memory_budget: bytes over what is in use now (default: a quarter
-    of the machine). progress: a bar with an estimate on stderr (default: on a terminal, after a second).
+    result is then a list). targets, top_k, logits, keep (at positions `at`): what to report. max_tokens > 0: continue each
+    variant greedily, until `stop(text)` says so (asked by one thread at a time, and not always by the same). memory_budget:
+    bytes over what is in use now (default: a quarter of the machine). progress: a bar with an estimate on stderr (default:
+    on a terminal, after a second).
     Raises what `lm.run` raises, and BudgetError when the budget is too small for one variant.
     """
     options = {

@@ -70,18 +70,20 @@ def widen(model: nn.Module) -> None:
         _put(model, path, wide)
 
 
-def dense_weight(linear: Any) -> mx.array:
+def dense_weight(linear: Any, rows: int | None = None) -> mx.array:
     """The weight of a dense or quantised linear (or embedding) layer as one matrix [out, in]; float32 if quantised.
+
+    rows: the first so many only.
 
     Scales are widened first: dequantised in bfloat16, weights are rounded as mlx's quantised product never rounds them.
     """
     if not is_quantised(linear):
-        return linear.weight
-    scales, biases = linear.scales, linear.get("biases")
+        return linear.weight[:rows]
+    scales, biases = linear.scales[:rows], linear.get("biases")
     if biases is not None:  # affine; the other modes have scales of 8 bits
-        scales, biases = scales.astype(mx.float32), biases.astype(mx.float32)
+        scales, biases = scales.astype(mx.float32), biases[:rows].astype(mx.float32)
     return mx.dequantize(
-        linear.weight, scales, biases, linear.group_size, linear.bits, mode=linear.mode, dtype=mx.float32
+        linear.weight[:rows], scales, biases, linear.group_size, linear.bits, mode=linear.mode, dtype=mx.float32
     )
 
 
