@@ -212,7 +212,7 @@ def test_final_norm_and_logits(name):
     lm, model = tiny.lm(name), tiny.model(name)
     own = logits(lm)
     found = logits(lm, replace("final_norm", V, position=-1))
-    assert tiny.same(found[-1:], head(model, V[None]))
+    assert tiny.agree(found[-1:], head(model, V[None]))
     assert tiny.same(found[:-1], own[:-1])
     bonus = random(tiny.VOCAB)
     assert tiny.same(
