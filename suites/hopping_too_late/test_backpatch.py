@@ -135,6 +135,11 @@ def test_known_hops_do_not_compose(five_way):
     tier="quick",
     reason="0.32 [0.15, 0.54] of 19 failures against 0.26 by another query's states: nothing more",
 )
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="0.11 [0.04, 0.25] of 36 failures against 0.08 by another query's states: nothing more",
+)
 def test_t1_rescues(backpatch_t1):
     rescued = backpatch_t1.any_pair_back
     assert rescued.low > backpatch_t1.any_pair_donor.high
@@ -151,6 +156,9 @@ def test_t1_best_pair_generalises(backpatch_t1):
 @not_replicated(
     "gemma270m", tier="quick", reason="0.04 more [-0.03, 0.11] from upper into lower layers than elsewhere, n 19"
 )
+@not_replicated(
+    "qwencoder05b", tier="quick", reason="0.004 more [-0.005, 0.016] from upper into lower layers than elsewhere, n 36"
+)
 def test_t1_late_to_early(backpatch_t1):
     assert backpatch_t1.late_to_early.low > 0
 
@@ -161,6 +169,7 @@ def test_t1_late_to_early(backpatch_t1):
     "llama_tiny4", tier="quick", reason="one failing query of eight is rescued at t2, two by another query's states"
 )
 @not_replicated("smollm135m", tier="quick", reason="3 of 8 failures, as many by another query's states")
+@not_replicated("qwencoder05b", tier="quick", reason="none of 7 failures, one by another query's states")
 def test_t2_rescues(backpatch_t2):
     rescued = backpatch_t2.any_pair_back
     assert rescued.low > backpatch_t2.any_pair_donor.high
@@ -169,5 +178,6 @@ def test_t2_rescues(backpatch_t2):
 
 @finding("back-patching leaves right answers right", id="HTL-9", tier="quick", **PAPER)
 @not_replicated("smollm135m", tier="quick", reason="3 of 3 queries: too few to say more than 0.44")
+@not_replicated("qwencoder05b", tier="quick", reason="1 of 1 query: too few to say anything")
 def test_right_stays_right(backpatch_right):
     assert backpatch_right.any_pair_back.low > 0.8
