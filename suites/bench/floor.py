@@ -48,7 +48,7 @@ def linears(block, station):
 
 def unembedding(family):
     """The unembedding as a function of [rows, 1, E]."""
-    return family.core.embed_tokens.as_linear if family.tied else family.model.lm_head
+    return getattr(family.head, "as_linear", family.head)
 
 
 def fastest(functions, rows):

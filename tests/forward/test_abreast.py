@@ -1,8 +1,5 @@
 """Work abreast: parts on threads give what they give one after the other, and end together."""
 
-import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -159,32 +156,3 @@ def test_logits_that_are_not_finite(dealt):
     huge = add("logits", np.full(lm.family.vocab, 3e38, np.float32), position=-1)
     with pytest.raises(NotExact, match="not finite"):
         lm.sweep(tiny.ids(), [[], [], [huge, huge], []])
-
-
-ENDLESS = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
-sys.path[:0] = ["lib", "tests/forward"]
-import tiny
-from assay.forward import lanes, sweep
-sweep.LEAST_WORK = 1
-lm = tiny.lm("llama")
-with lanes.use(3):
-    print("running", flush=True)
-    while True:
-        lm.sweep(tiny.ids(), [[]] * 200, max_tokens=80)
-"""
-
-
-def test_ctrl_c(pytestconfig):
-    command, pipe = [sys.executable, "-c", ENDLESS], subprocess.PIPE
-    with subprocess.Popen(command, cwd=pytestconfig.rootpath, stdout=pipe, stderr=pipe, text=True) as process:
-        try:
-            assert process.stdout.readline() == "running\n"
-            time.sleep(0.5)
-            process.send_signal(signal.SIGINT)
-            _, error = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert error.strip().splitlines()[-1] == "KeyboardInterrupt"
-    assert process.returncode in (1, 130, -signal.SIGINT)

@@ -223,22 +223,26 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 sys.path[:0] = ["lib", "tests/forward"]
 import tiny
-from assay.forward import lanes
-lanes.LEAST_WORK = 1
+from assay.forward import lanes, sweep
+{module}.LEAST_WORK = 1
 lm = tiny.lm("llama")
 with lanes.use(3):
     print("running", flush=True)
     while True:
-        lm.sweep(tiny.ids(), [[]] * 20, max_tokens=8)
+        lm.sweep(tiny.ids(), [[]] * {rows}, max_tokens={tokens})
 """
 
 
-def test_ctrl_c_ends_a_sweep(pytestconfig):
-    command, pipe = [sys.executable, "-c", ENDLESS], subprocess.PIPE
+@pytest.mark.parametrize(
+    ("module", "rows", "tokens", "after"), [("lanes", 20, 8, 0.3), ("sweep", 200, 80, 0.5)], ids=["lanes", "abreast"]
+)
+def test_ctrl_c_ends_a_sweep(module, rows, tokens, after, pytestconfig):
+    code = ENDLESS.format(module=module, rows=rows, tokens=tokens)
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
     with subprocess.Popen(command, cwd=pytestconfig.rootpath, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             assert process.stdout.readline() == "running\n"
-            time.sleep(0.3)
+            time.sleep(after)
             process.send_signal(signal.SIGINT)
             _, error = process.communicate(timeout=60)
         finally:

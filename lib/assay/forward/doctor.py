@@ -189,7 +189,7 @@ def _caches_and_batches(lm: "LM", ids: list[int], quiet: mx.array) -> Iterator[C
 def _with_few_logits(lm: "LM") -> "LM":
     """The same with the first `FEW` logits only, uncapped: an unembedding is up to two thirds of a small model's weights."""
     family = lm.family
-    some = dense_weight(family.core.embed_tokens if family.tied else family.model.lm_head, rows=FEW)
+    some = dense_weight(family.head, rows=FEW)
     few, probe = copy(family), copy(lm)
     few.unembed = lambda x: x @ some.T.astype(x.dtype)  # type: ignore[method-assign]
     probe.__dict__.pop("rounding", None)

@@ -98,10 +98,15 @@ class Llama:
         """Whether the unembedding is the embedding matrix."""
         return "lm_head" not in self.model
 
+    @property
+    def head(self) -> Any:
+        """The module whose weight is the unembedding, [V, E]: the embedding or a linear layer."""
+        return self.core.embed_tokens if self.tied else self.model.lm_head
+
     @cached_property
     def vocab(self) -> int:
         """V, the rows of the unembedding."""
-        return (self.core.embed_tokens if self.tied else self.model.lm_head).weight.shape[0]
+        return self.head.weight.shape[0]
 
     @cached_property
     def mlp_width(self) -> int:

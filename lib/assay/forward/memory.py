@@ -94,6 +94,5 @@ def values(family: Llama, name: str, n_tokens: int) -> int:
 
 def widened_weights(family: Llama) -> int:
     """How many weights in half precision have a float32 copy at one time: those of a layer, and the unembedding."""
-    head = family.core.embed_tokens if family.tied else family.model.lm_head
-    parameters: list[Any] = [*tree_flatten(family.layers[0].parameters()), *tree_flatten(head.parameters())]
+    parameters: list[Any] = [*tree_flatten(family.layers[0].parameters()), *tree_flatten(family.head.parameters())]
     return sum(p.size for _, p in parameters if p.dtype in (mx.bfloat16, mx.float16))
