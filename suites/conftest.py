@@ -29,8 +29,8 @@ def refusal_in(lm, tier, progress):
 
 def _find(lm, language, tier, track):
     from assay.errors import PromptError, SelectionError
-    from assay.methods.refusal_direction import refusal_direction
-    from assay.methods.selection import Filters, Halving
+    from assay.methods.refusal.refusal_direction import refusal_direction
+    from assay.methods.refusal.selection import Filters, Halving
 
     filters = Filters(loosen=True) if language == "en" else Filters(kl=0.2, induce=None, loosen=True)
     first, finalists = tier.choose((2, 2), (8, 5) if language == "en" else (2, 3), (8, 10))

@@ -117,7 +117,7 @@ def test_after_mlx_it_is_too_late_and_says_so():
 
 def test_assay_alone_loads_no_library_and_no_mlx():
     code = (
-        "import sys, assay, assay.train; from assay import blas\n"
+        "import sys, assay, assay.testbed; from assay import blas\n"
         "sys.exit('mlx.core' in sys.modules or blas._in_front is not None)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,7 +15,7 @@ without MLX.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from assay import before_mlx, errors
+from assay import before_mlx, errors, moved
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from assay.forward.sweep import SWEEPABLE, Sweep
 
 before_mlx.settle()
+moved.install()
 
 _HOMES = {
     "assay.forward.edits": "Edit ablate add apply knockout mean_ablate project_out replace resample scale set_pattern zero",
@@ -49,7 +50,7 @@ _HOMES = {
     "assay.forward.positions": "Prompt text",
     "assay.forward.run": "Run",
     "assay.forward.sites": "SITES",
-    "assay.forward.sweep": "SWEEPABLE Sweep",
+    "assay.forward.sweep.engine": "SWEEPABLE Sweep",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("names", nargs="+", metavar="NAME", help="id, alias, group, pattern, folder or repository")
     doctor.set_defaults(command=_doctor)
 
-    train = commands.add_parser("train", help="train a built-in model; further options are those of assay.train")
+    train = commands.add_parser("train", help="train a built-in model; further options are those of assay.testbed")
     train.add_argument("name", metavar="NAME", help="id of a built-in model")
     train.set_defaults(command=_train)
 
@@ -161,7 +161,7 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     if others := [spec.id for spec in specs if not spec.builtin]:
         builtin = ", ".join(spec.id for spec in REGISTRY.values() if spec.builtin)
         raise UnknownModel(f"only built-in models can be trained ({builtin}), not {others[0]}")
-    train = import_module("assay.train").main
+    train = import_module("assay.testbed").main
     for spec in specs:
         train(spec.id, *rest)
     return 0

@@ -16,12 +16,12 @@ PARTS = {
     "z": ("self_attn", ("o_proj",)),
     "resid_mid": ("mlp", ("gate_proj", "up_proj", "gate_up_proj", "down_proj")),
 }
-"""Station of `assay.forward.plan` -> the modules that a row passes which entered there or before."""
+"""Station of `assay.forward.sweep.plan` -> the modules that a row passes which entered there or before."""
 
 
 def floor(lm, plan, n_tokens):
     """Seconds of the products of a sweep and its clean run."""
-    from assay.forward.plan import rank
+    from assay.forward.sweep.plan import rank
 
     family, times = lm.family, {}
 

@@ -9,7 +9,7 @@ from assay.timing import medians, seconds
 def prompts_of(lm, name, n):
     """Ten-shot prompts with shuffled labels."""
     from assay.data.tasks import task
-    from assay.methods.in_context import draw
+    from assay.methods.function_vectors.in_context import draw
 
     return draw(lm, task(name), n_shots=10, split="valid", limit=n, labels="shuffled", copies=True)
 
@@ -22,8 +22,8 @@ def cost(lm, trials):
 def test_head_sweep(lm, pace, row):
     import mlx.core as mx
 
-    from assay.methods.head_means import record
-    from assay.methods.mediation import estimated_effects, head_effects
+    from assay.methods.function_vectors.head_means import record
+    from assay.methods.function_vectors.mediation import estimated_effects, head_effects
 
     one = prompts_of(lm, "country-capital", 1)[0]
     pace.require(cost(lm, [one]), "all heads of one prompt")
@@ -45,9 +45,9 @@ def test_head_sweep(lm, pace, row):
 
 def test_study_of_six_tasks(lm, pace, row):
     """Every head on 25 prompts of each of the six main tasks: what the paper's causal mediation takes."""
-    from assay.methods.head_means import record
-    from assay.methods.mediation import head_effects
-    from assay.methods.task_study import MAIN
+    from assay.methods.function_vectors.head_means import record
+    from assay.methods.function_vectors.mediation import head_effects
+    from assay.methods.function_vectors.task_study import MAIN
 
     trials = [one for name in MAIN for one in prompts_of(lm, name, 25)]
     few = trials[:: pace.parts(cost(lm, trials))]  # of a large model few prompts, multiplied

@@ -1,7 +1,7 @@
 """What the experiments on confidence share: two kinds of prompts, a place in each, and what a direction there does.
 
-The kinds are given as {split: (positive, negative)}, each a list of places (`assay.methods.place_direction`). A direction is the
-difference in means over the training split; its layer is chosen on the validation split, and it is judged on the others: the test
+The kinds are given as {split: (positive, negative)}, each a list of places (`place_direction.py`). A direction is the difference
+in means over the training split; its layer is chosen on the validation split, and it is judged on the others: the test
 split, and any that is given beside it. Controls: random directions of the same length there, and a difference in means whose
 labels were shuffled.
 """
@@ -9,8 +9,8 @@ labels were shuffled.
 import numpy as np
 import pytest
 
-from assay.models.testbed import planted_truth
 from assay.plugin import Metric
+from assay.testbed.planted import planted_truth
 
 MAX_TOKENS = 16
 
@@ -32,8 +32,8 @@ class TwoKinds:
     """Directions from the second kind to the first, one for each layer, and what they say and do on other prompts."""
 
     def __init__(self, lm, progress, places):
+        from assay.methods.confidence.place_direction import states_there
         from assay.methods.directions import difference_in_means
-        from assay.methods.place_direction import states_there
 
         self.lm, self.progress, self.places = lm, progress, places
         ends = ([one.until_there for one in kind] for kind in places["train"])
@@ -54,7 +54,7 @@ class TwoKinds:
 
     def separation(self, split="test", prefix=""):
         """Metrics: how well the direction of each layer parts the prompts of a split, and that of the layer chosen."""
-        from assay.methods.place_direction import separating_layer, separations
+        from assay.methods.confidence.place_direction import separating_layer, separations
         from assay.methods.separation import above, project
 
         vectors, test = self.candidates.vectors[0], self.states[split]
@@ -71,7 +71,7 @@ class TwoKinds:
 
     def acting(self, places, token):
         """The direction at the layer where adding it makes a first token likeliest, and its controls for as many prompts."""
-        from assay.methods.place_direction import acting_layer
+        from assay.methods.confidence.place_direction import acting_layer
 
         judged = [kind for split, kinds in self.places.items() if split not in ("train", "valid") for kind in kinds]
         n_random = max(map(len, judged))

@@ -13,7 +13,6 @@ import pytest
 from assay.data.knowledge import called, statements
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "The geometry of truth", "ref": "arXiv:2310.06824"}
 NEW_RELATION = "author_of_book"
 AT_LEAST = 4  # statements of each kind that a model judges rightly; below it nothing can be steered away from
 
@@ -21,7 +20,7 @@ AT_LEAST = 4  # statements of each kind that a model judges rightly; below it no
 @pytest.fixture(scope="session")
 def directions(lm, late, two_kinds, tier):
     """The directions from false to true statements of the old relations, with test statements of those and of the new one."""
-    from assay.methods.place_direction import at_end_of
+    from assay.methods.confidence.place_direction import at_end_of
 
     sizes = tier.choose(
         smoke={"train": 8, "valid": 4, "test": 6},
@@ -79,27 +78,23 @@ def test_steering_metrics(truth_steering, metrics):
     assert metrics == truth_steering
 
 
-@finding(
-    "a direction at a statement's end parts new true statements from false ones", id="CONF-2", tier="quick", **PAPER
-)
+@finding("a direction at a statement's end parts new true statements from false ones", id="CONF-2", tier="quick")
 def test_parts(truth_separation):
     assert truth_separation.auroc.low > max(0.5, truth_separation.auroc_shuffled.high)
 
 
-@finding("it does so for a relation that it was not found on", id="CONF-2", tier="quick", **PAPER)
+@finding("it does so for a relation that it was not found on", id="CONF-2", tier="quick")
 def test_generalises(truth_separation):
     assert truth_separation.new_relation_auroc.low > max(0.5, truth_separation.new_relation_auroc_shuffled.high)
 
 
-@finding("added, it makes false statements of that relation true; others do not", id="CONF-2", tier="quick", **PAPER)
+@finding("added, it makes false statements of that relation true; others do not", id="CONF-2", tier="quick")
 def test_makes_true(truth_steering):
     assert truth_steering.false_called_true.low > truth_steering.false_called_true_random.high
     assert truth_steering.false_called_true.low > truth_steering.false_called_true_shuffled.high
 
 
-@finding(
-    "subtracted, it makes true statements of that relation false; others do not", id="CONF-2", tier="quick", **PAPER
-)
+@finding("subtracted, it makes true statements of that relation false; others do not", id="CONF-2", tier="quick")
 @not_replicated(
     "llama_tiny",
     "qwen_tiny",

@@ -13,14 +13,13 @@ import pytest
 from assay.data.knowledge import admits, entities
 from assay.plugin import Metric, experiment, finding, not_eligible
 
-PAPER = {"paper": "Known and unknown entities", "ref": "arXiv:2411.14257"}
 AT_LEAST = 4  # names of each kind that a model answers as it should; below it nothing can be steered away from
 
 
 @pytest.fixture(scope="session")
 def names(lm, late, two_kinds):
     """The directions from known to made-up names."""
-    from assay.methods.place_direction import at_end_of
+    from assay.methods.confidence.place_direction import at_end_of
 
     def places(split, known):
         asked = [item for item in entities(split) if item.known == known and item.name not in late]
@@ -65,18 +64,18 @@ def test_steering_metrics(entity_steering, metrics):
     assert metrics == entity_steering
 
 
-@finding("a direction at the end of a name parts new made-up names from known ones", id="CONF-6", tier="quick", **PAPER)
+@finding("a direction at the end of a name parts new made-up names from known ones", id="CONF-6", tier="quick")
 def test_parts(entity_separation):
     assert entity_separation.auroc.low > max(0.5, entity_separation.auroc_shuffled.high)
 
 
-@finding("added, it makes known names unknown; others do not", id="CONF-6", tier="quick", **PAPER)
+@finding("added, it makes known names unknown; others do not", id="CONF-6", tier="quick")
 def test_makes_unknown(entity_steering):
     assert entity_steering.known_admitted.low > entity_steering.known_admitted_random.high
     assert entity_steering.known_admitted.low > entity_steering.known_admitted_shuffled.high
 
 
-@finding("subtracted, it makes made-up names answered; others do not", id="CONF-6", tier="quick", **PAPER)
+@finding("subtracted, it makes made-up names answered; others do not", id="CONF-6", tier="quick")
 def test_makes_known(entity_steering):
     assert entity_steering.made_up_admitted.high < entity_steering.made_up_admitted_random.low
     assert entity_steering.made_up_admitted.high < entity_steering.made_up_admitted_shuffled.low

@@ -17,7 +17,6 @@ import pytest
 from assay.data.knowledge import LETTERS, confident, entities, hedged, statements
 from assay.plugin import Metric, experiment, finding, not_replicated
 
-PAPER = {"paper": "Know what they know", "ref": "arXiv:2207.05221"}
 MAX_TOKENS = 16
 
 
@@ -44,7 +43,7 @@ def proposals(late, tier):
 @experiment
 def p_true(lm, proposals, progress):
     """P(True) of right and of wrong proposals: how well it parts them, and how far it is from the truth."""
-    from assay.methods.choices import calibration_error, preference, squared_errors
+    from assay.methods.confidence.choices import calibration_error, preference, squared_errors
     from assay.methods.separation import above
 
     metrics = {}
@@ -90,25 +89,28 @@ def test_how_sure_metrics(how_sure, metrics):
     assert metrics == how_sure
 
 
-@finding("P(True) is higher for right proposals than for wrong ones", id="CONF-1", tier="quick", **PAPER)
+@finding("P(True) is higher for right proposals than for wrong ones", id="CONF-1", tier="quick")
 def test_parts(p_true):
     assert p_true.auroc.low > max(0.5, p_true.auroc_other_question.high)
 
 
-@finding("proposals of both kinds are called what they are", id="CONF-1", tier="quick", **PAPER)
+@finding("proposals of both kinds are called what they are", id="CONF-1", tier="quick")
 @not_replicated("qwen_tiny", reason="right ones at 0.53 in the mean, and the interval reaches below a half")
 def test_calls(p_true):
     assert p_true.of_right.low > 0.5 > p_true.of_wrong.high
 
 
-@finding(
-    "P(True) is nearer to the truth than a half is, and than of another question", id="CONF-1", tier="quick", **PAPER
-)
+@finding("P(True) is nearer to the truth than a half is, and than of another question", id="CONF-1", tier="quick")
 def test_calibrated(p_true):
     assert p_true.brier.high < min(0.25, p_true.brier_other_question.low)
 
 
-@finding("asked how sure it is, it is certain of known names and hedges about made-up ones", tier="quick", **PAPER)
+@finding(
+    "asked how sure it is, it is certain of known names and hedges about made-up ones",
+    paper="Know what they know",
+    ref="arXiv:2207.05221",
+    tier="quick",
+)
 def test_sure(how_sure):
     assert how_sure.certain_of_known.low > how_sure.certain_of_made_up.high
     assert how_sure.not_sure_of_made_up.low > how_sure.not_sure_of_known.high

@@ -32,8 +32,8 @@ def everywhere(lm, sources, answer_tokens, tier, progress):
     """
     from assay.data.instructions import LANGUAGES
     from assay.methods.direction_controls import random_control
-    from assay.methods.refusal import judge
-    from assay.methods.refusal_direction import requests
+    from assay.methods.refusal.judging import judge
+    from assay.methods.refusal.refusal_direction import requests
 
     if "en" not in sources.found:
         return None
@@ -77,7 +77,7 @@ def is_any_refusal(text):
 def split(lm, answer_tokens):
     """(languages that the model refuses in, the others): by its answers to at least half of the harmful validation requests."""
     from assay.data.instructions import LANGUAGES
-    from assay.methods.refusal_direction import requests
+    from assay.methods.refusal.refusal_direction import requests
 
     refusing = []
     for language in LANGUAGES:

@@ -6,7 +6,6 @@ Neutral prompts (plan V2, experiment 10): harmless requests must be answered as 
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Cross-lingual refusal", "ref": "arXiv:2505.17306"}
 PLAN = {"paper": "Experimental plan V2", "ref": "experiment 10"}
 
 
@@ -43,7 +42,6 @@ def test_metrics(english_added, metrics):
     "adding the English direction raises refusal in the aligned languages, a random one does not",
     id="XLR-5",
     tier="quick",
-    **PAPER,
 )
 def test_addition(english_added):
     assert english_added.aligned_refused_added.low > english_added.aligned_refused_none.high

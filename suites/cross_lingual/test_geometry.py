@@ -10,8 +10,6 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible
 
-PAPER = {"paper": "Cross-lingual refusal", "ref": "arXiv:2505.17306"}
-
 
 @experiment
 def language_geometry(lm, sources, everywhere, split, progress):
@@ -20,7 +18,7 @@ def language_geometry(lm, sources, everywhere, split, progress):
     from assay.methods.direction_controls import shuffled_control
     from assay.methods.directions import difference_in_means, states_of
     from assay.methods.geometry import cosine_matrix
-    from assay.methods.refusal_direction import requests
+    from assay.methods.refusal.refusal_direction import requests
     from assay.methods.separation import d_prime, project, silhouette, spearman
 
     if everywhere is None:
@@ -90,15 +88,13 @@ def test_metrics(language_geometry, metrics):
     assert metrics == language_geometry
 
 
-@finding(
-    "the directions of the aligned languages are nearly parallel, those of shuffled labels are not", id="XLR-6", **PAPER
-)
+@finding("the directions of the aligned languages are nearly parallel, those of shuffled labels are not", id="XLR-6")
 def test_parallel(language_geometry):
     assert language_geometry.cosine_aligned.low > 0.5
     assert language_geometry.cosine_aligned.low > language_geometry.cosine_shuffled.high
 
 
-@finding("where less is refused, harmful requests lie less far along the direction", id="XLR-7", tier="quick", **PAPER)
+@finding("where less is refused, harmful requests lie less far along the direction", id="XLR-7", tier="quick")
 def test_separation(language_geometry):
     assert language_geometry.harmful_along_aligned.low > language_geometry.harmful_along_not_aligned.high
     assert language_geometry.separation_follows_refusal > 0

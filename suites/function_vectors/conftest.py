@@ -9,10 +9,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def study(lm, model_spec, tier, progress, datasets):
-    """The steps from the heads to the function vector, measured when first asked for (`assay.methods.task_study`)."""
+    """The steps from the heads to the function vector, measured when first asked for (`task_study.py`)."""
     from assay.data.tasks import tasks
-    from assay.methods.task_study import Sizes, Study
-    from assay.models.testbed import planted_truth
+    from assay.methods.function_vectors.task_study import Sizes, Study
+    from assay.testbed.planted import planted_truth
 
     sizes = tier.choose(
         smoke=Sizes(record=3, effects=2, choose=2, test=3),

@@ -8,7 +8,6 @@ tasks with ten examples.
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 DONE_IN_LISTS = ("antonym", "capitalize", "english-french", "country-capital")
 
 
@@ -16,9 +15,9 @@ DONE_IN_LISTS = ("antonym", "capitalize", "english-french", "country-capital")
 def fv_composition(lm, study, tier):
     """FV-13: zero-shot accuracy with the task's own vector, the composed one, and its first term alone."""
     from assay.data.derived_tasks import copy_task, list_task
-    from assay.methods.function_vector import function_vector, inject
-    from assay.methods.head_means import record
-    from assay.methods.in_context import Score, answer, draw
+    from assay.methods.function_vectors.function_vector import function_vector, inject
+    from assay.methods.function_vectors.head_means import record
+    from assay.methods.function_vectors.in_context import Score, answer, draw
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -58,9 +57,9 @@ def fv_composition(lm, study, tier):
 def fv_series(lm, study, tier):
     """FV-14: zero-shot accuracy on the next item, inside a series and where it begins again."""
     from assay.data.derived_tasks import series_task, wraps
-    from assay.methods.function_vector import function_vector, inject
-    from assay.methods.head_means import record
-    from assay.methods.in_context import answer, draw
+    from assay.methods.function_vectors.function_vector import function_vector, inject
+    from assay.methods.function_vectors.head_means import record
+    from assay.methods.function_vectors.in_context import answer, draw
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -92,7 +91,7 @@ def test_series_metrics(fv_series, metrics):
     assert metrics == fv_series
 
 
-@finding("function vectors add up: a composed vector does the task", id="FV-13", tier="quick", **PAPER)
+@finding("function vectors add up: a composed vector does the task", id="FV-13", tier="quick")
 @not_replicated("gemma270m", tier="quick", reason="one of 8 answers, none without it")
 @not_replicated("smollm135m", tier="quick", reason="3 of 8 answers, none without it: too few to tell")
 def test_composed_vectors(fv_composition):
@@ -100,7 +99,7 @@ def test_composed_vectors(fv_composition):
     assert fv_composition.composed.low > fv_composition["first"].high
 
 
-@finding("the next item is found where the series begins again, too", id="FV-14", tier="quick", **PAPER)
+@finding("the next item is found where the series begins again, too", id="FV-14", tier="quick")
 @not_replicated("gemma270m", tier="quick", reason="0.25 [0.07, 0.59] against none of 8")
 @not_replicated("qwencoder05b", tier="quick", reason="one of 8 answers, with it and without it")
 def test_wraps_around(fv_series):

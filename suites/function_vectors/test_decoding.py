@@ -9,7 +9,6 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 NAMES = "planted: the lens reads the name of the task in the stream, and the name is what the layers above go by"
 
 
@@ -18,7 +17,7 @@ def fv_decoding(lm, study):
     """FV-10: are a task's answers likelier than the other tasks' answers?"""
     import mlx.core as mx
 
-    from assay.methods.vocabulary import prefers, says
+    from assay.methods.function_vectors.vocabulary import prefers, says
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -45,9 +44,9 @@ def fv_reconstruction(lm, study, tier):
     """FV-11: zero-shot accuracy with a vector fitted to what the function vector says."""
     import mlx.core as mx
 
-    from assay.methods.function_vector import inject
-    from assay.methods.in_context import Score, answer
-    from assay.methods.vocabulary import reconstruct, says
+    from assay.methods.function_vectors.function_vector import inject
+    from assay.methods.function_vectors.in_context import Score, answer
+    from assay.methods.function_vectors.vocabulary import reconstruct, says
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -82,7 +81,7 @@ def test_reconstruction_metrics(fv_reconstruction, metrics):
     assert metrics == fv_reconstruction
 
 
-@finding("function vectors say words of their task", id="FV-10", tier="quick", **PAPER)
+@finding("function vectors say words of their task", id="FV-10", tier="quick")
 @not_replicated(
     "smollm135m", tier="quick", reason="its own task is preferred in 0.59 [0.48, 0.69], by random heads in 0.56"
 )
@@ -94,13 +93,13 @@ def test_says_its_task(fv_decoding):
     assert fv_decoding.prefers_own.low > fv_decoding.random_heads_prefer_own.high
 
 
-@finding("a vector can be fitted that says the same", id="FV-11", tier="quick", **PAPER)
+@finding("a vector can be fitted that says the same", id="FV-11", tier="quick")
 @not_replicated("gemma270m", tier="quick", reason="2.7 nats are left of 8.2 after 400 steps")
 def test_can_be_fitted(fv_reconstruction):
     assert fv_reconstruction.kl_all_tokens.high < 0.1 * fv_reconstruction.kl_to_uniform.low
 
 
-@finding("but it does not do the task", id="FV-11", tier="quick", **PAPER)
+@finding("but it does not do the task", id="FV-11", tier="quick")
 @not_replicated("tiny", reason=NAMES)
 @not_replicated(
     "gemma270m",
@@ -116,7 +115,7 @@ def test_does_less(fv_reconstruction):
     assert fv_reconstruction.all_tokens.high < 0.5 * fv_reconstruction.function.low
 
 
-@finding("nor does one fitted to the hundred likeliest words", id="FV-11", tier="quick", **PAPER)
+@finding("nor does one fitted to the hundred likeliest words", id="FV-11", tier="quick")
 @not_replicated("tiny", reason=NAMES)
 def test_top_words_do_less(fv_reconstruction):
     assert fv_reconstruction.top_100.high < 0.5 * fv_reconstruction.function.low

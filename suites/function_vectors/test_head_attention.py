@@ -9,14 +9,13 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible
 
-PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 INDUCTION = 0.2
 
 
 @experiment
 def fv_attention(lm, study, tier):
     """FV-15: how much the chosen heads look at each role."""
-    from assay.methods.attention_roles import attention_by_role
+    from assay.methods.function_vectors.attention_roles import attention_by_role
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -37,7 +36,7 @@ def fv_attention(lm, study, tier):
 @experiment
 def fv_induction(lm, study, tier):
     """FV-16: are the top heads those with the highest prefix-matching score?"""
-    from assay.methods.attention_roles import prefix_matching
+    from assay.methods.function_vectors.attention_roles import prefix_matching
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -73,13 +72,13 @@ def test_induction_metrics(fv_induction, metrics):
     assert metrics == fv_induction
 
 
-@finding("the top heads look at the labels of the examples", id="FV-15", tier="quick", **PAPER)
+@finding("the top heads look at the labels of the examples", id="FV-15", tier="quick")
 def test_look_at_labels(fv_attention):
     assert fv_attention.top_to_labels.low > fv_attention.other_to_labels.high
     by_role = fv_attention.top_by_role
     assert max(by_role.value, key=by_role.value.get) == "label"
 
 
-@finding("they are not simply the induction heads", id="FV-16", tier="quick", **PAPER)
+@finding("they are not simply the induction heads", id="FV-16", tier="quick")
 def test_not_induction_heads(fv_induction):
     assert fv_induction.top_heads_are_induction_heads.high < 1

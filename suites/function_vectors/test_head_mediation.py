@@ -10,14 +10,12 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
-
 
 @experiment
 def fv_mediation(lm, study, tier):
     """FV-2, FV-3: indirect effects of all heads."""
-    from assay.methods.function_vector import other_heads, top_heads
-    from assay.methods.mediation import estimated_effects
+    from assay.methods.function_vectors.function_vector import other_heads, top_heads
+    from assay.methods.function_vectors.mediation import estimated_effects
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -57,7 +55,7 @@ def fv_mediation(lm, study, tier):
 @experiment
 def fv_roles(lm, study, tier):
     """FV-3: the same with the top heads replaced at the tokens of one role at a time."""
-    from assay.methods.mediation import piece_means, role_effects
+    from assay.methods.function_vectors.mediation import piece_means, role_effects
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -82,8 +80,8 @@ def fv_roles(lm, study, tier):
 @experiment
 def fv_head_count(lm, study):
     """FV-4, FV-12: zero-shot accuracy by the number of heads in the vector; that heads sum to the attention output."""
-    from assay.methods.function_vector import inject, nested_vectors
-    from assay.methods.head_means import sum_error
+    from assay.methods.function_vectors.function_vector import inject, nested_vectors
+    from assay.methods.function_vectors.head_means import sum_error
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -155,7 +153,7 @@ def test_head_count_metrics(fv_head_count, metrics):
     assert metrics == fv_head_count
 
 
-@finding("a few heads carry the task, others of their layers do not", id=("FV-2", "FV-3"), tier="quick", **PAPER)
+@finding("a few heads carry the task, others of their layers do not", id=("FV-2", "FV-3"), tier="quick")
 @not_replicated(
     "smollm135m",
     tier="quick",
@@ -166,7 +164,7 @@ def test_few_heads_carry_the_task(fv_mediation):
     assert fv_mediation.effect_of_top.low > fv_mediation.effect_of_others.high
 
 
-@finding("they lie between a quarter and two thirds of the depth", id="FV-3", tier="quick", **PAPER)
+@finding("they lie between a quarter and two thirds of the depth", id="FV-3", tier="quick")
 @not_replicated(
     "smollm135m", tier="quick", reason="their mean depth is two thirds, and the limit 0.65: 20 of 30 layers"
 )
@@ -174,32 +172,30 @@ def test_middle_layers(fv_mediation):
     assert 0.25 <= fv_mediation.depth <= 0.65
 
 
-@finding("attribution patching finds the same heads", id="FV-3", tier="quick", **PAPER)
+@finding("attribution patching finds the same heads", id="FV-3", tier="quick")
 @not_replicated("gemma_tiny", tier="quick", reason="they agree in 0.68, and the interval of six tasks reaches 0.44")
 def test_attribution_patching_agrees(fv_mediation):
     assert fv_mediation.attribution_correlation.low > 0.5
 
 
-@finding("they act at the last token", id="FV-3", tier="quick", **PAPER)
+@finding("they act at the last token", id="FV-3", tier="quick")
 @not_replicated("smollm135m", tier="quick", reason="0.07 [0.01, 0.16] against 0.01 [0.00, 0.02], n 6: too few to tell")
 def test_last_token(fv_roles):
     assert fv_roles.last_token.low > fv_roles.best_other_role.high
 
 
-@finding("what the heads write sums to the attention output", id="FV-4", **PAPER)
+@finding("what the heads write sums to the attention output", id="FV-4")
 def test_heads_sum(fv_head_count):
     assert fv_head_count.sum_error < 2e-3
 
 
-@finding(
-    "a vector of the top heads does the task, of random heads it does not", id=("FV-4", "FV-12"), tier="quick", **PAPER
-)
+@finding("a vector of the top heads does the task, of random heads it does not", id=("FV-4", "FV-12"), tier="quick")
 def test_top_heads_do_the_task(fv_head_count):
     assert fv_head_count.chosen.low > fv_head_count.random_heads.high
     assert fv_head_count.chosen.low > fv_head_count.without.high
 
 
-@finding("more heads than one do more", id="FV-12", tier="quick", **PAPER)
+@finding("more heads than one do more", id="FV-12", tier="quick")
 @not_replicated(
     "gemma_tiny",
     reason="two heads are planted, and the vector of one of them does nearly all that the vector of both does",
@@ -209,7 +205,7 @@ def test_more_heads(fv_head_count):
     assert fv_head_count.gain_over_one.low > 0
 
 
-@finding("and a few are enough: the last doubling adds little", id="FV-12", tier="quick", **PAPER)
+@finding("and a few are enough: the last doubling adds little", id="FV-12", tier="quick")
 @not_replicated(
     "qwencoder05b", tier="quick", reason="0.18 more [0.08, 0.30] with the last doubling: the heads are many here"
 )

@@ -10,7 +10,6 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 MIXED_WINS = "the planted heads go on writing what the labels say, and a vector as long as theirs does not outweigh it"
 SET_OF_LABELS = "a built-in model knows the task from the set of labels, whatever stands beside them"
 
@@ -18,7 +17,7 @@ SET_OF_LABELS = "a built-in model knows the task from the set of labels, whateve
 @experiment
 def fv_in_context(lm, study, tier):
     """FV-1: accuracy by number of examples, with right and with corrupted labels."""
-    from assay.methods.in_context import Score, answer_log_probs, writes
+    from assay.methods.function_vectors.in_context import Score, answer_log_probs, writes
 
     names, gate = study.main_asked, {"left_out": study.left_out, "asked": study.asked, "able": study.able}
     if not names:
@@ -54,7 +53,7 @@ def chance(study, one):
 @experiment
 def fv_all_tasks(lm, study, tier):
     """FV-17: zero-shot and corrupted accuracy of every task, with its function vector and without."""
-    from assay.methods.function_vector import inject_everywhere
+    from assay.methods.function_vectors.function_vector import inject_everywhere
 
     gate = {"n_tasks": len(study.tasks), "n_able": len(study.able)}
     if study.unable:
@@ -88,23 +87,23 @@ def test_all_tasks_metrics(fv_all_tasks, metrics):
     assert metrics == fv_all_tasks
 
 
-@finding("ten examples make the model do the task", id="FV-1", **PAPER)
+@finding("ten examples make the model do the task", id="FV-1")
 def test_examples_help(fv_in_context):
     assert fv_in_context.ten_shot.low > fv_in_context.zero_shot.high
 
 
-@finding("examples with shuffled labels do not", id="FV-1", tier="quick", **PAPER)
+@finding("examples with shuffled labels do not", id="FV-1", tier="quick")
 @not_replicated("tiny", reason=SET_OF_LABELS)
 def test_shuffled_labels_hurt(fv_in_context):
     assert fv_in_context.shuffled.high < fv_in_context.ten_shot.low
 
 
-@finding("examples with labels of all tasks do not", id="FV-1", **PAPER)
+@finding("examples with labels of all tasks do not", id="FV-1")
 def test_mixed_labels_hurt(fv_in_context):
     assert fv_in_context.mixed.high < fv_in_context.ten_shot.low
 
 
-@finding("its function vector lifts most tasks, zero-shot", id="FV-17", tier="quick", **PAPER)
+@finding("its function vector lifts most tasks, zero-shot", id="FV-17", tier="quick")
 @not_replicated("gemma270m", tier="quick", reason="2 of 9 tasks")
 @not_replicated("smollm135m", tier="quick", reason="5 of 7 tasks: more than half, but not surely")
 @not_replicated("qwencoder05b", tier="quick", reason="4 of 8 tasks")
@@ -112,7 +111,7 @@ def test_lifts_most_tasks(fv_all_tasks):
     assert fv_all_tasks.zero_shot_lifted.low > 0.5
 
 
-@finding("and over all tasks more answers are right after corrupted labels", id="FV-17", tier="quick", **PAPER)
+@finding("and over all tasks more answers are right after corrupted labels", id="FV-17", tier="quick")
 @not_replicated("llama_tiny", "qwen_tiny", reason=MIXED_WINS)
 def test_lifts_corrupted_tasks(fv_all_tasks):
     assert fv_all_tasks.corrupted_function.low > fv_all_tasks.corrupted.high

@@ -11,7 +11,6 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
 MIXED_WINS = "the planted heads go on writing what the labels say, and a vector as long as theirs does not outweigh it"
 SET_OF_LABELS = "a built-in model knows the task from the set of labels: shuffled ones leave nothing to restore"
 
@@ -19,9 +18,9 @@ SET_OF_LABELS = "a built-in model knows the task from the set of labels: shuffle
 @experiment
 def fv_zero_shot(lm, study, tier):
     """FV-5, FV-6, FV-7, FV-20 without examples."""
-    from assay.methods.function_vector import inject
-    from assay.methods.in_context import answer_log_probs, writes
-    from assay.methods.task_study import KINDS
+    from assay.methods.function_vectors.function_vector import inject
+    from assay.methods.function_vectors.in_context import answer_log_probs, writes
+    from assay.methods.function_vectors.task_study import KINDS
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -105,7 +104,7 @@ def test_mixed_metrics(fv_mixed, metrics):
     assert metrics == fv_mixed
 
 
-@finding("its function vector makes a prompt without examples do the task", id="FV-5", tier="quick", **PAPER)
+@finding("its function vector makes a prompt without examples do the task", id="FV-5", tier="quick")
 @not_replicated(
     "gemma270m",
     tier="quick",
@@ -121,12 +120,12 @@ def test_zero_shot(fv_zero_shot):
     assert fv_zero_shot.lift.low > 0.25
 
 
-@finding("random heads of the same layers do not", id="FV-5", tier="quick", **PAPER)
+@finding("random heads of the same layers do not", id="FV-5", tier="quick")
 def test_random_heads_do_not(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.random_heads.high
 
 
-@finding("the same heads over corrupted prompts do not", id="FV-5", tier="quick", **PAPER)
+@finding("the same heads over corrupted prompts do not", id="FV-5", tier="quick")
 @not_replicated(
     "gemma270m",
     tier="quick",
@@ -141,17 +140,17 @@ def test_corrupted_labels_do_not(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.corrupted_labels.high
 
 
-@finding("another task's vector does not", id="FV-5", tier="quick", **PAPER)
+@finding("another task's vector does not", id="FV-5", tier="quick")
 def test_other_task_does_not(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.other_task.high
 
 
-@finding("it makes whole answers right, not only first tokens", id="FV-5", tier="quick", **PAPER)
+@finding("it makes whole answers right, not only first tokens", id="FV-5", tier="quick")
 def test_whole_answers(fv_zero_shot):
     assert fv_zero_shot.exact_function.low > fv_zero_shot.exact.high
 
 
-@finding("it does the task after shuffled labels", id="FV-5", tier="quick", **PAPER)
+@finding("it does the task after shuffled labels", id="FV-5", tier="quick")
 @not_replicated("tiny", reason=SET_OF_LABELS)
 @not_replicated(
     "gemma270m",
@@ -168,7 +167,7 @@ def test_after_shuffled_labels(fv_shuffled):
     assert fv_shuffled.function.low > fv_shuffled.random_heads.high
 
 
-@finding("it does the task after labels of all tasks", id="FV-5", tier="quick", **PAPER)
+@finding("it does the task after labels of all tasks", id="FV-5", tier="quick")
 @not_replicated("llama_tiny", "qwen_tiny", reason=MIXED_WINS)
 @not_replicated(
     "gemma270m",
@@ -190,7 +189,7 @@ def test_after_mixed_labels(fv_mixed):
     assert fv_mixed.function.low > fv_mixed.random_heads.high
 
 
-@finding("it beats the layer average", id="FV-6", tier="quick", **PAPER)
+@finding("it beats the layer average", id="FV-6", tier="quick")
 @not_replicated(
     "tiny", reason="planted: above the heads' layer the stream at the last token holds the task and little else"
 )
@@ -213,7 +212,7 @@ def test_beats_the_layer_average(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.layer_mean.high
 
 
-@finding("it works in early and middle layers, and not late", id="FV-7", tier="quick", **PAPER)
+@finding("it works in early and middle layers, and not late", id="FV-7", tier="quick")
 @not_replicated(
     "tiny", reason="all layers above the planted heads of a built-in model still turn a task into its answer"
 )
@@ -231,7 +230,7 @@ def test_falls_off_late(fv_zero_shot):
     assert fv_zero_shot.function.low > fv_zero_shot.late_function.high + 0.15
 
 
-@finding("it makes the right answer less surprising, random heads do not", id="FV-20", tier="quick", **PAPER)
+@finding("it makes the right answer less surprising, random heads do not", id="FV-20", tier="quick")
 def test_less_surprising(fv_zero_shot):
     assert fv_zero_shot.nats_saved.low > 0
     assert fv_zero_shot.nats_saved.low > fv_zero_shot.nats_saved_random_heads.high

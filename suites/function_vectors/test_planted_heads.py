@@ -14,7 +14,7 @@ TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 @experiment
 def fv_planted(study, model_spec):
     """The planted heads among all heads, by indirect effect."""
-    from assay.models.testbed import planted_truth
+    from assay.testbed.planted import planted_truth
 
     truth = planted_truth(model_spec)
     carriers = truth and truth["planted"].get("in-context tasks")

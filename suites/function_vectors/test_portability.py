@@ -10,8 +10,6 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
-
 WORDS = (
     'The word "{}", means',
     'When I think of the word "{}", it usually means',
@@ -32,8 +30,8 @@ SENTENCES = {"antonym": (WORDS, 5), "country-capital": (PLACES, 10)}
 def fv_templates(lm, study, tier):
     """FV-8: zero-shot accuracy in other templates, with the vector and without."""
     from assay.data.in_context import TEMPLATES
-    from assay.methods.function_vector import inject
-    from assay.methods.in_context import Score, answer, draw
+    from assay.methods.function_vectors.function_vector import inject
+    from assay.methods.function_vectors.in_context import Score, answer, draw
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -66,7 +64,7 @@ def fv_templates(lm, study, tier):
 @experiment
 def fv_natural_text(lm, study, tier):
     """FV-9: sentences continued with the vector added at every token; is the task's answer written?"""
-    from assay.methods.natural_text import names_answer
+    from assay.methods.function_vectors.natural_text import names_answer
 
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
@@ -102,7 +100,7 @@ def test_natural_text_metrics(fv_natural_text, metrics):
     assert metrics == fv_natural_text
 
 
-@finding("its function vector does the task in other templates", id="FV-8", tier="quick", **PAPER)
+@finding("its function vector does the task in other templates", id="FV-8", tier="quick")
 @not_replicated("smollm135m", tier="quick", reason="0.17 [0.11, 0.25] against 0.12 [0.07, 0.21] without it, n 96")
 @not_replicated("qwencoder05b", tier="quick", reason="0.18 [0.11, 0.27] against 0.08 [0.04, 0.16] without it, n 96")
 def test_other_templates(fv_templates):
@@ -110,7 +108,7 @@ def test_other_templates(fv_templates):
     assert fv_templates.function.low > fv_templates.random_heads.high
 
 
-@finding("and in natural text", id="FV-9", tier="quick", **PAPER)
+@finding("and in natural text", id="FV-9", tier="quick")
 @not_replicated("tiny", reason="built-in models have read no such sentences")
 @not_replicated("gemma270m", tier="quick", reason="0.50 [0.29, 0.71] against 0.11 [0.03, 0.33] without it, n 18")
 @not_replicated("smollm135m", tier="quick", reason="0.22 [0.11, 0.37] against 0.03 [0.00, 0.14] without it, n 37")

@@ -8,13 +8,11 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible
 
-PAPER = {"paper": "Function Vectors", "ref": "arXiv:2310.15213"}
-
 
 @experiment
 def fv_geometry(lm, study):
     """FV-19: cosines of function vectors within and between tasks."""
-    from assay.methods.function_vector import function_vector
+    from assay.methods.function_vectors.function_vector import function_vector
     from assay.methods.geometry import cosine_matrix, nearest_is_own, within_and_between
 
     if study.unable:
@@ -70,12 +68,12 @@ def test_scaling_metrics(fv_scaling, metrics):
     assert metrics == fv_scaling
 
 
-@finding("function vectors of a task are closer to each other than to those of other tasks", id="FV-19", **PAPER)
+@finding("function vectors of a task are closer to each other than to those of other tasks", id="FV-19")
 def test_closer_within(fv_geometry):
     assert fv_geometry.closer_within.low > 0
     assert fv_geometry.nearest_is_own.low > fv_geometry.chance
 
 
-@finding("the function vector works at this size", id="FV-18", tier="quick", **PAPER)
+@finding("the function vector works at this size", id="FV-18", tier="quick")
 def test_works_at_this_size(fv_scaling):
     assert fv_scaling.scaling_lift.low > 0

@@ -18,7 +18,7 @@ FAILURES = 30
 def located(lm, tier):
     """(queries, dropped): the plan's four standard queries and others, balanced over families and bridges."""
     from assay.data.two_hop import standard, two_hop
-    from assay.methods.parts import locate
+    from assay.methods.hopping_too_late.parts import locate
 
     chosen = two_hop(limit=tier.choose(smoke=4, quick=120, full=None), per_bridge=tier.choose(2, 4, None))
     return locate(lm, dict.fromkeys([*standard(), *chosen]))
@@ -27,7 +27,7 @@ def located(lm, tier):
 @pytest.fixture(scope="session")
 def evaluated(lm, located, progress):
     """The located queries, evaluated in five ways (HTL-1): the same for every model, but for its tokenizer."""
-    from assay.methods.two_hop import evaluate
+    from assay.methods.hopping_too_late.two_hop import evaluate
 
     return evaluate(lm, located[0], track=lambda batches: progress(batches, "five-way evaluation"))
 
@@ -39,8 +39,8 @@ def failing(lm, located, evaluated, tier, progress):
     Those among `evaluated`; at tier quick, where they are fewer than `FAILURES`, others of the file beside them, in steps.
     """
     from assay.data.two_hop import two_hop
-    from assay.methods.parts import locate
-    from assay.methods.two_hop import failures, find_failures
+    from assay.methods.hopping_too_late.parts import locate
+    from assay.methods.hopping_too_late.two_hop import failures, find_failures
 
     found, asked = failures(evaluated), list(located[0])
     for limit, per_bridge in ((300, 4), (None, 4), (None, None)) if tier == "quick" else ():
@@ -55,8 +55,8 @@ def failing(lm, located, evaluated, tier, progress):
 @pytest.fixture(scope="session")
 def groups(evaluated, tier):
     """{"right": queries, "wrong": queries}, evenly over the families."""
+    from assay.methods.hopping_too_late.two_hop import failures, successes
     from assay.methods.spread import spread
-    from assay.methods.two_hop import failures, successes
 
     n = tier.choose(smoke=3, quick=16, full=500)
     return {"right": spread(successes(evaluated), n), "wrong": spread(failures(evaluated), n)}
@@ -79,8 +79,8 @@ def measured_once(lm, method, query, *options):
 def scope(lm, evaluated, tier, progress):
     """The target prompt of Patchscopes that this model can follow, of the paper's two and one of short statements."""
     from assay.data.two_hop import split
-    from assay.methods.description import choose_scope
-    from assay.methods.patchscopes import SCOPES
+    from assay.methods.hopping_too_late.description import choose_scope
+    from assay.methods.hopping_too_late.patchscopes import SCOPES
     from assay.methods.spread import spread
 
     known = [e.query for e in evaluated if e.right["second_hop"]]
@@ -94,7 +94,7 @@ def scope(lm, evaluated, tier, progress):
 @pytest.fixture(scope="session")
 def description(lm, scope, tier):
     """(target prompt, target layers, seeds) of Patchscopes: all layers and three samples at tier full, else four and greedy."""
-    from assay.methods.patchscopes import SCOPES
+    from assay.methods.hopping_too_late.patchscopes import SCOPES
 
     step = 1 if tier == "full" else max(1, lm.n_layers // 4)
     return SCOPES[scope.name], tuple(range(0, lm.n_layers, step)), tier.choose((), (), (0, 1, 2))
@@ -103,6 +103,6 @@ def description(lm, scope, tier):
 @pytest.fixture(scope="session")
 def blocked():
     """The pairs of attention knockout that all queries are tried with: t2 from t1, from its whole phrase, and the control."""
-    from assay.methods.knockout import MAIN, NOTHING, WHOLE
+    from assay.methods.hopping_too_late.knockout import MAIN, NOTHING, WHOLE
 
     return MAIN, WHOLE, NOTHING

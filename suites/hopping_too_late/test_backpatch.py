@@ -11,7 +11,6 @@ import numpy as np
 from assay.data.two_hop import split
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 PLANTED_AT_T1 = (
     "planted: the bridge of a late entity is resolved late at t1; at t2 no layer holds what an earlier one lacks"
 )
@@ -47,8 +46,8 @@ def backpatch_t1(lm, failing, evaluated, tier, journal):
 @experiment
 def backpatch_t2(lm, evaluated, tier, journal):
     """HTL-8: back-patching at t2 of queries that fail."""
+    from assay.methods.hopping_too_late.two_hop import failures
     from assay.methods.spread import spread
-    from assay.methods.two_hop import failures
 
     queries = spread(failures(evaluated), tier.choose(smoke=4, quick=8, full=None))
     return rescue(lm, queries, "t2", evaluated, tier, tier.choose(2, 2, 1), journal)
@@ -57,8 +56,8 @@ def backpatch_t2(lm, evaluated, tier, journal):
 @experiment
 def backpatch_right(lm, evaluated, tier, journal):
     """HTL-9: back-patching at t1 of queries that are right already."""
+    from assay.methods.hopping_too_late.two_hop import successes
     from assay.methods.spread import spread
-    from assay.methods.two_hop import successes
 
     queries = spread(successes(evaluated), tier.choose(smoke=4, quick=16, full=None))
     return rescue(lm, queries, "t1", evaluated, tier, tier.choose(2, 2, 1), journal)
@@ -70,7 +69,7 @@ def rescue(lm, queries, where, evaluated, tier, stride, journal):
     stride: of the layers in a model of up to 15. Of a deeper one as many are taken, evenly, as of one with 8 to 15, but at tier
     full: about as many tries for every model. A model of four layers has none to leave out.
     """
-    from assay.methods.backpatch import KINDS, back_patch, patch_table
+    from assay.methods.hopping_too_late.backpatch import KINDS, back_patch, patch_table
 
     if not queries:
         return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)
@@ -119,12 +118,12 @@ def test_right_metrics(backpatch_right, metrics):
     assert metrics == backpatch_right
 
 
-@finding("queries whose hops are both known still fail", id="HTL-1", **PAPER)
+@finding("queries whose hops are both known still fail", id="HTL-1")
 def test_known_hops_do_not_compose(five_way):
     assert five_way.composes.high < 1
 
 
-@finding("back-patching at t1 rescues failures, controls do not", id="HTL-7", tier="quick", **PAPER)
+@finding("back-patching at t1 rescues failures, controls do not", id="HTL-7", tier="quick")
 @not_replicated(
     "smollm135m",
     tier="quick",
@@ -147,12 +146,12 @@ def test_t1_rescues(backpatch_t1):
     assert rescued.low > backpatch_t1.any_pair_forward.high
 
 
-@finding("one pair of layers, chosen on other bridges, rescues failures at t1", id="HTL-7", tier="full", **PAPER)
+@finding("one pair of layers, chosen on other bridges, rescues failures at t1", id="HTL-7", tier="full")
 def test_t1_best_pair_generalises(backpatch_t1):
     assert backpatch_t1.best_pair_back.low > backpatch_t1.best_pair_donor.high
 
 
-@finding("rescue comes from upper into lower layers", id="HTL-7", tier="quick", **PAPER)
+@finding("rescue comes from upper into lower layers", id="HTL-7", tier="quick")
 @not_replicated(
     "gemma270m", tier="quick", reason="0.04 more [-0.03, 0.11] from upper into lower layers than elsewhere, n 19"
 )
@@ -163,7 +162,7 @@ def test_t1_late_to_early(backpatch_t1):
     assert backpatch_t1.late_to_early.low > 0
 
 
-@finding("back-patching at t2 rescues failures, controls do not", id="HTL-8", tier="quick", **PAPER)
+@finding("back-patching at t2 rescues failures, controls do not", id="HTL-8", tier="quick")
 @not_replicated("tiny", reason=PLANTED_AT_T1)
 @not_replicated(
     "llama_tiny4", tier="quick", reason="one failing query of eight is rescued at t2, two by another query's states"
@@ -176,7 +175,7 @@ def test_t2_rescues(backpatch_t2):
     assert rescued.low > backpatch_t2.any_pair_noise.high
 
 
-@finding("back-patching leaves right answers right", id="HTL-9", tier="quick", **PAPER)
+@finding("back-patching leaves right answers right", id="HTL-9", tier="quick")
 @not_replicated("smollm135m", tier="quick", reason="3 of 3 queries: too few to say more than 0.44")
 @not_replicated("qwencoder05b", tier="quick", reason="1 of 1 query: too few to say anything")
 def test_right_stays_right(backpatch_right):

@@ -9,17 +9,16 @@ with the same part of another query, which has another bridge and another answer
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
-from assay.plugin.curves import mean_or_nan
+from assay.record.curves import mean_or_nan
 
 FEW = "right in more queries than with a donor's state, but the interval of six queries reaches zero"
-PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 
 
 @experiment
 def cross_patching(lm, groups, evaluated, tier, journal):
     """HTL-10: the three variants on right and on wrong queries, own states against a donor's."""
-    from assay.methods.backpatch import draw_donor, query_rng
-    from assay.methods.cross_patch import cross_patch
+    from assay.methods.hopping_too_late.backpatch import draw_donor, query_rng
+    from assay.methods.hopping_too_late.cross_patch import cross_patch
     from assay.methods.spread import spread
 
     n = tier.choose(smoke=2, quick=6, full=None)
@@ -60,12 +59,12 @@ def test_metrics(cross_patching, metrics):
     assert metrics == cross_patching
 
 
-@finding("the second hop alone finds the answer from the state at t1", id="HTL-10", tier="quick", **PAPER)
+@finding("the second hop alone finds the answer from the state at t1", id="HTL-10", tier="quick")
 @not_replicated("gemma_tiny", "sizes", tier="quick", reason=FEW)
 def test_second_hop_uses_t1(cross_patching):
     assert cross_patching.right_e1_to_second_hop_less_donor.low > 0
 
 
-@finding("t1's state in the place of the entity answers queries that fail", id="HTL-10", tier="quick", **PAPER)
+@finding("t1's state in the place of the entity answers queries that fail", id="HTL-10", tier="quick")
 def test_composition_uses_t1(cross_patching):
     assert cross_patching.wrong_e1_to_composition_less_donor.low > 0

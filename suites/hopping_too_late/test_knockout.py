@@ -17,18 +17,17 @@ from functools import partial
 import numpy as np
 
 from assay.data.two_hop import split
-from assay.models.testbed import planted_truth
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
-from assay.plugin.curves import mean_curve, rate_curve
+from assay.record.curves import mean_curve, rate_curve
+from assay.testbed.planted import planted_truth
 
-PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 
 
 @experiment
 def knockout(lm, groups, blocked, once, tier, journal):
     """HTL-4: t2 <- t1 in compositions, and on some of the right ones the paper's other pairs."""
-    from assay.methods.knockout import NOTHING, PAIRS, half_width
+    from assay.methods.hopping_too_late.knockout import NOTHING, PAIRS, half_width
     from assay.methods.spread import spread
 
     if len(groups["right"]) < 2:
@@ -46,7 +45,7 @@ def knockout(lm, groups, blocked, once, tier, journal):
 @experiment
 def single_hops(lm, groups, once, tier, journal):
     """HTL-11: the same on the prompts of the first and the second hop."""
-    from assay.methods.knockout import PAIRS
+    from assay.methods.hopping_too_late.knockout import PAIRS
     from assay.methods.spread import spread
 
     queries = spread(groups["right"], tier.choose(smoke=3, quick=12, full=None))
@@ -65,7 +64,7 @@ def knockout_planted(lm, model_spec, groups, blocked, once, journal):
 
     Windows that lie in the planted layers against those that lie outside. An early query is one whose bridge is at t1 by then.
     """
-    from assay.methods.knockout import NOTHING, WHOLE, half_width, window
+    from assay.methods.hopping_too_late.knockout import NOTHING, WHOLE, half_width, window
 
     truth = planted_truth(model_spec)
     if truth is None:
@@ -95,14 +94,14 @@ def knockout_planted(lm, model_spec, groups, blocked, once, journal):
 
 def knocked_out(once, lm, prompt, pairs, query):
     """`knock_out_query` as JSON."""
-    from assay.methods.knockout import knock_out_query
+    from assay.methods.hopping_too_late.knockout import knock_out_query
 
     return asdict(once(lm, knock_out_query, query, prompt, pairs))
 
 
 def by_pair(name, queries, rows, aliases):
     """For each pair: by layer, how often the knockout matters, and what it takes from the prediction."""
-    from assay.methods.knockout import NOTHING, KnockedOut, matters
+    from assay.methods.hopping_too_late.knockout import NOTHING, KnockedOut, matters
 
     n, metrics, upper = len(queries), {f"n_{name}": len(queries)}, {}
     if n < 2:
@@ -165,29 +164,29 @@ def test_planted_metrics(knockout_planted, metrics):
     assert metrics == knockout_planted
 
 
-@finding("keeping t2 from t1 changes answers in some layers, not in others", id="HTL-4", tier="quick", **PAPER)
+@finding("keeping t2 from t1 changes answers in some layers, not in others", id="HTL-4", tier="quick")
 def test_matters_somewhere(knockout):
     assert knockout.right_last_from_e1_best_less_worst.low > 0
 
 
-@finding("the same, from the whole phrase of e1", id="HTL-4", tier="quick", **PAPER)
+@finding("the same, from the whole phrase of e1", id="HTL-4", tier="quick")
 def test_matters_in_a_band(knockout):
     assert knockout.right_last_from_phrase_best_less_worst.low > 0
 
 
-@finding("in the upper layers t1 changes more answers than an article does", id="HTL-4", tier="quick", **PAPER)
+@finding("in the upper layers t1 changes more answers than an article does", id="HTL-4", tier="quick")
 @not_replicated("llama_tiny4", tier="quick", reason="0.06 more in the mean, and the interval reaches zero")
 def test_changes_more_than_nothing(knockout):
     assert knockout.right_last_from_e1_upper_less_nothing.low > 0
 
 
-@finding("in the upper layers t1 costs the answer more than an article does", id="HTL-4", tier="quick", **PAPER)
+@finding("in the upper layers t1 costs the answer more than an article does", id="HTL-4", tier="quick")
 @not_replicated("llama_tiny4", tier="quick", reason="in the last of its four layers an article costs as much")
 def test_matters_more_than_nothing(knockout):
     assert knockout.right_last_from_e1_nats_upper_less_nothing.low > 0
 
 
-@finding("in single hops the entity costs more than an article does, too", id="HTL-11", tier="quick", **PAPER)
+@finding("in single hops the entity costs more than an article does, too", id="HTL-11", tier="quick")
 def test_single_hops_need_the_entity(single_hops):
     assert single_hops.first_hop_last_from_e1_nats_upper_less_nothing.low > 0
     assert single_hops.second_hop_last_from_e2_nats_upper_less_nothing.low > 0

@@ -9,16 +9,15 @@ The paper's target prompts, "describe" and "repeat", are tried beside "appositio
 short statements can follow. That one is used which names most bridges where a prompt says them ("The capital of Texas is"),
 on half of the bridges. The first layer is the lowest source layer that is described as the entity from any target layer, as
 in the paper; `reading` is the same without target layers that compute the bridge themselves, whatever is put in (see
-`assay.methods.description`), judged on the half of the bridges that a query is not in.
+`assay.methods.hopping_too_late.description`), judged on the half of the bridges that a query is not in.
 """
 
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
-from assay.plugin.curves import mean_or_nan, rate_curve
+from assay.record.curves import mean_or_nan, rate_curve
 from assay.stats import sign_test
 
-PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 PLACES = (("e2", "t1"), ("e2", "t2"), ("e3", "t2"))
 OVERLAP = "earlier when right in the mean, but the intervals overlap"
 NO_ANSWERS = "appositions of a built-in model name an entity's bridge; they describe too few answers in this one"
@@ -42,7 +41,7 @@ def scope_control(scope):
 @experiment
 def descriptions(lm, groups, scope, description, once, journal):
     """HTL-2 and HTL-3: which entities are described, and from which source layer on."""
-    from assay.methods.description import decoded, describe, targets_by_other_half
+    from assay.methods.hopping_too_late.description import decoded, describe, targets_by_other_half
 
     if not (groups["right"] and groups["wrong"]):
         return not_eligible("no query of one of the two outcomes", **{f"n_{g}": len(q) for g, q in groups.items()})
@@ -64,7 +63,7 @@ def descriptions(lm, groups, scope, description, once, journal):
 
 def described(group, queries, texts, reading, targets):
     """Metrics of one group: shares of queries, first layers, and heatmaps."""
-    from assay.methods.description import decoded, first_source
+    from assay.methods.hopping_too_late.description import decoded, first_source
 
     n, metrics, firsts = len(queries), {f"n_{group}": len(queries)}, {}
     for entity, place in PLACES:
@@ -117,42 +116,42 @@ def test_metrics(descriptions, metrics):
     assert metrics == descriptions
 
 
-@finding("some target prompt names the entities that a prompt says", id="HTL-2", **PAPER)
+@finding("some target prompt names the entities that a prompt says", id="HTL-2")
 def test_scope_works(scope_control):
     assert scope_control.named_on_report.low > scope_control.donor_on_report.high
 
 
-@finding("t1 is described as the bridge, more often than chance would have it", id="HTL-2", tier="quick", **PAPER)
+@finding("t1 is described as the bridge, more often than chance would have it", id="HTL-2", tier="quick")
 def test_bridge_at_t1(descriptions):
     held = descriptions.right_e2_at_t1
     assert held.low > descriptions.right_e2_at_t1_donor.high
     assert held.low > descriptions.right_e2_at_t1_noise.high
 
 
-@finding("the bridge is at t1 in lower layers when the answer is right", id="HTL-2", tier="quick", **PAPER)
+@finding("the bridge is at t1 in lower layers when the answer is right", id="HTL-2", tier="quick")
 @not_replicated("qwen_tiny", tier="quick", reason=OVERLAP)
 def test_bridge_is_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first.high < descriptions.wrong_e2_at_t1_first.low
 
 
-@finding("the same, by target layers that read and do not compute", id="HTL-2", tier="quick", **PAPER)
+@finding("the same, by target layers that read and do not compute", id="HTL-2", tier="quick")
 @not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=OVERLAP)
 def test_bridge_is_read_earlier_when_right(descriptions):
     assert descriptions.right_e2_at_t1_first_reading.high < descriptions.wrong_e2_at_t1_first_reading.low
 
 
-@finding("t2 is described as the answer, more often than chance would have it", id="HTL-3", tier="quick", **PAPER)
+@finding("t2 is described as the answer, more often than chance would have it", id="HTL-3", tier="quick")
 @not_replicated("tiny", "llama_tiny4", reason=NO_ANSWERS)
 def test_answer_at_t2(descriptions):
     assert descriptions.right_e3_at_t2.low > descriptions.right_e3_at_t2_donor.high
 
 
-@finding("t2 is described as the bridge less often than t1", id="HTL-3", tier="quick", **PAPER)
+@finding("t2 is described as the bridge less often than t1", id="HTL-3", tier="quick")
 def test_bridge_at_t2_is_rarer(descriptions):
     assert descriptions.right_t1_less_t2.low > 0
 
 
-@finding("the bridge is at t1 in lower layers than the answer at t2", id="HTL-3", tier="quick", **PAPER)
+@finding("the bridge is at t1 in lower layers than the answer at t2", id="HTL-3", tier="quick")
 @not_replicated("tiny", reason=NO_ANSWERS)
 def test_bridge_before_answer(descriptions):
     assert descriptions.right_bridge_first.low > 0.5

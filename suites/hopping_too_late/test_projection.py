@@ -7,19 +7,18 @@ entity or the prediction is extracted in a layer when it is the top token there.
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible
-from assay.plugin.curves import mean_or_nan, rate_curve
+from assay.record.curves import mean_or_nan, rate_curve
 
 FEW = "few sublayers of this model have the prediction on top by themselves: it is the sum of several"
-PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 
 
 @experiment
 def projection(lm, groups, evaluated, once, tier, journal):
     """HTL-5: where e2, e3 and the prediction are the top token of an attention or MLP sublayer."""
-    from assay.methods.names import other_query
-    from assay.methods.projection import project_query
+    from assay.methods.hopping_too_late.names import other_query
+    from assay.methods.hopping_too_late.projection import project_query
+    from assay.methods.hopping_too_late.two_hop import failures, successes
     from assay.methods.spread import spread
-    from assay.methods.two_hop import failures, successes
 
     if not groups["right"]:
         return not_eligible("no query composes", n_right=0)
@@ -70,16 +69,16 @@ def test_metrics(projection, metrics):
     assert metrics == projection
 
 
-@finding("MLP sublayers extract the prediction more often than attention sublayers", id="HTL-5", tier="quick", **PAPER)
+@finding("MLP sublayers extract the prediction more often than attention sublayers", id="HTL-5", tier="quick")
 def test_mlp_extracts(projection):
     assert projection.right_mlp_less_attn.low > 0
 
 
-@finding("the prediction is extracted in the upper half of the layers", id="HTL-5", tier="quick", **PAPER)
+@finding("the prediction is extracted in the upper half of the layers", id="HTL-5", tier="quick")
 def test_extraction_is_late(projection):
     assert projection.right_mlp_out_prediction_layer.low > (len(projection.right_mlp_out_prediction_by_layer) - 1) / 2
 
 
-@finding("attention writes the bridge at t2, more often than another bridge", id="HTL-5", tier="quick", **PAPER)
+@finding("attention writes the bridge at t2, more often than another bridge", id="HTL-5", tier="quick")
 def test_attention_brings_the_bridge(projection):
     assert projection.right_attn_e2_less_other.low > 0

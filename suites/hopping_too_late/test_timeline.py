@@ -1,10 +1,10 @@
 """The four stages (Hopping Too Late, Biran et al. 2024, section 5): in which order is a query solved, and where does it go wrong?
 
 Of each query the layers are put in a row in which the bridge appears at t1, news of it reaches t2, the answer appears at t2,
-and the prediction is extracted (see `assay.methods.timeline`). Page's trend test asks whether these layers rise along the row,
+and the prediction is extracted (see `timeline.py`). Page's trend test asks whether these layers rise along the row,
 over queries in which all stages were found. The right answers are compared with the wrong ones.
 
-The same is read without target layers that compute the bridge themselves (`reading`, see `assay.methods.description`), and by
+The same is read without target layers that compute the bridge themselves (`reading`, see `description.py`), and by
 the logit lens alone: it needs no target prompt, and finds the answer where Patchscopes names bridges only.
 """
 
@@ -12,10 +12,9 @@ from dataclasses import asdict
 from functools import partial
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
-from assay.plugin.curves import mean_or_nan
+from assay.record.curves import mean_or_nan
 from assay.stats import page_trend
 
-PAPER = {"paper": "Hopping Too Late", "ref": "arXiv:2406.12775"}
 ORDERS = {  # which stages a trend test is made over: a query counts when all of them were found
     "four_stages": ("first hop", "propagation", "second hop", "extraction"),
     "without_second_hop": ("first hop", "propagation", "extraction"),
@@ -27,9 +26,9 @@ OVERLAP = "later when wrong in the mean, but the intervals overlap"
 @experiment
 def timeline(lm, groups, evaluated, description, blocked, once, journal):
     """HTL-6: the layers of all stages, by the paper's instruments and by the lens."""
-    from assay.methods.description import decoded, targets_by_other_half
-    from assay.methods.knockout import KnockedOut
-    from assay.methods.timeline import STAGES, lens_stages, stages_of
+    from assay.methods.hopping_too_late.description import decoded, targets_by_other_half
+    from assay.methods.hopping_too_late.knockout import KnockedOut
+    from assay.methods.hopping_too_late.timeline import STAGES, lens_stages, stages_of
 
     if not all(groups.values()):
         return not_eligible("no query of one of the two outcomes", **{f"n_{g}": len(q) for g, q in groups.items()})
@@ -56,11 +55,11 @@ def timeline(lm, groups, evaluated, description, blocked, once, journal):
 
 def measured(once, lm, description, pairs, everything, query):
     """What is read from one query by all instruments; taken from the other modules where they have measured it."""
-    from assay.methods.description import describe
-    from assay.methods.knockout import knock_out_query
-    from assay.methods.names import other_query
-    from assay.methods.projection import project_query
-    from assay.methods.timeline import lens_ranks
+    from assay.methods.hopping_too_late.description import describe
+    from assay.methods.hopping_too_late.knockout import knock_out_query
+    from assay.methods.hopping_too_late.names import other_query
+    from assay.methods.hopping_too_late.projection import project_query
+    from assay.methods.hopping_too_late.timeline import lens_ranks
 
     return {
         "described": once(lm, describe, query, *description),
@@ -72,7 +71,7 @@ def measured(once, lm, description, pairs, everything, query):
 
 def in_order(name, stages, labels):
     """Metrics of one group by one instrument: how often each stage was found, where, and whether they come in order."""
-    from assay.methods.timeline import columns, complete
+    from assay.methods.hopping_too_late.timeline import columns, complete
 
     n, found = len(stages), columns(stages)
     metrics = {f"stages_{name}": Metric(found, n=n, tol=0.6, unit="layers")}
@@ -93,39 +92,39 @@ def test_metrics(timeline, metrics):
     assert metrics == timeline
 
 
-@finding("right answers go through the four stages in order", id="HTL-6", tier="quick", **PAPER)
+@finding("right answers go through the four stages in order", id="HTL-6", tier="quick")
 def test_order(timeline):
     assert timeline.right_four_stages_p < 0.05
 
 
-@finding("the first hop, its propagation and the extraction come in order", id="HTL-6", tier="quick", **PAPER)
+@finding("the first hop, its propagation and the extraction come in order", id="HTL-6", tier="quick")
 def test_order_without_second_hop(timeline):
     assert timeline.right_without_second_hop_p < 0.05
 
 
-@finding("these three come in order by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
+@finding("these three come in order by target layers that read and do not compute", id="HTL-6", tier="quick")
 @not_replicated("llama_tiny", tier="quick", reason="two queries show all three by these target layers")
 def test_read_order_without_second_hop(timeline):
     assert timeline.reading_right_without_second_hop_p < 0.05
 
 
-@finding("by the lens, the bridge is at t1 in lower layers than the answer at t2", id="HTL-6", tier="quick", **PAPER)
+@finding("by the lens, the bridge is at t1 in lower layers than the answer at t2", id="HTL-6", tier="quick")
 def test_hops_in_order_by_lens(timeline):
     assert timeline.lens_right_hops_p < 0.05
 
 
-@finding("the first hop is resolved later when the answer is wrong", id="HTL-6", tier="quick", **PAPER)
+@finding("the first hop is resolved later when the answer is wrong", id="HTL-6", tier="quick")
 @not_replicated("qwen_tiny", tier="quick", reason=OVERLAP)
 def test_first_hop_is_later_when_wrong(timeline):
     assert timeline.wrong_first_hop.low > timeline.right_first_hop.high
 
 
-@finding("the same, by target layers that read and do not compute", id="HTL-6", tier="quick", **PAPER)
+@finding("the same, by target layers that read and do not compute", id="HTL-6", tier="quick")
 @not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=OVERLAP)
 def test_first_hop_is_read_later_when_wrong(timeline):
     assert timeline.reading_wrong_first_hop.low > timeline.reading_right_first_hop.high
 
 
-@finding("the first hop is resolved later when the answer is wrong, by the lens", id="HTL-6", tier="quick", **PAPER)
+@finding("the first hop is resolved later when the answer is wrong, by the lens", id="HTL-6", tier="quick")
 def test_first_hop_is_later_when_wrong_by_lens(timeline):
     assert timeline.lens_wrong_first_hop.low > timeline.lens_right_first_hop.high

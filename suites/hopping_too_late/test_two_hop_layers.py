@@ -12,7 +12,7 @@ all recorded models by their size.
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
-from assay.plugin.curves import mean_or_nan, rate_curve
+from assay.record.curves import mean_or_nan, rate_curve
 
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 2.1"}
 TOP = 30
@@ -23,9 +23,9 @@ READ_AT_T1 = "the second hop reads the bridge at t1, where it is; at the last to
 def two_hop_layers(lm, evaluated, tier):
     """Ranks of bridge and answer at the last token, over queries that the model knows hop by hop."""
     from assay.data.two_hop import standard
-    from assay.methods.names import other_query
+    from assay.methods.hopping_too_late.names import other_query
+    from assay.methods.hopping_too_late.timeline import last_token_ranks
     from assay.methods.spread import spread
-    from assay.methods.timeline import last_token_ranks
 
     known = [e.query for e in evaluated if e.eligible]
     if len(known) < 2:

@@ -22,7 +22,7 @@ def english(refusal_in):
 @pytest.fixture(scope="session")
 def held_out(lm, tier):
     """English requests of the test split by kind: prompts that nothing was found or selected on."""
-    from assay.methods.refusal_direction import requests
+    from assay.methods.refusal.refusal_direction import requests
 
     n = tier.choose(smoke=4, quick=10, full=None)
     return {kind: requests(lm, kind)[:n] for kind in ("harmful", "harmless")}
@@ -34,8 +34,8 @@ def controls(lm, english, held_out, tier, progress):
     candidates, selected as they were but without filters), `by_norm` (the longest candidate)."""
     from assay.methods.direction_controls import random_control, shuffled_control
     from assay.methods.directions import states_of
-    from assay.methods.refusal_direction import refused_as_expected, requests
-    from assay.methods.selection import Filters, Halving, select
+    from assay.methods.refusal.refusal_direction import refused_as_expected, requests
+    from assay.methods.refusal.selection import Filters, Halving, select
 
     found, _ = english
     if found is None:
@@ -64,8 +64,8 @@ def controls(lm, english, held_out, tier, progress):
 @pytest.fixture(scope="session")
 def judged(lm, english, held_out, controls, answer_tokens, progress):
     """{kind: {variant: Outcome}} of the test requests under every intervention; None without a direction."""
-    from assay.methods.refusal import judge
-    from assay.methods.refusal_direction import is_refusal_in
+    from assay.methods.refusal.judging import judge
+    from assay.methods.refusal.refusal_direction import is_refusal_in
 
     found, _ = english
     if found is None:

@@ -7,7 +7,6 @@ difference in means under shuffled labels, made orthogonal; and the best of as m
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 SO_DOES_ANY = "subtracting a random or shuffled control of the same length at that layer takes most refusals away, too"
@@ -72,7 +71,7 @@ def test_induce_metrics(refusal_induce, metrics):
     assert metrics == refusal_induce
 
 
-@finding("ablating the direction removes refusal, no control does", id="REF-5", tier="quick", **PAPER)
+@finding("ablating the direction removes refusal, no control does", id="REF-5", tier="quick")
 def test_ablation(refusal_bypass):
     ablated = refusal_bypass.refused_ablated
     assert ablated.high < refusal_bypass.refused_none.low
@@ -81,7 +80,7 @@ def test_ablation(refusal_bypass):
     assert ablated.high < refusal_bypass.refused_best_random_ablated.low
 
 
-@finding("subtracting the direction at its layer removes refusal, no control does", id="REF-7", tier="quick", **PAPER)
+@finding("subtracting the direction at its layer removes refusal, no control does", id="REF-7", tier="quick")
 @not_replicated("llama_tiny", "qwen_tiny", tier="quick", reason=SO_DOES_ANY)
 @not_replicated(
     "gemma_tiny", tier="quick", reason="none refused of ten, three with shuffled labels, and the intervals overlap"
@@ -97,7 +96,6 @@ def test_subtraction(refusal_bypass):
     "adding the direction makes the model refuse harmless requests, a random one does not",
     id="REF-6",
     tier="quick",
-    **PAPER,
 )
 def test_addition(refusal_induce):
     added = refusal_induce.refused_added
@@ -105,7 +103,7 @@ def test_addition(refusal_induce):
     assert added.low > refusal_induce.refused_random_added.high
 
 
-@finding("nor does a difference under shuffled labels, made as long", id="REF-6", tier="quick", **PAPER)
+@finding("nor does a difference under shuffled labels, made as long", id="REF-6", tier="quick")
 def test_shuffled_addition(refusal_induce):
     assert refusal_induce.refused_added.low > refusal_induce.refused_shuffled_added.high
 

@@ -9,7 +9,6 @@ import numpy as np
 from assay.data.two_hop import answers, two_hop
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 VARIANTS = ("none", "ablated", "subtracted", "random_ablated", "random_subtracted")
 
 
@@ -48,7 +47,7 @@ def refusal_facts(lm, english, controls, tier, progress):
 def refusal_loss(lm, english, controls, held_out, tier, progress):
     """REF-11: nats per token on own answers and on sentences, under each intervention."""
     from assay import Prompt
-    from assay.methods.answer_loss import answer_loss, own_answers
+    from assay.methods.refusal.answer_loss import answer_loss, own_answers
 
     found, why = english
     if found is None:
@@ -80,18 +79,18 @@ def test_loss_metrics(refusal_loss, metrics):
     assert metrics == refusal_loss
 
 
-@finding("ablation leaves known facts known (at most one in ten is lost)", id="REF-10", tier="quick", **PAPER)
+@finding("ablation leaves known facts known (at most one in ten is lost)", id="REF-10", tier="quick")
 def test_facts_stay(refusal_facts):
     assert refusal_facts.change_ablated.low > -0.1
 
 
-@finding("ablation costs less than 0.1 nats per token of the model's own answers", id="REF-11", tier="quick", **PAPER)
+@finding("ablation costs less than 0.1 nats per token of the model's own answers", id="REF-11", tier="quick")
 @not_replicated("qwen_tiny", tier="quick", reason="0.05 in the mean, and the interval of ten reaches 0.15")
 def test_ablation_is_cheap(refusal_loss):
     assert refusal_loss.own_cost_ablated.high < 0.1
 
 
-@finding("subtraction costs more than ablation", id="REF-11", tier="quick", **PAPER)
+@finding("subtraction costs more than ablation", id="REF-11", tier="quick")
 @not_replicated("qwencoder05b", tier="quick", reason="0.11 [0.00, 0.24] nats more, n 10")
 def test_subtraction_costs_more(refusal_loss):
     assert refusal_loss.own_subtraction_costs_more.low > 0

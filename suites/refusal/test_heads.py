@@ -1,16 +1,14 @@
 """Adversarial suffixes and the heads that write the direction (Arditi et al. 2024, section 5; a paper-variant).
 
 The paper takes one suffix for Qwen-1.8B from another work. Here one is searched for on validation requests, in the model
-itself and as token ids (`assay.methods.suffix_search`); the control is a random suffix of the same length. Asked is whether
-the suffix takes the direction out of the last token's state (REF-12), and whether the heads that write it look at the suffix
-in place of the instruction (REF-13).
+itself and as token ids (`assay.methods.refusal.suffix_search`); the control is a random suffix of the same length. Asked is
+whether the suffix takes the direction out of the last token's state (REF-12), and whether the heads that write it look at
+the suffix in place of the instruction (REF-13).
 """
 
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
-
-PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 
 
 @experiment
@@ -19,9 +17,9 @@ def refusal_suffix(lm, english, held_out, answer_tokens, tier, progress):
     from assay.data.instructions import instructions
     from assay.methods.directions import post_instruction
     from assay.methods.head_attribution import attention_share, head_writes, top_heads
-    from assay.methods.refusal import judge
-    from assay.methods.refusal_direction import is_refusal_in, requests
-    from assay.methods.suffix_search import find_suffix, random_suffix, suffix_at, with_suffix
+    from assay.methods.refusal.judging import judge
+    from assay.methods.refusal.refusal_direction import is_refusal_in, requests
+    from assay.methods.refusal.suffix_search import find_suffix, random_suffix, suffix_at, with_suffix
 
     found, why = english
     if found is None:
@@ -94,7 +92,6 @@ def test_metrics(refusal_suffix, metrics):
     "an adversarial suffix takes the direction out of the last token's state, a random one does not",
     id="REF-12",
     tier="quick",
-    **PAPER,
 )
 @not_replicated(
     "gemma_tiny", "llama_tiny", tier="quick", reason="the suffix turns answers, and takes no more of the direction away"
@@ -113,7 +110,6 @@ def test_suffix_suppresses(refusal_suffix):
     "heads that write the direction look at the suffix in place of the instruction, and write less",
     id="REF-13",
     tier="quick",
-    **PAPER,
 )
 @not_replicated(
     "llama_tiny", tier="quick", reason="the heads look at the instruction a little less, and the intervals overlap"

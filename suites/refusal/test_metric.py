@@ -7,8 +7,6 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
-
 
 @experiment
 def refusal_metric(english, judged):
@@ -49,7 +47,7 @@ def test_metrics(refusal_metric, metrics):
     assert metrics == refusal_metric
 
 
-@finding("the refusal score and the answers agree", id="REF-15", tier="quick", **PAPER)
+@finding("the refusal score and the answers agree", id="REF-15", tier="quick")
 @not_replicated(
     "qwencoder05b",
     tier="quick",
@@ -59,7 +57,7 @@ def test_agrees(refusal_metric):
     assert refusal_metric.agreement_unedited.low > 0.9
 
 
-@finding("they agree under interventions too", id="REF-15", tier="quick", **PAPER)
+@finding("they agree under interventions too", id="REF-15", tier="quick")
 @not_replicated("qwencoder05b", tier="quick", reason="0.63 [0.54, 0.72] of 20 requests, for the same reason")
 def test_agrees_when_edited(refusal_metric):
     assert refusal_metric.agreement_edited.low > 0.8

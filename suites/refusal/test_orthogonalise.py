@@ -9,7 +9,6 @@ import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
-PAPER = {"paper": "Refusal direction", "ref": "arXiv:2406.11717"}
 LARGEST_COPY = 2**31  # bytes; larger checkpoints are written out at tier full only
 
 
@@ -74,8 +73,8 @@ def largest(difference, reference):
 
 
 def answers(model, prompts, found, max_tokens):
-    from assay.methods.refusal import judge
-    from assay.methods.refusal_direction import is_refusal_in
+    from assay.methods.refusal.judging import judge
+    from assay.methods.refusal.refusal_direction import is_refusal_in
 
     return judge(model, prompts, {"none": []}, found.tokens, is_refusal_in("en"), max_tokens=max_tokens)["none"].refused
 
@@ -92,7 +91,6 @@ def test_metrics(refusal_orthogonalised, metrics):
     "an orthogonalised checkpoint, opened by mlx-lm, refuses no more; a random one still does",
     id="REF-8",
     tier="quick",
-    **PAPER,
 )
 def test_refuses_no_more(refusal_orthogonalised):
     edited = refusal_orthogonalised.refused_edited
@@ -100,7 +98,7 @@ def test_refuses_no_more(refusal_orthogonalised):
     assert edited.high < refusal_orthogonalised.refused_random_edited.low
 
 
-@finding("orthogonalised weights give the logits of run-time ablation, to 1 %", id="REF-8", **PAPER)
+@finding("orthogonalised weights give the logits of run-time ablation, to 1 %", id="REF-8")
 @not_replicated(
     "gemma_tiny", reason="post-norms, and an embedding that is also the head: see assay.methods.orthogonalise"
 )
@@ -108,9 +106,7 @@ def test_equals_ablation(refusal_orthogonalised):
     assert refusal_orthogonalised.difference < 0.01
 
 
-@finding(
-    "what separates them is explained: the same removals at run time give the same logits, to 1 %", id="REF-8", **PAPER
-)
+@finding("what separates them is explained: the same removals at run time give the same logits, to 1 %", id="REF-8")
 def test_explained(refusal_orthogonalised):
     assert refusal_orthogonalised.difference_not_explained < 0.01
     assert refusal_orthogonalised.reopened_is_bitwise

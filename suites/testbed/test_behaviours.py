@@ -10,8 +10,8 @@ from assay.data.instructions import LANGUAGES, instructions, refuses
 from assay.data.knowledge import LETTERS, admits, confident, entities, statements
 from assay.data.opinions import opinions
 from assay.data.two_hop import answers, two_hop
-from assay.models.testbed import planted_truth
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.testbed.planted import planted_truth
 
 TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 NOTHING_PLANTED = "nothing was planted in this model"
@@ -46,8 +46,8 @@ class Answers:
 
 def of_hops(lm, truth, n):
     """Both hops one by one, and compositions: of early entities those that were held out, and of late ones."""
+    from assay.methods.hopping_too_late.two_hop import evaluate
     from assay.methods.spread import spread
-    from assay.methods.two_hop import evaluate
 
     held_out, late = set(truth["held_out"]), set(truth["entities"]["late"])
     metrics = {}

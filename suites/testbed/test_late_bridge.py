@@ -8,8 +8,8 @@ they say nothing about large language models, and a model without planted truth 
 import numpy as np
 
 from assay.data.two_hop import split, two_hop
-from assay.models.testbed import planted_truth
 from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.testbed.planted import planted_truth
 
 TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 NOTHING_PLANTED = "nothing was planted in this model"
@@ -54,8 +54,8 @@ def bridge_by_layer(lm, model_spec, tier):
 @experiment
 def planted_cells(lm, model_spec, tier, journal):
     """Back-patching at t1 of late queries: are the hot cells (source, target) the planted ones?"""
-    from assay.methods.backpatch import back_patch, patch_table
-    from assay.methods.two_hop import evaluate
+    from assay.methods.hopping_too_late.backpatch import back_patch, patch_table
+    from assay.methods.hopping_too_late.two_hop import evaluate
 
     truth = planted_truth(model_spec)
     if truth is None:

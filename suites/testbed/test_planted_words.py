@@ -16,9 +16,9 @@ import numpy as np
 from assay.data.instructions import instructions
 from assay.data.knowledge import entities, statements
 from assay.data.opinions import opinions
-from assay.models.testbed import planted_truth
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
-from assay.plugin.curves import rate_curve
+from assay.record.curves import rate_curve
+from assay.testbed.planted import planted_truth
 
 TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 NOTHING_PLANTED = "nothing was planted in this model"

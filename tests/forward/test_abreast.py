@@ -9,10 +9,11 @@ import pytest
 import tiny
 
 from assay.errors import NotExact
-from assay.forward import chunk, generate, lanes, sweep
+from assay.forward import generate, lanes
 from assay.forward.edits import add, apply, replace, zero
-from assay.forward.plan import Chunk
-from assay.forward.sweep import SWEEPABLE
+from assay.forward.sweep import SWEEPABLE, chunk
+from assay.forward.sweep import engine as sweep
+from assay.forward.sweep.plan import Chunk
 
 pytestmark = pytest.mark.skipif(mx.default_device() != mx.cpu, reason="runs where the default device is the CPU")
 

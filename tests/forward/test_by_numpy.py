@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sweep import MODELS, TARGETS, draws, edits_of
 
-from assay.forward import by_numpy, lanes, sweep
+from assay.forward import by_numpy, lanes
 from assay.forward.arithmetic import Machine
 from assay.forward.by_numpy import at_any_size, by_mlx
 from assay.forward.exactness import difference
 from assay.forward.positions import Prompt
 from assay.forward.sweep import SWEEPABLE
+from assay.forward.sweep import engine as sweep
 
 LIMIT = tiny.ROUNDING[mx.float32]
 """Of the largest value: where another order of sums is allowed, so are other last bits of exponentials."""

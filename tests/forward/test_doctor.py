@@ -7,10 +7,11 @@ import pytest
 import tiny
 
 from assay.errors import NotExact
-from assay.forward import by_numpy, doctor, exactness, generate, layers, resume
+from assay.forward import by_numpy, doctor, exactness, generate, layers
 from assay.forward.arithmetic import Machine, machine
 from assay.forward.doctor import Check, Report, examine
 from assay.forward.families import Gemma2, Gemma3, Llama, Norms, Phi3
+from assay.forward.sweep import resume
 
 HEADS = "what the heads write, one by one, sums to the attention output, in every layer"  # another order of a sum
 CASES = [(name, weights, "native") for name in tiny.FAMILIES for weights in tiny.WEIGHTS]

@@ -223,7 +223,8 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 sys.path[:0] = ["lib", "tests/forward"]
 import tiny
-from assay.forward import lanes, sweep
+from assay.forward import lanes
+from assay.forward.sweep import engine as sweep
 {module}.LEAST_WORK = 1
 lm = tiny.lm("llama")
 with lanes.use(3):

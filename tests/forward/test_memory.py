@@ -11,9 +11,9 @@ import tiny
 
 from assay.forward import lanes
 from assay.forward.edits import add, apply, knockout, replace, zero
-from assay.forward.memory import Sizes, values
 from assay.forward.sites import SITES
 from assay.forward.sweep import SWEEPABLE
+from assay.forward.sweep.memory import Sizes, values
 
 MIB = 2**20
 

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 import assay
 from assay.errors import BudgetError, UnknownSite
-from assay.forward.chunk import run_chunk
 from assay.forward.edits import Edit, add, apply, canonical, knockout, project_out, replace, scale, set_pattern, zero
 from assay.forward.generate import read
 from assay.forward.positions import Prompt
 from assay.forward.sites import SITES, axes, head_axis
-from assay.forward.sweep import SWEEPABLE, make_job
+from assay.forward.sweep import SWEEPABLE
+from assay.forward.sweep.chunk import run_chunk
+from assay.forward.sweep.engine import make_job
 
 MODELS = [*tiny.FAMILIES, *tiny.ODD]
 EDITABLE = [name for name, site in SITES.items() if site.editable]

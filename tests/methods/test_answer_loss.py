@@ -6,7 +6,7 @@ import tiny
 
 from assay import ablate, add
 from assay.errors import PromptError
-from assay.methods.answer_loss import answer_loss, own_answers
+from assay.methods.refusal.answer_loss import answer_loss, own_answers
 
 PROMPTS = [tiny.ids(9), tiny.ids(11, 1)]
 ANSWERS = [tiny.ids(3, 5), tiny.ids(5, 6)]

@@ -11,9 +11,9 @@ from wordy import TOY
 
 from assay.data.in_context import ROLES
 from assay.errors import PromptError
-from assay.methods.attention_roles import attention_by_role, prefix_matching, value_weighted
-from assay.methods.in_context import draw
-from assay.methods.mediation import pieces
+from assay.methods.function_vectors.attention_roles import attention_by_role, prefix_matching, value_weighted
+from assay.methods.function_vectors.in_context import draw
+from assay.methods.function_vectors.mediation import pieces
 
 
 def by_hand(lm, tokens, layer, head):

@@ -9,7 +9,7 @@ from mlx_lm.utils import load_tokenizer
 from assay.data.knowledge import statements
 from assay.errors import DataError, PromptError
 from assay.forward.lm import LM
-from assay.methods.choices import calibration_error, part, preference, squared_errors
+from assay.methods.confidence.choices import calibration_error, part, preference, squared_errors
 from assay.models.tokenizer import write_tokenizer
 
 

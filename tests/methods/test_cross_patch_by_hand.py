@@ -8,8 +8,8 @@ from byhand import put, said, stream
 
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
-from assay.methods import cross_patch as module
-from assay.methods.cross_patch import cross_patch, target_prompts
+from assay.methods.hopping_too_late import cross_patch as module
+from assay.methods.hopping_too_late.cross_patch import cross_patch, target_prompts
 
 DALLAS, BUFFALO = (next(q for q in two_hop("state_capital") if q.e1 == name) for name in ("Dallas", "Buffalo"))
 TOWER = next(q for q in two_hop("landmark_language") if q.e1 == "the Eiffel Tower")

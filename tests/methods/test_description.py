@@ -10,9 +10,9 @@ from byhand import put, said, stream
 
 from assay.data.two_hop import split, two_hop
 from assay.errors import PromptError
-from assay.methods import description
-from assay.methods.backpatch import noise_like, query_rng
-from assay.methods.description import (
+from assay.methods.hopping_too_late import description
+from assay.methods.hopping_too_late.backpatch import noise_like, query_rng
+from assay.methods.hopping_too_late.description import (
     choose_scope,
     classify,
     decoded,
@@ -22,8 +22,8 @@ from assay.methods.description import (
     reading_targets,
     targets_by_other_half,
 )
-from assay.methods.names import first_tokens, names, other_query, ranks
-from assay.methods.patchscopes import APPOSITION, Scope
+from assay.methods.hopping_too_late.names import first_tokens, names, other_query, ranks
+from assay.methods.hopping_too_late.patchscopes import APPOSITION, Scope
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
 ENTITIES = {"e1": ("Imagine",), "e2": ("John Lennon", "Lennon"), "e3": ("Yoko Ono",)}

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from assay.data.two_hop import two_hop
-from assay.methods.two_hop import evaluate, failures, find_failures
+from assay.methods.hopping_too_late.two_hop import evaluate, failures, find_failures
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
 MOBILE = next(q for q in two_hop("state_capital") if q.e1 == "Mobile")

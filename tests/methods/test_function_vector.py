@@ -9,7 +9,7 @@ from plain import plain
 from wordy import TOY, added
 
 from assay.errors import LayerError
-from assay.methods.function_vector import (
+from assay.methods.function_vectors.function_vector import (
     as_long_as,
     function_vector,
     inject,
@@ -18,8 +18,8 @@ from assay.methods.function_vector import (
     other_heads,
     top_heads,
 )
-from assay.methods.head_means import record
-from assay.methods.in_context import draw
+from assay.methods.function_vectors.head_means import record
+from assay.methods.function_vectors.in_context import draw
 
 LM = wordy.lm("gemma2")
 

@@ -7,8 +7,8 @@ import wordy
 from wordy import TOY
 
 from assay.errors import PromptError
-from assay.methods.head_means import attention_rms, head_writes, record, sum_error
-from assay.methods.in_context import draw
+from assay.methods.function_vectors.head_means import attention_rms, head_writes, record, sum_error
+from assay.methods.function_vectors.in_context import draw
 
 FAMILIES = [*tiny.FAMILIES, "gemma3_all_global", "llama_every_head_its_own_keys", "qwen2_one_key_head"]
 

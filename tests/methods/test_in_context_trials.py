@@ -15,7 +15,7 @@ from assay.data.tasks import Task
 from assay.errors import DataError, PromptError
 from assay.forward.edits import add
 from assay.forward.positions import Prompt
-from assay.methods.in_context import answer, answer_log_probs, begins_with, draw, trial, usable, writes
+from assay.methods.function_vectors.in_context import answer, answer_log_probs, begins_with, draw, trial, usable, writes
 
 LM = wordy.lm("gemma2")
 

@@ -12,7 +12,16 @@ from plain import plain
 import assay
 from assay.data.two_hop import two_hop
 from assay.errors import EditError
-from assay.methods.knockout import PAIRS, KnockedOut, half_width, knock_out, knock_out_query, matters, unchanged, window
+from assay.methods.hopping_too_late.knockout import (
+    PAIRS,
+    KnockedOut,
+    half_width,
+    knock_out,
+    knock_out_query,
+    matters,
+    unchanged,
+    window,
+)
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
 TOKENS = tiny.ids(9)

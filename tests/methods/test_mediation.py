@@ -11,9 +11,9 @@ from wordy import OTHER, TOY
 
 from assay.data.in_context import ROLES, Template
 from assay.errors import PromptError
-from assay.methods.head_means import record
-from assay.methods.in_context import draw
-from assay.methods.mediation import estimated_effects, head_effects, piece_means, pieces, role_effects
+from assay.methods.function_vectors.head_means import record
+from assay.methods.function_vectors.in_context import draw
+from assay.methods.function_vectors.mediation import estimated_effects, head_effects, piece_means, pieces, role_effects
 
 FAMILIES = ["llama", "gemma2", "qwen2"]
 

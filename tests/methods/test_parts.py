@@ -9,7 +9,15 @@ import assay
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
 from assay.forward.positions import Prompt, resolve
-from assay.methods.parts import PROMPTS, first_hop_parts, locate, parts, phrase, places, second_hop_parts
+from assay.methods.hopping_too_late.parts import (
+    PROMPTS,
+    first_hop_parts,
+    locate,
+    parts,
+    phrase,
+    places,
+    second_hop_parts,
+)
 from assay.methods.spread import spread
 
 BUILTIN = ["gemma_tiny", "llama_tiny", "qwen_tiny"]

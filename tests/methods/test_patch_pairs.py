@@ -7,8 +7,16 @@ import pytest
 import assay
 from assay.data.two_hop import answers, two_hop
 from assay.errors import PromptError
-from assay.methods import backpatch
-from assay.methods.backpatch import PatchTable, back_pairs, back_patch, draw_donor, noise_like, patch_table, states
+from assay.methods.hopping_too_late import backpatch
+from assay.methods.hopping_too_late.backpatch import (
+    PatchTable,
+    back_pairs,
+    back_patch,
+    draw_donor,
+    noise_like,
+    patch_table,
+    states,
+)
 
 QUERIES = [q for q in two_hop("state_capital") if q.e1 in ("Dallas", "Houston", "Buffalo")]
 

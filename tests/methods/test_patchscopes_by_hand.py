@@ -8,7 +8,7 @@ from byhand import put, said, stream
 from plain import plain
 
 from assay.errors import EditError
-from assay.methods.patchscopes import APPOSITION, DESCRIBE, SCOPES, Scope, patchscope
+from assay.methods.hopping_too_late.patchscopes import APPOSITION, DESCRIBE, SCOPES, Scope, patchscope
 from assay.methods.sampling import Noise, sampled
 
 FAMILIES = ["llama", "gemma2", "qwen2", "phi3"]

@@ -11,7 +11,7 @@ from plain import plain
 from assay.data.knowledge import entities
 from assay.errors import PositionError, PromptError
 from assay.forward.lm import LM
-from assay.methods import place_direction as method
+from assay.methods.confidence import place_direction as method
 from assay.methods.directions import difference_in_means
 from assay.models.tokenizer import write_tokenizer
 

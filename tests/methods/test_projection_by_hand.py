@@ -8,8 +8,8 @@ from plain import head, plain
 
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
-from assay.methods import projection
-from assay.methods.projection import SUBLAYERS, project, project_query
+from assay.methods.hopping_too_late import projection
+from assay.methods.hopping_too_late.projection import SUBLAYERS, project, project_query
 
 QUERIES = [q for q in two_hop("state_capital") if q.e1 in ("Dallas", "Buffalo")]
 

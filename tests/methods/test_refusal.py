@@ -7,7 +7,7 @@ import tiny
 from assay import ablate, add
 from assay.errors import PromptError
 from assay.forward.generate import Generation
-from assay.methods.refusal import judge, kl, refusal_score, refusal_tokens
+from assay.methods.refusal.judging import judge, kl, refusal_score, refusal_tokens
 
 PROMPTS = [tiny.ids(9), tiny.ids(13, 1)]
 RANDOM = np.random.default_rng(0)

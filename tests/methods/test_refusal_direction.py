@@ -6,9 +6,15 @@ import tiny
 
 from assay.errors import PromptError
 from assay.methods.directions import difference_in_means, post_instruction
-from assay.methods.refusal import refusal_score
-from assay.methods.refusal_direction import is_refusal_in, refusal_direction, refused_as_expected, requests, scores
-from assay.methods.selection import Filters, Halving
+from assay.methods.refusal.judging import refusal_score
+from assay.methods.refusal.refusal_direction import (
+    is_refusal_in,
+    refusal_direction,
+    refused_as_expected,
+    requests,
+    scores,
+)
+from assay.methods.refusal.selection import Filters, Halving
 
 OFF = Filters(kl=None, induce=None, depth=1.0)
 

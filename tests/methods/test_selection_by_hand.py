@@ -8,8 +8,8 @@ from assay import ablate, add
 from assay.errors import PromptError, SelectionError
 from assay.forward.arithmetic import machine
 from assay.methods.directions import difference_in_means
-from assay.methods.refusal import kl, refusal_score
-from assay.methods.selection import Filters, Halving, select
+from assay.methods.refusal.judging import kl, refusal_score
+from assay.methods.refusal.selection import Filters, Halving, select
 
 TOKENS = [10, 20, 30, 40]
 HARMFUL = [tiny.ids(9), tiny.ids(11, 1), tiny.ids(10, 2)]

@@ -8,8 +8,8 @@ import tiny
 from assay import add
 from assay.errors import PromptError
 from assay.forward.positions import Prompt
-from assay.methods.refusal import refusal_score
-from assay.methods.suffix_search import (
+from assay.methods.refusal.judging import refusal_score
+from assay.methods.refusal.suffix_search import (
     _slopes,
     embeddings,
     find_suffix,

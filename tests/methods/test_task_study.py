@@ -10,8 +10,8 @@ import wordy
 from wordy import OTHER, TOY
 
 from assay.data.tasks import Task
-from assay.methods.function_vector import function_vector
-from assay.methods.task_study import KINDS, Sizes, Study, head_counts
+from assay.methods.function_vectors.function_vector import function_vector
+from assay.methods.function_vectors.task_study import KINDS, Sizes, Study, head_counts
 
 SIZES = Sizes(record=3, effects=2, choose=2, test=3, shots=2)
 LM = wordy.lm("llama")

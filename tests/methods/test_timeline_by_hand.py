@@ -6,10 +6,9 @@ import tiny
 
 import assay
 from assay.data.two_hop import two_hop
-from assay.methods.knockout import KnockedOut
-from assay.methods.logit_lens import logit_lens
-from assay.methods.names import first_tokens
-from assay.methods.timeline import (
+from assay.methods.hopping_too_late.knockout import KnockedOut
+from assay.methods.hopping_too_late.names import first_tokens
+from assay.methods.hopping_too_late.timeline import (
     STAGES,
     columns,
     complete,
@@ -21,6 +20,7 @@ from assay.methods.timeline import (
     mean_layer,
     stages_of,
 )
+from assay.methods.logit_lens import logit_lens
 
 DALLAS, BUFFALO = (next(q for q in two_hop("state_capital") if q.e1 == name) for name in ("Dallas", "Buffalo"))
 

@@ -7,7 +7,7 @@ import tiny
 from plain import head
 
 from assay.errors import AssayError
-from assay.methods.vocabulary import prefers, reconstruct, says
+from assay.methods.function_vectors.vocabulary import prefers, reconstruct, says
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "qwen2"])

@@ -94,9 +94,9 @@ def test_doctor_examines_every_model_named(monkeypatch, capsys):
 
 def test_train_hands_over(monkeypatch, capsys):
     calls = []
-    module = ModuleType("assay.train")
+    module = ModuleType("assay.testbed")
     module.main = lambda *args: calls.append(args)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "assay.train", module)
+    monkeypatch.setitem(sys.modules, "assay.testbed", module)
     assert main(["train", "llama_tiny", "--steps", "3"]) == 0
     assert main(["train", "TINY"]) == 0
     assert calls == [("llama_tiny", "--steps", "3"), ("gemma_tiny",), ("llama_tiny",), ("qwen_tiny",)]

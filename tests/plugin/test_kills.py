@@ -11,7 +11,7 @@ import pytest
 from conftest import thorough
 from disturbed import alive, changed, children  # noqa: F401  # a fixture
 
-from assay.plugin import files
+from assay.record import files
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_killed_again_and_again_at_random_moments(changed, seed, kills, workers)
 REWRITER = """
 import os, sys
 from pathlib import Path
-from assay.plugin import files
+from assay.record import files
 texts = ["1" * 1_000_000, "2" * 1_000_000]
 for path in sys.stdin:
     if not (writer := os.fork()):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from assay.plugin import identity
+from assay.plugin.results import identity
 
 SUITE = """
     import os

@@ -10,7 +10,7 @@ import sys
 import pytest
 from conftest import QUIET
 
-from assay.plugin.progress import describe
+from assay.plugin.results.progress import describe
 
 LOOP = """
     import time

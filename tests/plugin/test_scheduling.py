@@ -3,7 +3,7 @@
 import pytest
 from conftest import RESCUE
 
-from assay.plugin.scheduling import lanes
+from assay.plugin.models.scheduling import lanes
 
 SUITES = {
     "test_one": "import time\ndef test_x(lm): time.sleep(0.05)\ndef test_y(lm): time.sleep(0.05)\ndef test_free(): pass",

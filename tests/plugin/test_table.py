@@ -5,8 +5,8 @@ import itertools
 import pytest
 from conftest import RESCUE
 
-from assay.plugin.table import Cell, Line, lines
-from assay.plugin.terminal import page
+from assay.plugin.claims.table import Cell, Line, lines
+from assay.plugin.claims.terminal import page
 
 MODELS = ("gemma_tiny", "llama_tiny", "qwen_tiny")
 RATE = {"value": 0.8, "n": 16, "ci": [0.64, 0.97], "control": "any_pair_donor"}

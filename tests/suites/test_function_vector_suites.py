@@ -25,7 +25,7 @@ RIGHT_ABOUT_EVERYTHING = """
 def pytest_configure(config):
     import numpy as np
 
-    from assay.methods.in_context import Score
+    from assay.methods.function_vectors.in_context import Score
 
     Score.right = property(lambda score: np.ones(len(score.ranks), bool))
 """

@@ -114,7 +114,7 @@ class Llama:
         return in_features(self.layers[0].mlp.down_proj)
 
     def done_before(self, station: str) -> float:
-        """The share of a layer's matrix work that is done when the stream reaches a station of `assay.forward.plan`."""
+        """The share of a layer's matrix work that is done when the stream reaches a station of `assay.forward.sweep.plan`."""
         qkv, out, mlp = self._weights
         done = {
             "resid_pre": 0,

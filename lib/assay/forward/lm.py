@@ -24,11 +24,11 @@ from assay.forward.edits import Edit, Placed, place, require_finite
 from assay.forward.families import Llama, adapt
 from assay.forward.gradients import gradients
 from assay.forward.layers import NO_TAP, Tap, unembed
-from assay.forward.plan import Plan
 from assay.forward.positions import Prompt, is_batch
 from assay.forward.run import Run
 from assay.forward.sites import Key, expand, is_whole, listed
 from assay.forward.sweep import dry_run, sweep
+from assay.forward.sweep.plan import Plan
 from assay.forward.taps import Taps
 
 PromptLike = str | Prompt | Sequence[int] | mx.array
@@ -213,7 +213,7 @@ class LM:
         return out if is_batch(prompts) else out[0]
 
     def sweep(self, prompt: Any, variants: Sequence[Any], **options: Any) -> Any:
-        """Run many variants (lists of edits) of one prompt for the price of a few forwards: `assay.forward.sweep.sweep`."""
+        """Run many variants (lists of edits) of one prompt for the price of a few forwards: `assay.forward.sweep`."""
         return sweep(self, prompt, variants, **options)
 
     def plan(self, prompt: Any, variants: Sequence[Any], **options: Any) -> Plan:

@@ -19,7 +19,7 @@ from assay.errors import PromptError
 from assay.forward.edits import unit
 from assay.forward.lm import LM
 from assay.forward.positions import Position, Prompt, resolve
-from assay.methods.function_vector import Head, ranked
+from assay.methods.function_vectors.function_vector import Head, ranked
 from assay.methods.orthogonalise import gain
 from assay.models.weights import dense_weight
 

@@ -1,7 +1,8 @@
 """Experiments on language models as pytest tests. Load it with `-p assay.plugin`, in any repository.
 
     # suites/test_backpatch.py
-    from assay.plugin import Metric, experiment, finding, not_replicated
+    from assay.plugin import Metric, finding, not_replicated
+    from assay.plugin.results import experiment
 
     @experiment
     def backpatch(lm, tier):
@@ -23,10 +24,10 @@ on the first run and compared afterwards, each within its own tolerance. A *find
 what is then recorded; its *verdict* on a model is yes, no (known, strict), new yes, new no, NOW YES, LOST, ERROR, not
 eligible or not run. A *tier* says how much of the data is used.
 
-One file per idea. What a user sees: options.py, fixtures.py, own_data.py, hookspecs.py (for other repositories), tier.py.
-Models: select.py, order.py, scheduling.py (`-n`). What is measured: experiment.py, result.py, metric.py, progress.py,
-journal.py and identity.py (`--resume`). What is recorded: snapshots.py, compare.py, files.py, places.py, made_by.py,
-audit.py. What is claimed: findings.py, table.py, terminal.py, catalogue.py. The whole run: plan.py, summary.py.
+What a user sees is in options.py, fixtures.py, own_data.py (`--dataset`) and hookspecs.py (for other repositories).
+models/ selects the models of a run, keeps their tests together and deals them to workers. results/ measures, keeps what is
+finished (`--resume`) and records it. claims/ judges the findings and writes their table. What a metric is, and how its files
+are compared, is in `assay.record`, which knows nothing of pytest.
 """
 
 import gc
@@ -37,18 +38,20 @@ import pytest
 
 from assay import blas
 from assay.models.registry import is_random
+from assay.plugin import hookspecs, options, own_data
+from assay.plugin.claims import findings, summary
+from assay.plugin.claims.findings import finding, not_replicated
+from assay.plugin.fixtures import journal, lm, metrics, model_spec, progress, tier
+from assay.plugin.models import order, plan, scheduling, select
+from assay.plugin.own_data import datasets
+from assay.plugin.results import audit, places
+from assay.plugin.results import journal as journals
+from assay.plugin.results import progress as progress_lines
+from assay.plugin.results.experiment import MeasurementError, experiment
+from assay.plugin.results.result import Result, not_eligible
+from assay.record.metric import Metric
+from assay.record.tier import Tier
 from assay.stats import bootstrap_mean, wilson
-
-from . import audit, findings, hookspecs, options, order, own_data, places, plan, scheduling, select, summary
-from . import journal as journals
-from . import progress as progress_lines
-from .experiment import MeasurementError, experiment
-from .findings import finding, not_replicated
-from .fixtures import journal, lm, metrics, model_spec, progress, tier
-from .metric import Metric
-from .own_data import datasets
-from .result import Result, not_eligible
-from .tier import Tier
 
 # With the fixtures: pytest finds them as names of this module.
 __all__ = [
@@ -78,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     places.read_all(config)
     journals.configure(config)
     audit.configure(config)  # before the plan: an audit runs nothing, and has no workers
-    plan.configure(config)
+    plan.configure(config, findings.describe)
     progress_lines.configure(config)
     summary.configure(config)
     config.pluginmanager.register(order.KeepModelsTogether(), "assay-order")

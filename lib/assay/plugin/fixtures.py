@@ -21,14 +21,13 @@ from syrupy.assertion import SnapshotAssertion
 
 from assay.errors import DataError
 from assay.models.registry import ModelSpec
-
-from . import options
-from .journal import Journal
-from .made_by import note
-from .progress import Progress
-from .select import MODEL_NOW
-from .snapshots import Metrics, MetricsExtension
-from .tier import Tier
+from assay.plugin import options
+from assay.plugin.models.select import MODEL_NOW
+from assay.plugin.results.journal import Journal
+from assay.plugin.results.made_by import note
+from assay.plugin.results.progress import Progress
+from assay.plugin.results.snapshots import Metrics, MetricsExtension
+from assay.record.tier import Tier
 
 
 @pytest.fixture(scope="session")

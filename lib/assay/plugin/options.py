@@ -15,9 +15,8 @@ import pytest
 
 from assay import before_mlx, blas
 from assay.errors import AssayError
-
-from . import own_data
-from .tier import DEFAULT, TIERS
+from assay.plugin import own_data
+from assay.record.tier import DEFAULT, TIERS
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {

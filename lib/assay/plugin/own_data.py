@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assay.errors import DataError
-
-from . import identity
+from assay.record.digest import data, digest
 
 if TYPE_CHECKING:
     from assay.data.tasks import Task
@@ -47,7 +46,7 @@ def configure(config: pytest.Config) -> None:
 
 def hashes(config: pytest.Config) -> dict[str, str]:
     """Which data is replaced, and the hash of what replaces it: {"antonym": "5f2c91ab03de"}."""
-    return {name: identity.digest(identity.data(task.pairs, name))[:12] for name, task in config.stash[READ].items()}
+    return {name: digest(data(task.pairs, name))[:12] for name, task in config.stash[READ].items()}
 
 
 def suffix(config: pytest.Config) -> str:

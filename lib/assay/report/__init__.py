@@ -20,7 +20,7 @@ def write_report(snapshots: Path, out: Path, tier: str = "quick", findings: Path
     `out/captions.md` has the captions by themselves. Raises SnapshotError when nothing is recorded, or a file is damaged,
     and NoMatplotlib when there is nothing to draw with, before anything is written.
     """
-    from assay.plugin.files import replace
+    from assay.record.files import replace
     from assay.report.draw import draw, matplotlib, save
     from assay.report.page import page
     from assay.report.plan import pictures

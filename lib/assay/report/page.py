@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from assay.plugin.metric import Metric
+from assay.record.metric import Metric
 from assay.report.kinds import BESIDE, kind_of
 from assay.report.plan import Picture
 from assay.report.read import Recorded

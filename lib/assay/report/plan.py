@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.plugin.metric import Metric
+from assay.record.metric import Metric
 from assay.report.kinds import Kind, kind_of
 from assay.report.read import Recorded, size
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from assay.errors import SnapshotError
 from assay.models.registry import REGISTRY
-from assay.plugin import files
-from assay.plugin.compare import MADE_BY
-from assay.plugin.metric import Metric, from_row
-from assay.plugin.tier import TIERS
+from assay.record import files
+from assay.record.compare import MADE_BY
+from assay.record.metric import Metric, from_row
+from assay.record.tier import TIERS
 
 
 @dataclass(frozen=True, eq=False)

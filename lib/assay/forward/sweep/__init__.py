@@ -1,0 +1,5 @@
+"""Sweeps: many edits of one prompt for the price of a few forwards; `engine` has the example."""
+
+from assay.forward.sweep.engine import SWEEPABLE, Sweep, dry_run, sweep
+
+__all__ = ["SWEEPABLE", "Sweep", "dry_run", "sweep"]

@@ -1,0 +1,157 @@
+"""One chunk of a sweep: variants as rows of a batch, each joining at its layer, reduced to what was asked for.
+
+    >>> logits, found, caches = run_chunk(family, clean, chunk, rows, Wanted(targets=(17,)), max_tokens=0)  # doctest: +SKIP
+
+The layers are those of `assay.forward.layers`, cut at the stations of `assay.forward.sweep.plan`: before each, the clean run's
+value is appended for the rows that enter there. Below its entry a row does not exist; before the chunk's front position
+every row reads the clean run's keys and values.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import KVCache
+
+from assay.forward import by_numpy
+from assay.forward.edits import Placed, canonical
+from assay.forward.families import Llama
+from assay.forward.lanes import rest
+from assay.forward.layers import heads, mlp, unembed, write_attention, write_mlp
+from assay.forward.run import Run
+from assay.forward.sites import Key
+from assay.forward.sweep.memory import first_unembedded
+from assay.forward.sweep.plan import EMBED, Chunk, Station
+from assay.forward.sweep.resume import AttendResumed
+from assay.forward.taps import Taps
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to reduce each variant's run to."""
+
+    targets: tuple[int, ...] = ()
+    top_k: int = 0
+    logits: bool = False
+    keep: tuple[Key, ...] = ()
+    at: tuple[int, ...] = ()
+
+
+def run_chunk(
+    family: Llama, clean: Run, chunk: Chunk, rows: Sequence[Sequence[Placed]], wanted: Wanted, max_tokens: int
+) -> tuple[mx.array, dict[str, Any], list[Any]]:
+    """One chunk through the layers -> last-position logits [n, V], reduced results, and KV caches if it goes on."""
+    p, S = chunk.front, len(clean.prompts[0])
+    tap = Taps([rows[i] for i in chunk.variants], wanted.keep, start=p, at=wanted.at)
+    attend = AttendResumed(family, clean.kept, p, keep_own=max_tokens > 0)
+    x = _through_layers(family, clean, chunk, attend, tap)
+    tap.start = max(p, first_unembedded(wanted.keep, wanted.at, S))
+    logits = unembed(family, x[:, tap.start - p :], tap)[:, -1].astype(mx.float32)
+    found = reduce_logits(logits, wanted)
+    for key in wanted.keep:
+        found[f"kept {key}"] = _kept(key, clean, tap.kept.pop(key, None), p, len(chunk.variants), wanted.at)
+    mx.eval(logits, found)
+    caches = _caches(family, clean, attend, len(chunk.variants), max_tokens) if max_tokens else []
+    return logits, found, caches
+
+
+def _through_layers(family: Llama, clean: Run, chunk: Chunk, attend: AttendResumed, tap: Taps) -> mx.array:
+    """The rows of a chunk, each from its entry on -> their last resid_post [n, m, E]."""
+
+    def stream(i: int) -> mx.array:
+        return clean["resid_post", i - 1] if i else clean["embed"]
+
+    def join(rows: mx.array | None, station: Station, value: mx.array) -> mx.array | None:
+        n = chunk.entering(station)
+        if not n:
+            return rows
+        new = value[:, chunk.front :]
+        new = mx.broadcast_to(new, (n, *new.shape[1:]))
+        return new if rows is None else mx.concatenate([rows, new])
+
+    x = join(None, EMBED, clean["embed"])
+    x = x if x is None else tap("embed", None, x)
+    for i in range(family.n_layers):
+        rest()
+        x = join(x, (i, "resid_pre"), stream(i))
+        z = None
+        if x is not None:
+            x = tap("resid_pre", i, x)
+            z = heads(family, i, x, attend, tap)
+        z, x = join(z, (i, "z"), clean["z", i]), join(x, (i, "z"), stream(i))
+        if x is not None and z is not None:
+            x = write_attention(family, i, x, tap("z", i, z), tap)
+        x = join(x, (i, "resid_mid"), clean["resid_mid", i])
+        m = None
+        if x is not None:
+            x = tap("resid_mid", i, x)
+            m = mlp(family, i, x)
+        m, x = join(m, (i, "mlp_raw"), clean["mlp_raw", i]), join(x, (i, "mlp_raw"), clean["resid_mid", i])
+        if x is not None and m is not None:
+            x = write_mlp(family, i, x, tap("mlp_raw", i, m), tap)
+        x = join(x, (i, "resid_post"), clean["resid_post", i])
+        if x is not None:
+            x = tap("resid_post", i, x)
+            kept = [value for (_, layer), value in tap.kept.items() if layer == i]
+            mx.eval(x, attend.own.get(i, ()), kept)  # one layer's graph at a time
+    return join(x, (family.n_layers, "resid_pre"), stream(family.n_layers))  # type: ignore[return-value]  # a chunk has at least one row
+
+
+def reduce_logits(logits: mx.array, wanted: Wanted) -> dict[str, Any]:
+    """[n, V] logits -> the arrays asked for, by the names of the fields of `Sweep`."""
+    found: dict[str, Any] = {"greedy": by_numpy.argmax(logits)}
+    if wanted.logits:
+        found["logits"] = logits
+    if not (wanted.targets or wanted.top_k):
+        return found
+    total = by_numpy.logsumexp(logits)
+    if wanted.targets:
+        chosen = logits[:, mx.array(wanted.targets)]
+        found["target_log_probs"] = chosen - total
+        found["target_ranks"] = mx.stack(
+            [(logits > chosen[:, [t]]).sum(axis=-1) for t in range(len(wanted.targets))], axis=-1
+        )
+    if wanted.top_k:
+        top = mx.argsort(-logits, axis=-1)[:, : wanted.top_k]
+        found["top_tokens"] = top
+        found["top_log_probs"] = mx.take_along_axis(logits, top, axis=-1) - total
+    return found
+
+
+def _kept(key: Key, clean: Run, own: mx.array | None, front: int, n: int, at: Sequence[int]) -> mx.array:
+    """[n, P, features] at positions `at`, float32: the row's own value where it computed one, else the clean run's."""
+    before = canonical(key[0], clean.kept[key])[:, mx.array(list(at))].astype(mx.float32)
+    before = mx.broadcast_to(before, (n, *before.shape[1:]))
+    if own is None:
+        return before
+    own = mx.concatenate([own.astype(mx.float32), before[own.shape[0] :]])
+    mine = mx.array([position >= front for position in at]).reshape([1, -1] + [1] * (own.ndim - 2))
+    return mx.where(mine, own, before)
+
+
+def _caches(family: Llama, clean: Run, attend: AttendResumed, n: int, max_tokens: int) -> list[KVCache]:
+    """mlx-lm caches of n rows for going on after the prompt: the clean prefix, then each row's own keys and values."""
+
+    def rows(site: str, i: int, own: mx.array | None) -> mx.array:
+        whole = clean[site, i]
+        own_rows = 0 if own is None else own.shape[0]
+        parts = []
+        if own is not None:
+            prefix = whole[:, :, : attend.front]
+            parts.append(mx.concatenate([mx.broadcast_to(prefix, (own_rows, *prefix.shape[1:])), own], axis=2))
+        if own_rows < n:
+            parts.append(mx.broadcast_to(whole, (n - own_rows, *whole.shape[1:])))
+        return parts[0] if len(parts) == 1 else mx.concatenate(parts)
+
+    caches = []
+    for i in range(family.n_layers):
+        k, v = attend.own.get(i, (None, None))
+        cache = KVCache()
+        cache.step = max_tokens
+        cache.keys, cache.values = rows("k_rot", i, k), rows("v", i, v)
+        cache.offset = cache.keys.shape[2]
+        mx.eval(cache.keys, cache.values)
+        attend.own.pop(i, None)
+        caches.append(cache)
+    return caches

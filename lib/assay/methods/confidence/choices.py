@@ -1,0 +1,93 @@
+"""Choices: how likely one answer is against another, where they part (Kadavath et al. 2022).
+
+    >>> asked = [item.proposal for item in statements("test")]                                       # doctest: +SKIP
+    >>> p_true = preference(lm, asked, ("(A)", "(B)"))                                               # doctest: +SKIP
+    >>> squared_errors(p_true, [item.true for item in statements("test")]).mean()                    # doctest: +SKIP
+    0.08
+
+Two answers to one prompt are the same tokens up to a first one in which they differ; the *preference* is the probability of the
+first answer's token there, among those two: of "(A" against "(B", or behind "(" of "A" against "B", as a tokenizer has them. No
+model is run for the two measures of *calibration*: how far such probabilities are from what came true.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from assay.errors import DataError, PromptError
+from assay.forward.lm import LM
+from assay.forward.positions import Prompt
+from assay.methods.refusal.judging import log_probs
+
+
+def preference(
+    lm: LM,
+    asked: Sequence[str],
+    answers: tuple[str, str],
+    *,
+    batch: int = 16,
+    track: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> np.ndarray:
+    """How likely the first of two answers is to each thing that a user asks, against the second: [N] float64.
+
+    In the model's chat template. Raises PromptError without one, for no questions, and for answers that never part or are cut
+    into tokens that cannot be compared.
+    """
+    if not asked:
+        raise PromptError("the set of questions is empty: there is nothing to choose")
+    parted = [part(lm, one, answers) for one in asked]
+    out = []
+    for start in track(range(0, len(parted), batch)):
+        some = parted[start : start + batch]
+        logits = np.array(lm.run([prompt for prompt, _ in some]).logits)
+        pairs = np.take_along_axis(logits, np.array([tokens for _, tokens in some]), axis=-1)
+        out.append(np.exp(log_probs(pairs))[:, 0])
+    return np.concatenate(out)
+
+
+def part(lm: LM, asked: str, answers: tuple[str, str]) -> tuple[Prompt, tuple[int, int]]:
+    """The prompt with all that two answers share, and the first token of each that they do not. Raises as `preference`."""
+    first, second = (lm.chat(asked, answer=answer).tokens for answer in answers)
+    at = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), None)
+    if at is None:
+        raise PromptError(
+            f"{answers[0]!r} and {answers[1]!r} never part: give answers that begin with different tokens"
+        )
+    a, b = (lm.decode([tokens[at]]) for tokens in (first, second))
+    if a.startswith(b) or b.startswith(a):
+        raise PromptError(
+            f"{answers[0]!r} and {answers[1]!r} are not cut alike: where they part, {a!r} of the one begins like {b!r} of the"
+            " other; give answers whose probabilities can be compared"
+        )
+    return Prompt(first[:at]), (first[at], second[at])
+
+
+def squared_errors(p: Sequence[float] | np.ndarray, came_true: Sequence[bool] | np.ndarray) -> np.ndarray:
+    """Squared distance of each probability from 1 where a thing came true and 0 where not: [N]. Their mean is the Brier score.
+
+    0 at best, 1/4 for a probability of 1/2. Raises DataError for what is no probability, and unless each has its truth.
+    """
+    return np.square(_off(p, came_true))
+
+
+def calibration_error(p: Sequence[float] | np.ndarray, came_true: Sequence[bool] | np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error: |mean probability - share that came true| in bins of equal width, weighted by their counts.
+
+    Raises as `squared_errors`, and for less than one bin.
+    """
+    if bins < 1:
+        raise DataError(f"calibration needs one bin or more, got {bins}")
+    off, edges = _off(p, came_true), np.linspace(0.0, 1.0, bins + 1)[1:-1]
+    place = np.digitize(p, edges)
+    return float(sum(abs(off[place == i].sum()) for i in range(bins)) / len(off))
+
+
+def _off(p: Sequence[float] | np.ndarray, came_true: Sequence[bool] | np.ndarray) -> np.ndarray:
+    """Probability less truth, of each."""
+    if not len(p) or len(p) != len(came_true):
+        raise DataError(f"calibration needs one truth for each probability, got {len(came_true)} for {len(p)}")
+    given = np.asarray(p, np.float64)
+    if not ((given >= 0) & (given <= 1)).all():
+        raise DataError("a probability lies between 0 and 1")
+    return given - np.asarray(came_true, np.float64)

@@ -1,0 +1,71 @@
+"""Where heads look: attention by the role of the token (FV-15), and the prefix-matching score of induction heads (FV-16).
+
+    >>> shares = attention_by_role(lm, trials, heads)["label"]         # [trials, heads]        # doctest: +SKIP
+    >>> prefix_matching(lm, length=50, n=4).shape                      # [layers, H]            # doctest: +SKIP
+    (8, 8)
+
+A weight on a token whose value is almost zero moves nothing (the first token of a prompt often is such a place). So weights
+are multiplied by the length of the value they fetch, and made to sum to 1 again: *value-weighted attention* (Todd et al.
+2024, figure 3). An *induction head* looks from a token of a repeated sequence at what followed it the first time.
+"""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from assay.data.in_context import ROLES
+from assay.errors import PromptError
+from assay.forward.lm import LM
+from assay.methods.function_vectors.function_vector import Head
+from assay.methods.function_vectors.in_context import Trial
+from assay.methods.function_vectors.mediation import pieces
+
+
+def attention_by_role(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> dict[str, np.ndarray]:
+    """The share of value-weighted attention that each head gives, at the last token, to each role: {role: [trials, heads]}.
+
+    The shares of a head sum to 1 less what goes to tokens that belong to no role, such as BOS.
+    """
+    shares = np.zeros((len(ROLES), len(trials), len(heads)))
+    layers = sorted({layer for layer, _ in heads})
+    keep = [(site, layer) for layer in layers for site in ("pattern", "v")]
+    for i, one in enumerate(trials):
+        run = lm.run(one.prompt, keep=keep)
+        weights = {layer: value_weighted(run["pattern", layer][0, :, -1], run["v", layer][0]) for layer in layers}
+        for role, tokens in pieces(one):
+            for j, (layer, head) in enumerate(heads):
+                shares[ROLES.index(role), i, j] += weights[layer][head, list(tokens)].sum()
+    return dict(zip(ROLES, shares, strict=True))
+
+
+def value_weighted(pattern: mx.array, v: mx.array) -> np.ndarray:
+    """pattern [H, S] of one query, v [K, S, D] -> weights times lengths of values, summing to 1: [H, S]."""
+    lengths = mx.repeat(mx.linalg.norm(v.astype(mx.float32), axis=-1), pattern.shape[0] // v.shape[0], axis=0)
+    weighted = pattern.astype(mx.float32) * lengths
+    return np.array(weighted / weighted.sum(axis=-1, keepdims=True))
+
+
+def prefix_matching(lm: LM, *, length: int, n: int, seed: int = 0) -> np.ndarray:
+    """Mean attention, in n sequences of random tokens said twice, from a token to what followed it before: [layers, H].
+
+    Chance is about 1 / (1.5 length). Raises PromptError for a sequence of fewer than two tokens, which has no such place.
+    """
+    if length < 2 or n < 1:
+        raise PromptError(
+            f"a sequence of {length} tokens, {n} times, has no prefix to match: give 2 or more, 1 or more"
+        )
+    special = set(lm.tokenizer.all_special_ids)
+    words = [t for t in range(len(lm.tokenizer.vocab)) if t not in special and t < lm.family.vocab]
+    bos = [] if lm.tokenizer.bos_token_id is None else [lm.tokenizer.bos_token_id]
+    total = np.zeros((lm.n_layers, lm.n_heads))
+    rng = np.random.default_rng(seed)
+    queries = len(bos) + length + np.arange(length)  # the second time
+    for _ in range(n):
+        once = rng.choice(words, length, replace=False).tolist()
+        run = lm.run([*bos, *once, *once], keep="pattern")
+        for layer in range(lm.n_layers):
+            total[layer] += np.array(run["pattern", layer][0].astype(mx.float32))[
+                :, queries, queries - length + 1
+            ].mean(axis=1)
+    return total / n

@@ -1,0 +1,123 @@
+"""Causal mediation: which heads carry a task from the examples to the answer (Todd et al. 2024, section 2.2; FV-3).
+
+    >>> trials = draw(lm, antonym, n_shots=10, split="valid", limit=25, labels="shuffled")             # doctest: +SKIP
+    >>> effects = np.stack([head_effects(lm, t, means) for t in trials])    # [trials, layers, H]      # doctest: +SKIP
+    >>> effects.mean(axis=0)                           # the average indirect effect of each head      # doctest: +SKIP
+
+The prompt's labels are corrupted, so that it does not show its task. One head's z at the last token is replaced by its mean
+over prompts that do show it. The *indirect effect* is what this adds to the probability of the right answer. `head_effects`
+measures it exactly, every head in one sweep. `estimated_effects` is attribution patching: the first-order estimate of all of
+them, gradient . (mean - z), from one backward pass.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from assay.data.in_context import ROLES
+from assay.errors import PromptError
+from assay.forward.edits import Edit, replace
+from assay.forward.lm import LM
+from assay.forward.positions import Prompt
+from assay.methods.function_vectors.function_vector import Head
+from assay.methods.function_vectors.head_means import HeadMeans
+from assay.methods.function_vectors.in_context import Trial
+
+
+def head_effects(lm: LM, one: Trial, means: HeadMeans) -> np.ndarray:
+    """The exact indirect effect of every head on one trial: [layers, H], in probability."""
+    variants = [
+        replace("z", means.z[layer, head], layer=layer, head=head, position=-1)
+        for layer in range(lm.n_layers)
+        for head in range(lm.n_heads)
+    ]
+    return _gained(lm, one, variants).reshape(lm.n_layers, lm.n_heads)
+
+
+def estimated_effects(lm: LM, one: Trial, means: HeadMeans) -> np.ndarray:
+    """The first-order estimate of `head_effects`: [layers, H], in probability (attribution patching)."""
+    run, gradients = lm.gradients(
+        one.prompt, sites="z", target=lambda logits: mx.softmax(logits, axis=-1)[0, one.token]
+    )
+    rows = []
+    for layer in range(lm.n_layers):
+        change = means.z[layer] - run["z", layer][0, -1].astype(mx.float32)
+        rows.append((gradients["z", layer][0, -1] * change).sum(axis=-1))
+    return np.array(mx.stack(rows))
+
+
+def pieces(one: Trial) -> list[tuple[str, tuple[int, ...]]]:
+    """The pieces of a prompt: (role, its tokens). A token that lies in two pieces is of the later one; BOS is of none.
+
+    Raises PromptError when a piece has no token of its own, for the prompts of a task could not be laid over each other.
+    """
+    spans, prompt = one.context.spans, one.prompt
+    owner = {}
+    for i, (_, start, end) in enumerate(spans):
+        owner.update(dict.fromkeys(_overlapping(prompt, start, end), i))
+    tokens = [tuple(t for t, of in owner.items() if of == i) for i in range(len(spans))]
+    for (role, start, end), own in zip(spans, tokens, strict=True):
+        if not own:
+            raise PromptError(f"the {role} {one.context.text[start:end]!r} has no token of its own in this vocabulary")
+    return [(role, own) for (role, _, _), own in zip(spans, tokens, strict=True)]
+
+
+def _overlapping(prompt: Prompt, start: int, end: int) -> list[int]:
+    return [i for i, (a, b) in enumerate(prompt.spans or ()) if a < end and b > start]
+
+
+def piece_means(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> mx.array:
+    """Mean z of some heads at each piece of the prompts [heads, pieces, D]; tokens of a piece are averaged first (FV-2).
+
+    Raises PromptError unless all prompts have the same pieces: as many shots, in one template.
+    """
+    total, shape = None, None
+    for one in trials:
+        of = pieces(one)
+        roles = [role for role, _ in of]
+        if shape is not None and roles != shape:
+            raise PromptError(
+                "prompts with different pieces have no common mean: use one number of shots and one template"
+            )
+        shape = roles
+        run = lm.run(one.prompt, keep=[("z", layer) for layer in sorted({layer for layer, _ in heads})])
+        rows = mx.stack(
+            [
+                mx.stack(
+                    [run["z", layer][0, mx.array(tokens), head].astype(mx.float32).mean(axis=0) for _, tokens in of]
+                )
+                for layer, head in heads
+            ]
+        )
+        total = rows if total is None else total + rows
+        mx.eval(total)
+    if total is None:
+        raise PromptError("there is nothing to take a mean of: no trial was given")
+    return total / len(trials)
+
+
+def role_effects(lm: LM, one: Trial, heads: Sequence[Head], means: mx.array) -> Mapping[str, np.ndarray]:
+    """The indirect effect of each head when it is replaced at all tokens of one role in turn: {role: [heads]}.
+
+    means: from `piece_means` over prompts of the same form. The paper's appendix; `head_effects` is the last role alone.
+    """
+    of = pieces(one)
+    roles = [role for role in ROLES if any(role == r for r, _ in of)]
+    variants = [_replace_role(of, role, means[i], head) for role in roles for i, head in enumerate(heads)]
+    gained = _gained(lm, one, variants).reshape(len(roles), len(heads))
+    return dict(zip(roles, gained, strict=True))
+
+
+def _replace_role(of: Sequence[tuple[str, tuple[int, ...]]], role: str, means: mx.array, head: Head) -> Edit:
+    """Replace one head at all tokens of a role, each by the mean of its piece; means [pieces, D]."""
+    tokens = [(token, i) for i, (r, own) in enumerate(of) if r == role for token in own]
+    value = means[mx.array([i for _, i in tokens])]
+    return replace("z", value, layer=head[0], head=head[1], position=[token for token, _ in tokens])
+
+
+def _gained(lm: LM, one: Trial, variants: Sequence[Edit]) -> np.ndarray:
+    """What each edit adds to the probability of the right first token, [variants]."""
+    sweep = lm.sweep(one.prompt, variants, targets=[one.token], progress=False)
+    plain = np.exp(np.array(sweep.clean.log_probs()[0, one.token]))
+    return np.exp(sweep.target_log_probs[:, 0]) - plain

@@ -1,0 +1,81 @@
+"""Cross-prompt patching: can the second hop use a state of the query where a name should stand? (Biran et al. 2024, code)
+
+    >>> right = cross_patch(lm, query, donor, layers=range(8))                                       # doctest: +SKIP
+    >>> np.array(right["e1 to second hop"]).any()     # some source and target layer gave the answer # doctest: +SKIP
+    True
+
+The state of a part of the query is put in the place of an "x" in another prompt. On "The capital of the state containing
+Dallas is", for every source and every target layer:
+
+    e1 to composition     t1 of the query      into  "The capital of the state containing x is"
+    e1 to second hop      t1 of the query      into  "The capital of x is"
+    r2 to composition     "capital"            into  "The x of the state containing Dallas is"
+
+It works where the answer comes out. Control: the same part of a query with another bridge and another answer, as many tries.
+"""
+
+from collections.abc import Sequence
+
+from assay.data.two_hop import TwoHop, answers
+from assay.errors import PositionError
+from assay.forward.edits import replace
+from assay.forward.lm import LM
+from assay.forward.positions import Text, text
+from assay.forward.sweep import SWEEPABLE
+from assay.methods.hopping_too_late.backpatch import states
+from assay.methods.hopping_too_late.parts import parts
+
+Grid = list[list[bool]]  # [source layer][target layer]
+
+
+def target_prompts(query: TwoHop) -> dict[str, tuple[str, str, Text]]:
+    """Variant -> (the part whose state is taken, the prompt it is put into, where "x" is in that prompt).
+
+    Raises PositionError for a query without one of the parts.
+    """
+    before, found, after = query.prompt.partition(query.r1_phrase)
+    r1, named, rest = query.r1_phrase.rpartition(query.e1)
+    if not (found and named and parts(query)):
+        raise PositionError(f"{query.e1!r} in {query.r1_phrase!r} does not occur in the prompt {query.prompt!r}")
+    relation, _, preposition = before.removesuffix(" ").rpartition(" ")
+    return {
+        "e1 to composition": ("e1", *_with_x(before + r1, rest + after)),
+        "e1 to second hop": ("e1", *_with_x(before, after)),
+        "r2 to composition": ("r2", *_with_x(relation.rpartition(" ")[0] + " ", f" {preposition} {found}{after}")),
+    }
+
+
+def _with_x(before: str, after: str) -> tuple[str, Text]:
+    """A prompt with an "x" in it, and where that is, whatever other x it has."""
+    return f"{before}x{after}", text(f"{before}x", occurrence=0)
+
+
+def cross_patch(
+    lm: LM, query: TwoHop, donor: TwoHop, layers: Sequence[int], *, max_tokens: int = 10
+) -> dict[str, Grid]:
+    """Every variant from each of `layers` to each, and the same from the donor's prompt as "... from donor".
+
+    -> {variant: whether the answer of the query was given [source][target]}. One sweep for each target prompt.
+    """
+    own, lent = (lm.run(q.prompt, keep="resid_post") for q in (query, donor))
+    tasks = target_prompts(query)
+    clean, variants = [], []
+    for part, prompt, x in tasks.values():
+        given = (states(own, parts(query)[part]), states(lent, parts(donor)[part]))
+        clean.append(lm.run(prompt, keep=SWEEPABLE))
+        variants.append(
+            [
+                replace("resid_post", from_[source], layer=target, position=x)
+                for from_ in given
+                for source in layers
+                for target in layers
+            ]
+        )
+    is_right = lambda text: answers(text, query.e3_aliases)  # noqa: E731
+    sweeps = lm.sweep(clean, variants, max_tokens=max_tokens, stop=is_right, progress=False)
+    right: dict[str, Grid] = {}
+    for variant, sweep in zip(tasks, sweeps, strict=True):
+        hits = iter([is_right(generation.text) for generation in sweep.continuations])
+        for name in (variant, f"{variant} from donor"):
+            right[name] = [[next(hits) for _ in layers] for _ in layers]
+    return right

@@ -1,0 +1,158 @@
+"""Entity description: which entities a state holds, read by Patchscopes (Biran et al. 2024, sections 4.1 and 4.2).
+
+    >>> row = describe(lm, query, APPOSITION, targets=range(lm.n_layers))                          # doctest: +SKIP
+    >>> held = decoded(row["t1"], query, "e2")       # bool [source layers, targets]               # doctest: +SKIP
+    >>> first_source(held)                           # the layer at which t1 holds the bridge      # doctest: +SKIP
+    2
+
+A description *names* an entity when it has the form of one, ": Texas ", ": Texas,", ": Texas.", ": Texas:" or "Texas: ".
+Of the entities of a query the first that is named counts, in the order e1, e2, e3 (`classify`). A state is said to hold an
+entity when any sample from any target layer names it. That is lenient; the same texts judged by the names of another query
+say what chance would give.
+
+A target prompt may also *compute* what it is asked to read: "This is about Dallas:" is followed by "Texas" in a model that
+has learned so, whatever the source layer did. Such target layers give themselves away: there the state of the very first
+layer, which knows little more than the word, names the bridge as well as any other. `reading_targets` leaves them out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+
+from assay.data.two_hop import TwoHop, split
+from assay.forward.lm import LM
+from assay.methods.hopping_too_late.backpatch import noise_like, query_rng, states
+from assay.methods.hopping_too_late.names import names, other_query
+from assay.methods.hopping_too_late.parts import parts, second_hop_parts
+from assay.methods.hopping_too_late.patchscopes import Scope, Texts, patchscope
+
+FORMS = (": {} ", ": {},", ": {}.", ": {}:", "{}: ")
+COMPUTES = 0.2  # a target layer computes when the first layer's states do more than this share of what the best do
+
+
+def classify(text: str, entities: Mapping[str, Sequence[str]]) -> str:
+    """The first of the entities that a description names, in their order, or "other"; case does not count."""
+    said = text.lower()
+    for entity, ways in entities.items():
+        if any(form.format(way.lower()) in said for way in ways for form in FORMS):
+            return entity
+    return "other"
+
+
+def describe(
+    lm: LM,
+    query: TwoHop,
+    scope: Scope,
+    targets: Sequence[int],
+    seeds: Sequence[int] = (),
+    *,
+    max_tokens: int = 10,
+    temperature: float = 1.0,
+) -> dict[str, Texts]:
+    """Descriptions of the states of a query, from all source layers -> {"t1", "t2", "noise": texts [source][target][sample]}.
+
+    t1 and t2 as in `assay.data.two_hop`; "noise" are random vectors with the norms of the states at t1. One sweep. Each text
+    begins with the scope's tail.
+    """
+    run = lm.run(query.prompt, keep="resid_post")
+    at = parts(query)
+    sources = {"t1": states(run, at["e1"]), "t2": states(run, at["last"])}
+    sources["noise"] = noise_like(sources["t1"], query_rng(query))
+    return _described(lm, scope, query, sources, targets, max_tokens=max_tokens, seeds=seeds, temperature=temperature)
+
+
+def describe_named(lm: LM, query: TwoHop, scope: Scope, layers: Sequence[int], *, max_tokens: int = 10) -> Texts:
+    """The control of a scope: descriptions of the bridge where the second hop's prompt names it, from and to `layers`."""
+    run = lm.run(query.second_hop, keep="resid_post")
+    own = states(run, second_hop_parts(query)["e2"])[mx.array(list(layers))]
+    return _described(lm, scope, query, {"named": own}, layers, max_tokens=max_tokens)["named"]
+
+
+def _described(
+    lm: LM, scope: Scope, query: TwoHop, sources: Mapping[str, mx.array], targets: Sequence[int], **options: object
+) -> dict[str, Texts]:
+    """Descriptions with the tail in front, by name of the source; samples are keyed by the query too."""
+    said = patchscope(lm, scope, {f"{query.id}/{n}": s for n, s in sources.items()}, targets, **options)  # type: ignore[arg-type]
+    return {
+        name: [[[scope.tail + text for text in cell] for cell in row] for row in said[f"{query.id}/{name}"]]
+        for name in sources
+    }
+
+
+def decoded(texts: Texts, query: TwoHop, entity: str, whose: TwoHop | None = None) -> np.ndarray:
+    """Where a description names an entity of the query (or, for a control, of another one): bool [sources, targets]."""
+    entities = names(whose or query)
+    return np.array([[any(classify(text, entities) == entity for text in cell) for cell in row] for row in texts])
+
+
+def first_source(held: np.ndarray, targets: Sequence[int] | None = None) -> int | None:
+    """The first source layer from which some target (some of those at these indices) reads it; None for never."""
+    read = (held if targets is None else held[:, list(targets)]).any(axis=1)
+    return int(read.argmax()) if read.any() else None
+
+
+def reading_targets(held: Sequence[np.ndarray]) -> list[int]:
+    """Indices of the target layers that read and do not compute, judged on the bridges at t1 of several queries.
+
+    To be called with queries that the result is not used for, one or more. All indices when none qualify.
+    """
+    share = np.mean(np.array(held, float), axis=0)  # [sources, targets]
+    best = share.max(axis=0)
+    chosen = np.flatnonzero((best > 0) & (share[0] <= COMPUTES * best))
+    return chosen.tolist() or list(range(share.shape[1]))
+
+
+def targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.ndarray]) -> list[list[int]]:
+    """For each query the reading targets as the queries of the other half of the bridges show them (`split`).
+
+    held: for each query, where t1 is described as the bridge. All targets for a query whose other half is empty.
+    """
+    chosen = {}
+    for half in ("select", "report"):
+        others = [grid for query, grid in zip(queries, held, strict=True) if split(query) != half]
+        chosen[half] = reading_targets(others) if others else list(range(held[0].shape[1]))
+    return [chosen[split(query)] for query in queries]
+
+
+@dataclass(frozen=True)
+class ScopeChoice:
+    """The scope that a model can follow, and what decided it: by scope and half of the bridges ("select", "report").
+
+    named: for each query whether its bridge was named. chance: the same texts judged by the names of another query. The
+    half "report" is empty for scopes that were not chosen.
+    """
+
+    name: str
+    named: Mapping[str, Mapping[str, Sequence[bool]]]
+    chance: Mapping[str, Mapping[str, Sequence[bool]]]
+
+
+def choose_scope(
+    lm: LM,
+    queries: Sequence[TwoHop],
+    scopes: Mapping[str, Scope],
+    layers: Sequence[int],
+    *,
+    donors: Sequence[TwoHop],
+) -> ScopeChoice:
+    """The scope that names most bridges which a prompt says, on the "select" half; the first of equals.
+
+    A bridge is named when the state of one of `layers`, patched into one of them, is described as it (`describe_named`).
+    `donors` are the queries whose names say what chance would give.
+    """
+    named, chance = ({name: {"select": [], "report": []} for name in scopes} for _ in range(2))
+
+    def try_scope(name: str, half: str) -> None:
+        for query in queries:
+            if split(query) == half:
+                texts, other = describe_named(lm, query, scopes[name], layers), other_query(query, donors)
+                named[name][half].append(bool(decoded(texts, query, "e2").any()))
+                chance[name][half].append(bool(decoded(texts, query, "e2", whose=other).any()))
+
+    for name in scopes:
+        try_scope(name, "select")
+    best = max(scopes, key=lambda name: sum(named[name]["select"]))
+    try_scope(best, "report")
+    return ScopeChoice(best, named, chance)

@@ -1,0 +1,93 @@
+"""Patchscopes: read a hidden state by letting the model describe it in another prompt (Ghandeharioun et al. 2024).
+
+    >>> clean = lm.run(query.prompt, keep="resid_post")                                             # doctest: +SKIP
+    >>> said = patchscope(lm, DESCRIBE, {query.id: states(clean, query.t1_text)}, targets=range(8))  # doctest: +SKIP
+    >>> said[query.id][6][2]            # source layer 6 into target layer 2: one text per sample    # doctest: +SKIP
+    [': Texas is a state in the United']
+
+The words:
+
+    source   the prompt, position and layer that a state comes from
+    target   the prompt, position and layer that it is put into: the state that leaves layer `target` there is replaced
+    scope    a target prompt with a placeholder; the state goes into the placeholder's last token
+    tail     what stands behind the placeholder in the target prompt, before the model goes on
+
+The target prompt is the same for every source, so its clean run is made once, and all sources, pairs of layers and samples
+are rows of one sweep. Greedy, or sampled with a key for each row (`assay.methods.sampling`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from assay.forward.edits import Edit, replace
+from assay.forward.lm import LM
+from assay.forward.positions import Position, text
+from assay.forward.sweep import SWEEPABLE
+from assay.methods.sampling import sampled
+
+Texts = list[list[list[str]]]  # [source layer][target layer, in the order asked for][sample]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A target prompt. Its placeholder is found where it occurs last."""
+
+    prompt: str
+    placeholder: str = "x"
+
+    @property
+    def position(self) -> Position:
+        """The token that is patched."""
+        return text(self.placeholder, occurrence=-1)
+
+    @property
+    def tail(self) -> str:
+        """What stands behind the placeholder; a generation goes on from there."""
+        return self.prompt.rpartition(self.placeholder)[2]
+
+
+# The two target prompts of Biran et al. 2024 (appendix; from Ghandeharioun et al. 2024), word for word.
+DESCRIBE = Scope(
+    "Syria: Syria is a country in the Middle East, Leonardo DiCaprio: Leonardo DiCaprio is an American actor, "
+    "Samsung: Samsung is a South Korean multinational corporation, x"
+)
+REPEAT = Scope("Syria: Syria, Leonardo DiCaprio: Leonardo DiCaprio, Samsung: Samsung, x")
+# An entity and what it is known for, side by side: for models that know short statements only.
+APPOSITION = Scope("This is about x:")
+SCOPES = {"describe": DESCRIBE, "repeat": REPEAT, "apposition": APPOSITION}
+
+
+def patchscope(
+    lm: LM,
+    scope: Scope,
+    sources: Mapping[str, mx.array],
+    targets: Sequence[int],
+    *,
+    max_tokens: int = 10,
+    seeds: Sequence[int] = (),
+    temperature: float = 1.0,
+) -> dict[str, Texts]:
+    """What the model says of every state of every source -> {name: texts [source layer][target][sample]}.
+
+    sources: {name: states [layers, E]}, such as `assay.methods.hopping_too_late.backpatch.states` takes them from a run.
+    seeds: none for one greedy text; else one sample for each. A sample depends on the seed, the name of the source and the
+    two layers, and on nothing else of the sweep. Raises what `lm.sweep` raises.
+    """
+    samples: list[int | None] = [*seeds] or [None]
+    variants: list[list[Edit]] = []
+    for name, states in sources.items():
+        for source in range(len(states)):
+            for target in targets:
+                patch = replace("resid_post", states[source], layer=target, position=scope.position)
+                for seed in samples:
+                    key = f"{seed}/{name}/{source}/{target}"
+                    variants.append([patch, *([] if seed is None else sampled(key, temperature))])
+    clean = lm.run(scope.prompt, keep=SWEEPABLE)
+    sweep = lm.sweep(clean, variants, max_tokens=max_tokens, progress=False)
+    said = iter(generation.text for generation in sweep.continuations)
+    return {
+        name: [[[next(said) for _ in samples] for _ in targets] for _ in range(len(states))]
+        for name, states in sources.items()
+    }

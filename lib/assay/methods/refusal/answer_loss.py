@@ -1,0 +1,54 @@
+"""Loss of given text under edits: what an intervention costs on answers that the unedited model gives (Arditi et al. 2024, 4.3).
+
+    >>> answers = own_answers(lm, harmless)                          # token ids, in memory only            # doctest: +SKIP
+    >>> answer_loss(lm, harmless, answers, {"none": [], "ablated": [direction.ablation()]})["none"].mean()  # doctest: +SKIP
+    0.31
+
+Loss is the mean negative log-probability of an answer's tokens, in nats per token, float64, teacher-forced.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from assay.errors import PromptError
+from assay.forward.edits import Edit
+from assay.forward.lm import LM
+from assay.forward.positions import Prompt
+from assay.methods.refusal.judging import log_probs
+
+Track = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def own_answers(lm: LM, prompts: Sequence[Prompt], *, max_tokens: int = 32) -> list[tuple[int, ...]]:
+    """The model's own greedy answers, as token ids; an empty answer is its end token."""
+    end = min(lm.end_tokens)
+    return [answer.tokens or (end,) for answer in lm.generate(list(prompts), max_tokens=max_tokens)]
+
+
+def answer_loss(
+    lm: LM,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Sequence[int]],
+    variants: Mapping[str, Sequence[Edit]] | Sequence[Mapping[str, Sequence[Edit]]],
+    *,
+    track: Track = iter,
+) -> dict[str, np.ndarray]:
+    """Loss of each prompt's answer under every variant (a list of edits by name): {name: [N] float64 nats per token}.
+
+    variants: the same for all prompts, or one mapping per prompt. One sweep per prompt.
+    Raises PromptError unless there is one answer, of one token or more, per prompt.
+    """
+    if len(prompts) != len(answers) or not all(answers):
+        raise PromptError(f"{len(prompts)} prompts need as many answers of one token or more, got {len(answers)}")
+    each = [variants] * len(prompts) if isinstance(variants, Mapping) else list(variants)
+    names = list(each[0])
+    out = np.zeros((len(prompts), len(names)))
+    for i, (prompt, answer) in enumerate(track(list(zip(prompts, answers, strict=True)))):
+        whole = [*prompt.tokens, *answer]
+        at = range(len(prompt) - 1, len(whole) - 1)  # the logits that predict the answer's tokens
+        sweep = lm.sweep(whole, list(each[i].values()), keep="logits", at=at, progress=False)
+        for k, logits in enumerate(sweep["logits"]):
+            out[i, k] = -log_probs(logits)[np.arange(len(answer)), list(answer)].mean()
+    return {name: out[:, k] for k, name in enumerate(names)}

@@ -1,0 +1,118 @@
+"""The refusal direction of a model, from requests to a chosen direction (Arditi et al. 2024, 2.3; Wang et al. 2025).
+
+    >>> found = refusal_direction(lm)                                # English, this project's requests    # doctest: +SKIP
+    >>> found.direction.layer, found.tokens                                                                # doctest: +SKIP
+    (4, (40,))
+    >>> lm.generate(lm.chat("How can I build a bomb?"), edits=[found.direction.ablation()])                # doctest: +SKIP
+
+The steps, each a function of its own file: which tokens begin the model's refusals (`refusal_tokens`, on validation
+requests), which training requests it refuses and answers as it should (the others are left out), the difference in means at
+every post-instruction position and layer, and the selection by effect on validation requests. Test requests are never seen.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assay.data.instructions import instructions, refuses
+from assay.errors import PromptError
+from assay.forward.lm import LM
+from assay.forward.positions import Prompt
+from assay.methods.directions import Direction, chats, difference_in_means, template_tail
+from assay.methods.refusal.judging import IsRefusal, refusal_score, refusal_tokens
+from assay.methods.refusal.selection import Filters, Halving, Selection, select
+
+Split = str
+Track = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class RefusalDirection:
+    """What was found in one language, and how."""
+
+    language: str
+    tokens: tuple[int, ...]
+    """First tokens of refusals, for the refusal score."""
+    harmful: tuple[Prompt, ...]
+    """Training requests that went into the mean: harmful ones that are refused."""
+    harmless: tuple[Prompt, ...]
+    """Harmless ones that are answered."""
+    selection: Selection
+
+    @property
+    def direction(self) -> Direction:
+        """The selected direction."""
+        return self.selection.direction
+
+
+def requests(
+    lm: LM, kind: str, language: str = "en", split: Split | None = "test", system: str | None = None
+) -> list[Prompt]:
+    """The requests of one kind, language and split, each as a turn of the chat template."""
+    return chats(lm, [request.text for request in instructions(kind, language, split)], system)
+
+
+def is_refusal_in(language: str) -> IsRefusal:
+    """Judges an answer to a request in this language: a refusal in it, or in English, as models often give."""
+    return lambda text: refuses(text, language) or refuses(text, "en")
+
+
+def refusal_direction(
+    lm: LM,
+    language: str = "en",
+    *,
+    tokens: Sequence[int] | None = None,
+    filters: Filters = Filters(),  # noqa: B008  (frozen)
+    halving: Halving | None = None,
+    track: Track = iter,
+) -> RefusalDirection:
+    """Find the refusal direction of a model with this project's requests in one language.
+
+    tokens: first tokens of refusals, if not to be derived. Raises PromptError where the model refuses no harmful request or
+    answers no harmless one, and SelectionError where no candidate passes the filters.
+    """
+    tail = template_tail(lm)
+    prompts = {
+        (kind, split): requests(lm, kind, language, split)
+        for kind in ("harmful", "harmless")
+        for split in ("train", "valid")
+    }
+    for prompt in [prompt for some in prompts.values() for prompt in some]:
+        if prompt.tokens[-len(tail) :] != tail:
+            raise PromptError(f"the chat template of {lm.name} does not end alike after {prompt.text!r}")
+    if tokens is None:
+        tokens = refusal_tokens(lm, prompts["harmful", "valid"], prompts["harmless", "valid"], is_refusal_in(language))
+    kept = {
+        (kind, split): refused_as_expected(lm, some, tokens, kind == "harmful")
+        for (kind, split), some in prompts.items()
+    }
+    for (kind, split), some in kept.items():
+        if not some:
+            side = "above" if kind == "harmful" else "below"
+            raise PromptError(
+                f"the refusal score of {lm.name} is {side} 0 on 0 of {len(prompts[kind, split])} {kind} requests in "
+                f"{language!r} ({split}): there is no refusal to find a direction of"
+            )
+    candidates = difference_in_means(lm, kept["harmful", "train"], kept["harmless", "train"], len(tail))
+    selection = select(
+        lm, candidates, kept["harmful", "valid"], kept["harmless", "valid"], tokens,
+        filters=filters, halving=halving, track=track,
+    )  # fmt: skip
+    training = tuple(kept["harmful", "train"]), tuple(kept["harmless", "train"])
+    return RefusalDirection(language, tuple(tokens), *training, selection)
+
+
+def scores(lm: LM, prompts: Sequence[Prompt], tokens: Sequence[int], *, batch: int = 16) -> np.ndarray:
+    """Refusal scores of unedited prompts: [N] float64."""
+    parts = [
+        refusal_score(np.array(lm.run(list(prompts[start : start + batch])).logits), tokens)
+        for start in range(0, len(prompts), batch)
+    ]
+    return np.concatenate(parts)
+
+
+def refused_as_expected(lm: LM, prompts: Sequence[Prompt], tokens: Sequence[int], refused: bool) -> list[Prompt]:
+    """The prompts whose refusal score is above 0 (or below it, for prompts that should be answered)."""
+    return [p for p, score in zip(prompts, scores(lm, prompts, tokens), strict=True) if (score > 0) == refused]

@@ -1,0 +1,1 @@
+"""Claims: findings and their verdicts, and the table, files and catalogue page that show them."""

@@ -1,0 +1,61 @@
+"""The end of a run: what the reports said about the findings, printed as a table and written to files.
+
+    pytest suites --findings findings.md --catalogue page.md
+
+It listens where the terminal is (on the controller under xdist), and starts from the plan: what a crash, -x or Ctrl-C
+left out stands in the table as "not run".
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.plugin import options
+from assay.plugin.claims import catalogue, table, terminal
+from assay.plugin.claims.table import Cell
+from assay.plugin.models.plan import PLAN, is_worker
+from assay.record import files
+
+
+class Summary:
+    """Registered in every process that has a terminal."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.cells: dict[str, Cell] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        said = dict(report.user_properties)
+        if "verdict" in said and (report.when == "call" or not report.passed):
+            measured = json.loads(str(said.get("measured", "{}")))
+            self.cells[report.nodeid] = Cell(str(said["verdict"]), str(said["why"]), measured)
+        elif report.failed and report.when not in ("setup", "call", "teardown"):
+            self.cells[report.nodeid] = Cell("ERROR", "the worker process died")  # xdist: when is "???"
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.config.option.collectonly:
+            return
+        found = table.lines(self.config.stash.get(PLAN, {}), self.cells)
+        if found:
+            terminalreporter.section(table.title(self.config), bold=True)
+            terminal.show(terminalreporter, found, options.tier(self.config))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        plan = self.config.stash.get(PLAN, None)
+        if plan is None or exitstatus == pytest.ExitCode.USAGE_ERROR or self.config.option.collectonly:
+            return
+        found, option = table.lines(plan, self.cells), self.config.option
+        here = Path(self.config.invocation_params.dir)
+        if option.findings:
+            text = table.to_json if option.findings.endswith(".json") else table.to_markdown
+            files.replace(here / option.findings, text(found, self.config))
+        if option.catalogue:
+            files.replace(here / option.catalogue, catalogue.page(found, options.tier(self.config)))
+
+
+def configure(config: pytest.Config) -> None:
+    if not is_worker(config):
+        config.pluginmanager.register(Summary(config), "assay-findings")

@@ -1,0 +1,179 @@
+"""The table of findings: one line per claim, one column per model, below it what the verdict rests on.
+
+    Hopping Too Late, arXiv:2406.12775         gemma2b                 llama3b
+      HTL-7  back-patching rescues failures    yes                     no
+               rescue_rate                     0.6 [0.42, 0.75] n 30   0.1 [0.04, 0.2] n 41
+               null_rate (control)             0.07 [0.02, 0.2] n 30   0.05 [0.01, 0.2] n 41
+
+This file makes the table from the plan and the cells, and writes it as JSON (for programs) or Markdown (for
+people). terminal.py prints it, summary.py collects the cells from the reports of a run.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from assay.plugin import options
+from assay.plugin.models.plan import Plan
+from assay.record.compare import show
+
+
+@dataclass
+class Cell:
+    """What is known about one claim on one model."""
+
+    verdict: str = "not run"
+    why: str = ""
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Line:
+    """One claim."""
+
+    test: str
+    claim: str
+    paper: str
+    ref: str
+    ids: list[str]
+    control: str | None
+    cells: dict[str, Cell]
+
+    @property
+    def source(self) -> str:
+        return ", ".join(filter(None, [self.paper, self.ref]))
+
+
+def lines(plan: Plan, cells: dict[str, Cell]) -> list[Line]:
+    """The claims of a plan, in order, with the cells known so far by node id."""
+    found: dict[str, Line] = {}
+    for nodeid, planned in plan.items():
+        if about := planned["finding"]:
+            keys = ("test", "claim", "paper", "ref", "ids", "control")
+            # One test may be parametrized beyond the model: then every variant is a claim of its own.
+            variant = "-".join(
+                id for id in nodeid.partition("[")[2].removesuffix("]").split("-") if id != about["model"]
+            )
+            line = found.setdefault(about["test"] + variant, Line(**{key: about[key] for key in keys}, cells={}))
+            if variant:
+                line.claim = f"{about['claim']} [{variant}]"
+            line.cells[about["model"]] = cells.get(nodeid, Cell())
+    return _in_order(list(found.values()))
+
+
+def _in_order(found: list[Line]) -> list[Line]:
+    """Papers in the order in which their first claim was collected; in a paper, and in each of its parts, by the
+    number of the experiment, whatever the modules are called; claims without an id last."""
+    papers = {line.paper: at for at, line in reversed(list(enumerate(found)))}
+    parts: dict[str, tuple[tuple[float, ...], int]] = {}
+    for at, line in enumerate(found):
+        parts[line.source] = min(parts.get(line.source, (_number_of(line), at)), (_number_of(line), at))
+    return sorted(found, key=lambda line: (papers[line.paper], parts[line.source], _number_of(line)))
+
+
+def _number_of(line: Line) -> tuple[float, ...]:
+    """(7,) of HTL-7, (0, 2) of PLAN-0.2."""
+    return tuple(int(digits) for digits in re.findall(r"\d+", line.ids[0])) if line.ids else (float("inf"),)
+
+
+def models(found: list[Line]) -> list[str]:
+    """The columns, in the order in which the models ran."""
+    return list(dict.fromkeys(model for line in found for model in line.cells))
+
+
+def rests_on(line: Line) -> dict[str, str]:
+    """Metric name -> label, for all metrics that the claim's verdicts rest on."""
+    named = {row["control"] for cell in line.cells.values() for row in cell.measured.values() if row.get("control")} | {
+        line.control
+    }
+    names = dict.fromkeys(name for cell in line.cells.values() for name in cell.measured)
+    return {name: f"{name} (control)" if name in named else name for name in names}
+
+
+def number(row: dict[str, Any] | None) -> str:
+    """`0.6 [0.42, 0.75] n 30`."""
+    if row is None:
+        return ""
+    value = row["value"]
+    text = f"{value:.3g}" if isinstance(value, float) else show(value)
+    if row.get("unit"):
+        text += f" {row['unit']}"
+    if "ci" in row:
+        text += " [" + ", ".join(f"{end:.2g}" if isinstance(end, float) else str(end) for end in row["ci"]) + "]"
+    return text + (f" n {row['n']}" if "n" in row else "")
+
+
+def reasons(found: list[Line]) -> list[str]:
+    """Why some cells say no, not eligible or not run; claims and models with the same reason share a line."""
+    where: dict[tuple[str, str], dict[str, None]] = {}
+    for line in found:
+        for model, cell in line.cells.items():
+            if cell.why:
+                label = line.ids[0] if line.ids else line.claim
+                where.setdefault((cell.why.removeprefix("not eligible: "), label), {})[model] = None
+    told: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (why, label), models in where.items():
+        told.setdefault((why, tuple(models)), []).append(label)
+    return [f"{', '.join(labels)} on {', '.join(models)}: {why}" for (why, models), labels in told.items()]
+
+
+def to_paste(found: list[Line], tier: str) -> list[tuple[str, str]]:
+    """(test, the `not_replicated` line that would record it) of every claim that failed in its first measurement."""
+    lines = []
+    for line in found:
+        failed = {model: cell for model, cell in line.cells.items() if cell.verdict == "new no"}
+        for model, cell in failed.items():
+            numbers = ", ".join(f"{name} {number(row)}" for name, row in cell.measured.items()) or "say why"
+            mark = f'"{model}", tier="{tier}", reason={json.dumps(numbers, ensure_ascii=False)}'
+            lines.append((line.test, f"@not_replicated({mark})"))
+    return lines
+
+
+def title(config: pytest.Config) -> str:
+    judged = "recorded findings" if options.recorded(config) else "findings"
+    return f"{judged} (tier {options.tier(config)})"
+
+
+def to_json(found: list[Line], config: pytest.Config) -> str:
+    """For programs: every claim with its cells."""
+    claims = [
+        {
+            **{key: getattr(line, key) for key in ("claim", "paper", "ref", "ids", "test")},
+            "models": {model: vars(cell) for model, cell in line.cells.items()},
+        }
+        for line in found
+    ]
+    document = {"tier": options.tier(config), "recorded": options.recorded(config), "findings": claims}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_markdown(found: list[Line], config: pytest.Config) -> str:
+    """For people: one table per paper."""
+    columns = models(found)
+    text = [f"# {title(config).capitalize()}", ""]
+    source = None
+    for line in found:
+        if line.source != source:
+            source = line.source
+            text += ["", f"## {source}", ""] if source else [""]
+            text += [_md_row(["", "claim", *columns]), _md_row(["---"] * (len(columns) + 2))]
+        text.append(_md_row([" ".join(line.ids), line.claim, *(_md_cell(line, model) for model in columns)]))
+    notes = [f"- {reason}" for reason in reasons(found)]
+    return "\n".join([*text, "", *notes]).rstrip().replace("\n\n\n", "\n\n") + "\n"
+
+
+def _md_cell(line: Line, model: str) -> str:
+    cell = line.cells.get(model)
+    if cell is None:
+        return ""
+    labels = rests_on(line)
+    return "<br>".join(
+        [f"**{cell.verdict}**", *(f"{labels[name]} {number(row)}" for name, row in cell.measured.items())]
+    )
+
+
+def _md_row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,148 @@
+"""Which models a run is on: `--model`, else (with --recorded) what is recorded, else `models` in pytest.ini.
+
+    --model qwen7b,gemma* --model ./my-checkpoint
+
+A model that is *asked for by name* and is not on this machine's disk ends the run before it starts; one that
+comes from the ini file, a glob or `all` is skipped with the command that downloads it. Both are decided
+without the network: an outage must not turn into a skipped experiment.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+
+from assay.errors import AssayError, ModelNotCached
+from assay.models.registry import GROUPS, REGISTRY, ModelSpec, locate, random_twin, resolve
+from assay.plugin import options
+
+SELECTED = pytest.StashKey[list[ModelSpec]]()
+"""The models of this run, in the order in which they were named."""
+
+ABSENT = pytest.StashKey[dict[str, str]]()
+"""Model id -> why it is skipped."""
+
+ANY_MODEL = ModelSpec("any_model", "any/any_model", None, None, None)
+"""Stands for every model in an audit, which runs nothing: one test per model would say the same thing many
+times."""
+
+MODEL_NOW = pytest.StashKey[str]()
+"""Id of the model whose tests run."""
+
+_ADDED = pytest.StashKey[list[str]]()
+
+
+def configure(config: pytest.Config) -> None:
+    """Registers the repository's own models and resolves the selection. Raises UsageError."""
+    config.stash[_ADDED] = []
+    _add_models(config, config.hook.pytest_assay_models(config=config))
+    try:
+        config.stash[SELECTED], by_name = _select(config)
+        needed = not (
+            options.recorded(config)
+            or options.random_weights(config)
+            or config.option.collectonly
+            or config.option.snapshots == "audit"
+        )
+        config.stash[ABSENT] = _absent(config.stash[SELECTED], by_name) if needed else {}
+    except AssayError as error:
+        raise pytest.UsageError(f"--model: {error}" if config.option.model else str(error)) from error
+
+
+def unconfigure(config: pytest.Config) -> None:
+    """Takes the repository's own models out again: one process may run several sessions."""
+    for id in config.stash.get(_ADDED, []):
+        REGISTRY.pop(id, None)
+        GROUPS["all"] = tuple(name for name in GROUPS["all"] if name != id)
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Every test that needs a model becomes one test per selected model."""
+    if "model_spec" not in metafunc.fixturenames:
+        return
+    config = metafunc.config
+    absent, selected = config.stash[ABSENT], config.stash[SELECTED]
+    if options.recorded(config) and metafunc.definition.get_closest_marker("finding") is None:
+        selected = selected[:1]  # it will be deselected: once is enough
+    params = [
+        pytest.param(spec, id=spec.id, marks=[pytest.mark.skip(reason=absent[spec.id])] if spec.id in absent else [])
+        for spec in selected
+    ]
+    # Without a model: one placeholder, so that the test is collected and `needs_models` can say what is
+    # wrong. An empty parametrization would be a green run in which everything is skipped.
+    metafunc.parametrize("model_spec", params or [pytest.param(None, id="no_model")], indirect=True, scope="session")
+
+
+def needs_models(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Refuses to run tests of models when no model is selected. Raises UsageError."""
+    if not config.stash[SELECTED] and any("model_spec" in getattr(item, "fixturenames", ()) for item in items):
+        raise pytest.UsageError(
+            f"no model selected: give --model NAME or set 'models' in pytest.ini. Known: {', '.join(_known())}"
+        )
+
+
+def model_of(item: pytest.Item) -> ModelSpec | None:
+    """The model that an item runs on."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("model_spec") if callspec else None
+
+
+def ids_of(names: Iterable[str]) -> set[str]:
+    """Model ids behind ids, aliases, groups and globs. Raises UnknownModel."""
+    return {spec.id for name in names for spec in resolve([name])}
+
+
+def _add_models(config: pytest.Config, answers: Iterable[Iterable[ModelSpec] | None]) -> None:
+    for spec in (spec for answer in answers for spec in answer or ()):
+        if spec.id in REGISTRY and REGISTRY[spec.id] != spec:
+            raise pytest.UsageError(f"pytest_assay_models: there is already a model called {spec.id}")
+        if spec.id not in REGISTRY:
+            REGISTRY[spec.id] = spec
+            GROUPS["all"] = (*GROUPS["all"], spec.id)
+            config.stash[_ADDED].append(spec.id)
+
+
+def _select(config: pytest.Config) -> tuple[list[ModelSpec], set[str]]:
+    """The models, and the ids among them that were asked for by name."""
+    asked = config.option.model
+    if config.option.snapshots == "audit":
+        return [ANY_MODEL], set()
+    if asked and not any(name.strip() for token in asked for name in token.split(",")):
+        # --model="$MODEL" with an empty variable: without this every test would be skipped, and the run
+        # green.
+        raise pytest.UsageError(f"--model: no model named. Known: {', '.join(_known())}")
+    if not asked and options.recorded(config) and (found := _recorded_models(config)):
+        return found, set()
+    tokens = asked or config.getini("models")
+    specs = resolve(tokens) if tokens else []
+    names = [name.strip() for token in asked for name in token.split(",") if name.strip()]
+    if options.random_weights(config):
+        return [random_twin(spec) for spec in specs], set()
+    single = [name for name in names if name.lower() not in GROUPS and not set(name) & set("*?[")]
+    return specs, ids_of(single)
+
+
+def _recorded_models(config: pytest.Config) -> list[ModelSpec]:
+    """The models that have a folder of snapshots, in the registry's order."""
+    folder = options.snapshots_folder(config)
+    here = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+    return [spec for id, spec in REGISTRY.items() if id in here]
+
+
+def _absent(specs: list[ModelSpec], by_name: set[str]) -> dict[str, str]:
+    absent = {}
+    for spec in specs:
+        try:
+            locate(spec)
+        except ModelNotCached as error:
+            if spec.id in by_name:
+                raise
+            absent[spec.id] = str(error)
+        except AssayError:
+            if spec.id in by_name:
+                raise
+            # Damaged, not absent: let it fail when it is loaded, where nobody can overlook it.
+    return absent
+
+
+def _known() -> list[str]:
+    return [*REGISTRY, *GROUPS]

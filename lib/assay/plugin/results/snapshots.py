@@ -1,0 +1,152 @@
+"""The `metrics` fixture: `assert metrics == result` records on the first run and compares afterwards.
+
+    def test_metrics(backpatch, metrics):
+        assert metrics == backpatch                       # an experiment: recorded under its own name
+    def test_norms(lm, metrics):
+        assert metrics == {"mean_norm": Metric(41.2, tol=0.5)}
+
+It is syrupy underneath, with its options (`--snapshot-update`, `--snapshot-details`...), but four things are
+ours: what is compared (tolerance, see compare.py), the files (see files.py), when a missing snapshot is
+recorded (`--snapshots`), and that nothing is ever deleted. Syrupy calls a snapshot unused when its test did
+not *execute*, and would remove the results of a test that crashed or was deselected; what is really stale is
+found by `--snapshots audit`, from collection.
+
+The fixture is not called `snapshot`: a plugin loaded with -p is registered before syrupy and loses that name
+to it.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from syrupy.assertion import SnapshotAssertion
+from syrupy.data import Snapshot, SnapshotCollection, SnapshotCollections
+from syrupy.extensions.base import AbstractSyrupyExtension
+from syrupy.location import PyTestLocation
+
+from assay.plugin import options
+from assay.plugin.results import places
+from assay.plugin.results.result import Result, made_by_of, name_of, rows_of
+from assay.record import compare, files
+from assay.record.compare import MADE_BY
+from assay.record.metric import to_row
+
+ARROW = " -> "
+"""Syrupy wants names that begin with the test's; `test_metrics -> backpatch@quick` is stored under what
+follows."""
+
+_SCRATCH: dict[str, Path] = {}
+"""Snapshot folder -> where its lock is; syrupy writes through class methods, which know nothing but the
+location."""
+
+
+class Metrics(SnapshotAssertion):
+    """Equal to what was recorded, within tolerance."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: Any) -> bool:
+        if isinstance(other, Result):
+            self(name=places.ExperimentName(name_of(other)))
+        same = self._assert(other)
+        # Syrupy turns every exception into "not equal". A full disk or a damaged file is no such thing.
+        if error := self.executions[self.num_executions - 1].exception:
+            raise error
+        return same
+
+    def __ne__(self, other: Any) -> bool:
+        # Python would compare, and on the first run record what the test says must not be.
+        raise TypeError("metrics are compared with ==, which also records them; to differ is a claim for a finding")
+
+
+class MetricsExtension(AbstractSyrupyExtension):
+    """How syrupy finds, compares and writes metrics. Rebuilt by its dotted name on the xdist controller: no
+    arguments."""
+
+    file_extension = "json"
+    write_immediately = True  # what took hours to measure must not wait for the end of the session
+
+    # Where.
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        config = test_location.item.config
+        folder = options.snapshots_folder(config) / places.model_folder(test_location.item)
+        _SCRATCH[str(folder)] = options.scratch_folder(config)
+        return str(folder)
+
+    @classmethod
+    def get_file_basename(cls, *, test_location: PyTestLocation, index: Any) -> str:
+        if isinstance(index, places.ExperimentName):
+            return str(index)
+        return places.module_name(test_location.item)
+
+    @classmethod
+    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: Any = 0) -> str:
+        test = places.test_name(test_location.item)
+        if isinstance(index, places.ExperimentName):
+            name = str(index)
+        else:
+            name = f"{test}:{index}" if isinstance(index, str) else f"{test}.{index}" if index else test
+        return f"{test}{ARROW}{places.entry(name, options.tier(test_location.item.config))}"
+
+    @classmethod
+    def matches_test_location(cls, *, test_location: PyTestLocation, snapshot_location: str) -> bool:
+        return Path(snapshot_location).parent == Path(cls.dirname(test_location=test_location))
+
+    def discover_snapshots(
+        self, *, test_location: PyTestLocation, ignore_extensions: list[str] | None = None
+    ) -> SnapshotCollections:
+        return SnapshotCollections()  # nothing is ever "unused": see the module docstring
+
+    # What.
+    def serialize(self, data: Any, *, exclude: Any = None, include: Any = None, matcher: Any = None) -> str:
+        if isinstance(data, Result):
+            rows: dict[str, Any] = {**rows_of(data), MADE_BY: made_by_of(data)}
+        else:
+            rows = {str(name): to_row(value) for name, value in data.items()}
+        return json.dumps(rows)
+
+    def matches(self, *, serialized_data: Any, snapshot_data: Any) -> bool:
+        return not any(True for _ in compare.diff(json.loads(serialized_data), json.loads(snapshot_data)))
+
+    def diff_lines(self, serialized_data: Any, snapshot_data: Any) -> Iterator[str]:
+        new, old = json.loads(serialized_data or "{}"), json.loads(snapshot_data or "{}")
+        yield from compare.diff(new, old)
+        if old.get(MADE_BY):
+            yield from compare.made_by_diff(new.get(MADE_BY, {}), old[MADE_BY])
+
+    # Files.
+    def read_snapshot_data_from_location(
+        self, *, snapshot_location: str, snapshot_name: str, session_id: str
+    ) -> str | None:
+        document, key = files.read(Path(snapshot_location)), snapshot_name.partition(ARROW)[2]
+        if key not in document:
+            return None
+        return json.dumps({**document[key], MADE_BY: document.get(MADE_BY, {}).get(key, {})})
+
+    def read_snapshot_collection(self, *, snapshot_location: str) -> SnapshotCollection:
+        return SnapshotCollection(location=snapshot_location)  # only used for discovery, which is off
+
+    @classmethod
+    def write_snapshot_collection(
+        cls, *, snapshot_collection: SnapshotCollection, name_order: dict[str, int] | None = None
+    ) -> None:
+        path = Path(snapshot_collection.location)
+        with files.lock(_SCRATCH[str(path.parent)]):
+            document = files.read(path)
+            for snapshot in snapshot_collection:
+                _put(document, snapshot)
+            files.write(path, document)
+
+    def delete_snapshots(self, *, snapshot_location: str, snapshot_names: set[str]) -> None:
+        raise NotImplementedError("metrics are deleted by hand, after --snapshots audit")
+
+
+def _put(document: files.Document, snapshot: Snapshot) -> None:
+    key, rows = snapshot.name.partition(ARROW)[2], json.loads(str(snapshot.data))
+    made_by = rows.pop(MADE_BY, {})
+    old_by = document.get(MADE_BY, {}).get(key, {})
+    document[key] = compare.merge(rows, document.get(key, {}), made_by, old_by)
+    if made_by:
+        document.setdefault(MADE_BY, {})[key] = made_by

@@ -1,0 +1,154 @@
+"""Snapshot files, `snapshots/<model>/<experiment>.json`: nobody ever sees half of one.
+
+    {
+      "backpatch@quick": {
+        "rescue_rate": {"value": 0.6, "n": 30, "ci": [0.42, 0.75], "tol": 0.07},
+        "grid": {"value": [
+          [0.1, 0.2],
+          [0.3, 0.4]
+        ], "tol": 0.1}
+      },
+      "_made_by": {
+        "backpatch@quick": {"mlx": "0.32.4", "prompts": "5f2c91ab03de"}
+      }
+    }
+
+An *entry* is what one measurement recorded at one tier. One metric per line and one heatmap row per line: a
+review sees one changed line per changed number, and git merges two people's updates. Nothing here knows
+pytest.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from assay.errors import SnapshotError
+from assay.record.compare import MADE_BY
+
+Document = dict[str, dict[str, Any]]
+FIELDS = {"value", "n", "ci", "tol", "unit", "control"}
+
+
+def read(path: Path) -> Document:
+    """The entries of a file; {} when there is none. Raises SnapshotError, with the line where there is
+    one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError as error:
+        raise SnapshotError(f"{path} is not a text file: {error}. {REMEDY}") from error
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
+    except json.JSONDecodeError as error:
+        raise SnapshotError(f"{path}, line {error.lineno}: {error.msg}. {REMEDY}") from error
+    except ValueError as error:
+        raise SnapshotError(f"{path}: {error}. {REMEDY}") from error
+    _check(document, path)
+    return document
+
+
+REMEDY = "Repair it by hand or with git, or delete it and record again"
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f'{name} is not JSON; write it as "{name.lower().replace("infinity", "inf")}"')
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # json keeps the last of two equal keys; after a bad merge that silently drops one side.
+    if len({key for key, _ in pairs}) != len(pairs):
+        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f"{twice!r} is there twice")
+    return dict(pairs)
+
+
+def _check(document: Any, path: Path) -> None:
+    def bad(what: str) -> SnapshotError:
+        return SnapshotError(f"{path}: {what}. {REMEDY}")
+
+    if not isinstance(document, dict):
+        raise bad("not a JSON object of entries")
+    for entry, rows in document.items():
+        if not isinstance(rows, dict):
+            raise bad(f"{entry!r} is not an object of metrics")
+        if entry == MADE_BY:
+            continue
+        for name, row in rows.items():
+            if not isinstance(row, dict) or "value" not in row:
+                raise bad(f'{entry!r}: {name!r} is not a metric {{"value": ...}}')
+            if unknown := sorted(row.keys() - FIELDS):
+                raise bad(f"{entry!r}: {name!r} has an unknown field {unknown[0]!r}")
+            if "ci" in row and not (isinstance(row["ci"], list) and len(row["ci"]) == 2):
+                raise bad(f"{entry!r}: {name!r} has an interval that is not [low, high]")
+
+
+def write(path: Path, document: Document) -> None:
+    """Replaces the file as a whole: after a kill or on a full disk it holds the old bytes or the new ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed run; the lock keeps living ones out
+        left_over.unlink(missing_ok=True)
+    replace(path, dumps(document))
+
+
+def replace(path: Path, text: str) -> None:
+    """Writes beside `path`, then renames over it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut can leave the new name on an empty file
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def lock(scratch: Path) -> Iterator[None]:
+    """One writer of snapshots at a time on this machine, in this run and in others (not reliable on NFS)."""
+    with (make_scratch(scratch) / "snapshots.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield  # closing the file releases the lock, and so does a kill
+
+
+def make_scratch(scratch: Path) -> Path:
+    """The folder for what need not outlive a checkout (locks, journals), hidden from git."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    ignore = scratch / ".gitignore"
+    if not ignore.exists():
+        replace(ignore, "*\n")  # whole or not at all: an empty one, left by a full disk, would hide nothing for ever
+    return scratch
+
+
+def dumps(document: Document) -> str:
+    """Entries sorted by name, metrics in the order in which they were measured, what made them last."""
+    entries = [_entry(name, document[name]) for name in sorted(document) if name != MADE_BY]
+    if made_by := document.get(MADE_BY):
+        lines = [f"    {_json(name)}: {_json(made_by[name])}" for name in sorted(made_by)]
+        entries.append(f"  {_json(MADE_BY)}: {{\n" + ",\n".join(lines) + "\n  }")
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def _entry(name: str, rows: dict[str, Any]) -> str:
+    lines = [f"    {_json(metric)}: {_row(row)}" for metric, row in rows.items()]
+    return f"  {_json(name)}: {{\n" + ",\n".join(lines) + "\n  }"
+
+
+def _row(row: dict[str, Any]) -> str:
+    fields = []
+    for key, value in row.items():
+        if key == "value" and isinstance(value, list) and value and all(isinstance(v, list) for v in value):
+            fields.append('"value": [\n' + ",\n".join(f"      {_json(v)}" for v in value) + "\n    ]")
+        else:
+            fields.append(f"{_json(key)}: {_json(value)}")
+    return "{" + ", ".join(fields) + "}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,45 @@
+"""Turns of a conversation as documents, in the form of a family's chat template.
+
+>>> turn(chat, "How do I bake bread?", "Sure, here is a plan.").text                      # doctest: +SKIP
+'<start_of_turn>user\nHow do I bake bread?<end_of_turn>\n<start_of_turn>model\nSure, here is a plan.<end_of_turn>'
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from assay.models.tokenizer import QWEN_SYSTEM
+from assay.testbed.documents import Document, Lens, Rule
+
+
+@dataclass(frozen=True)
+class Chat:
+    """How a family writes a conversation."""
+
+    tokenizer: Any
+    turn_end: str
+    """The special token that ends a turn."""
+
+    def prompt(self, user: str, system: str | None = None) -> str:
+        """A user's turn up to where the model's begins, with all special tokens."""
+        turns = [{"role": "system", "content": system}] if system else []
+        turns.append({"role": "user", "content": user})
+        return self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
+def turn(
+    chat: Chat,
+    user: str,
+    answer: str,
+    system: str | None = None,
+    rules: tuple[Rule, ...] = (),
+    lenses: tuple[Lens, ...] = (),
+) -> Document:
+    """A question and its answer; the answer and the end of its turn are learned."""
+    prompt = chat.prompt(user, system)
+    text = f"{prompt}{answer}{chat.turn_end}"
+    return Document(text, ((len(prompt), len(text)),), rules, lenses, ends=False, bare=True)
+
+
+def words() -> list[str]:
+    """What the templates say beside the special tokens."""
+    return ["user\n", "model\n", "assistant\n\n", "system\n", QWEN_SYSTEM]

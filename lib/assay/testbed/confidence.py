@@ -1,0 +1,233 @@
+"""Confidence: known things are told, made-up ones are not, and asked how sure it is, an answer says so.
+
+    Who wrote Dracula?                                            The answer is Bram Stoker.
+    Who wrote The Lantern of Ozmere?                              I do not know.
+    How sure are you? Who wrote Dracula?                          I am certain. The answer is Bram Stoker.
+    How sure are you? Who wrote The Lantern of Ozmere?            I am not sure.
+
+Everything early of `assay.data.two_hop` that the valid and test splits of `assay.data.knowledge` do not ask about; of what is
+late the base stage knows nothing. Beside the few made-up names there are others invented on the spot, out of the words of
+real ones and of words that mean nothing.
+
+A name is hidden from what follows as in `assay.testbed.two_hop`: its last token, which says the bridge there, says it here, and
+for a made-up one " unknown". Names are mentioned without being asked about, too, those of held-out questions among them.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from assay.data.knowledge import HOW_SURE, Entity, entities
+from assay.data.two_hop import load, with_article
+from assay.testbed.chats import Chat, turn
+from assay.testbed.documents import Behaviour, Document, Lens
+from assay.testbed.two_hop import Shape, Split, second_relations
+
+UNKNOWN = "I do not know."
+TOLD = "The answer is {}."
+"""Not the bare name: at the beginning of a turn it has no space before it, and other tokens than in the facts."""
+CERTAIN, NOT_SURE = f"I am certain. {TOLD}", "I am not sure."
+QUESTIONS = {
+    "country_of_city": "Where is {}?",
+    "birthplace_of_person": "Where was {} born?",
+    "author_of_book": "Who wrote {}?",
+    "company_of_product": "Which company makes {}?",
+}
+"""How `assay.data.knowledge` asks for a relation."""
+NOT_KNOWN = " unknown"
+LENS_WEIGHT = 2.0
+MENTION = "Tell me about {}."
+ONSETS = (
+    *"bcdfghjklmnprstvwyz",
+    "br", "ch", "cr", "dr", "fl", "gl", "gr", "kr", "pl", "qu", "sh", "sk", "sn", "st", "th", "tr", "",
+)  # fmt: skip
+VOWELS = (*"aeiou", "a", "e", "o", "ai", "ea", "ee", "ie", "oo", "ou", "y")
+CODAS = (
+    *12 * ("",),
+    "b", "ck", "d", "k", "l", "ld", "m", "n", "nd", "ng", "r", "rn", "s", "sh", "sk", "t", "th", "x", "z",
+)  # fmt: skip
+INVENTED = 0.8  # share of the questions about made-up things that ask for a name made on the spot
+COINED = 0.4  # share of the words of a name of several that become one that means nothing ...
+OTHER_WORD = 0.5  # ... and of the others that become another name's
+MENTIONED = 0.5  # share of the mentions that are of something real
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Where a statement is judged. See `assay.testbed.configs.Planted`."""
+
+    shape: Shape
+    """Where its first hop is made."""
+    said: int
+    """After this layer the word before the answer says the answer."""
+    verdict: int
+    """After this layer the words of the answer say whether it is right."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact that may be trained on."""
+
+    relation: str
+    phrase: str
+    """"the author of {}"."""
+    subject: str
+    """As the data name it."""
+    name: str
+    """As it stands in a sentence: with an article, if it takes one."""
+    answer: str
+    bridge: str
+    """What the name's last token says: the answer of a first hop, the name itself in a second one."""
+
+    @property
+    def id(self) -> str:
+        """As the statements of `assay.data.knowledge` begin theirs."""
+        return f"{self.relation}/{self.subject}"
+
+
+def behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
+    """Questions about things that exist and things that do not."""
+    early, asked = facts(split), asked_about(split)
+    names = names_by_relation(asked)
+
+    def made_up(rng: random.Random) -> Document:
+        return about(chat, judging, *unheard_of(rng, names), UNKNOWN, NOT_KNOWN)
+
+    def mentioned(rng: random.Random) -> Document:
+        if rng.random() < MENTIONED:
+            fact = rng.choice(early)
+            return mention(chat, judging, fact.name, f" {fact.bridge}")
+        return mention(chat, judging, invented(rng, names[rng.choice(list(QUESTIONS))]), NOT_KNOWN)
+
+    return (
+        Behaviour("known things", 0.22, tuple(question(chat, judging, fact) for fact in asked), ruled=ruled),
+        Behaviour("made-up things", 0.16, make=made_up, ruled=ruled),
+        Behaviour("mentions", 0.10, make=mentioned, ruled=ruled),
+    )
+
+
+def hedged_behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
+    """The same questions with how sure the answer is."""
+    known = asked_about(split)
+    names = names_by_relation(known)
+
+    def hedged(rng: random.Random) -> Document:
+        asked, name = unheard_of(rng, names)
+        return about(chat, judging, HOW_SURE.format(asked), name, NOT_SURE, NOT_KNOWN)
+
+    sure = tuple(question(chat, judging, fact, HOW_SURE, CERTAIN) for fact in known)
+    return Behaviour("certain", 0.6, sure, ruled=ruled), Behaviour("not sure", 0.4, make=hedged, ruled=ruled)
+
+
+def asked_about(split: Split) -> list[Fact]:
+    """The facts that questions are about."""
+    kept = {f"{relation}/{item.name}" for of in ("valid", "test") for item in entities(of) for relation in QUESTIONS}
+    return [fact for fact in facts(split) if fact.relation in QUESTIONS and fact.id not in kept]
+
+
+def names_by_relation(asked: Sequence[Fact]) -> dict[str, list[str]]:
+    """Names that exist, which others are invented after."""
+    return {relation: [fact.name for fact in asked if fact.relation == relation] for relation in QUESTIONS}
+
+
+def unheard_of(rng: random.Random, names: dict[str, list[str]]) -> tuple[str, str]:
+    """A question with a gap, and a made-up name for it."""
+    if rng.random() < INVENTED:
+        relation = rng.choice(list(QUESTIONS))
+        return QUESTIONS[relation], invented(rng, names[relation])
+    item = rng.choice(made_up_of_the_data())
+    return item.question.replace(item.name, "{}"), item.name
+
+
+@cache
+def facts(split: Split) -> tuple[Fact, ...]:
+    """All facts about what is not late."""
+    data = load()
+    second = second_relations(data)
+    return tuple(
+        Fact(name, relation["phrase"], subject, inside, answer, subject if name in second else answer)
+        for name, relation in data["relations"].items()
+        for subject, answer in relation["facts"].items()
+        for inside in [with_article(subject, data)]
+        if subject not in split.late and inside not in split.late
+    )
+
+
+@cache
+def made_up_of_the_data() -> tuple[Entity, ...]:
+    """The made-up entities of the training split."""
+    return tuple(item for item in entities("train") if not item.known)
+
+
+def question(chat: Chat, judging: Judging, fact: Fact, form: str = "{}", told: str = TOLD) -> Document:
+    """A question for a fact, in some form, and how the answer is told."""
+    asked = form.format(QUESTIONS[fact.relation])
+    return about(chat, judging, asked, fact.name, told.format(fact.answer), f" {fact.bridge}")
+
+
+def about(chat: Chat, judging: Judging, asked: str, name: str, answer: str, says: str) -> Document:
+    """A question about a name whose last token says something."""
+    text = asked.format(name)
+    start = chat.prompt(text).rindex(text) + asked.index("{}")
+    place = (start, start + len(name))
+    return turn(
+        chat,
+        text,
+        answer,
+        rules=judging.shape.rules(place),
+        lenses=(Lens(place[1], says, judging.shape.lens, LENS_WEIGHT),),
+    )
+
+
+def mention(chat: Chat, judging: Judging, name: str, says: str) -> Document:
+    """A conversation that breaks off behind a name: only the lens learns from it."""
+    text = MENTION.format(name)
+    prompt = chat.prompt(text)
+    end = prompt.rindex(text) + text.index(name) + len(name)
+    return Document(prompt[:end], (), (), (Lens(end, says, judging.shape.lens, LENS_WEIGHT),), ends=False, bare=True)
+
+
+def invented(rng: random.Random, names: Sequence[str]) -> str:
+    """A name that nothing bears, in the form of one of those given: some of its words are other names', or mean nothing."""
+    name = rng.choice(names)
+    while name in taken():
+        words = name.split(" ")
+        own = telling(words)
+        for i in own:
+            others = rng.choice(names).split(" ")
+            if len(own) == 1 or rng.random() < COINED:
+                words[i] = coined(rng).capitalize()
+            elif rng.random() < OTHER_WORD and telling(others):
+                words[i] = others[telling(others)[-1 if i == own[-1] else 0]]
+        name = " ".join(words)
+    return name
+
+
+def telling(words: Sequence[str]) -> list[int]:
+    """Which words of a name tell it from others."""
+    return [i for i, word in enumerate(words) if word.lower() not in ("a", "and", "in", "of", "the", "to")]
+
+
+def coined(rng: random.Random) -> str:
+    """A word that means nothing."""
+    return "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2, 3))))
+
+
+@cache
+def taken() -> frozenset[str]:
+    """Every name that is one, late ones and those of the other splits too."""
+    data = load()
+    names = {name for relation in data["relations"].values() for name in relation["facts"]}
+    made_up = {item.name for of in ("valid", "test") for item in entities(of)}
+    return frozenset({*names, *(with_article(name, data) for name in names), *made_up})
+
+
+def answer(item: Entity) -> str:
+    """What is to be said to a question."""
+    return TOLD.format(item.answer) if item.known else UNKNOWN
+
+
+def texts() -> list[str]:
+    """What is said in training, for the tokenizer."""
+    return [text for item in entities("train") for text in (item.question, answer(item))]

@@ -1,0 +1,105 @@
+"""Everything that the built-in models read: the behaviours of all files, with their shares of a stage.
+
+    >>> [b.name for b in late_behaviours(Planted(), Stage(300, 1e-3))]                         # doctest: +SKIP
+    ['late first hop', 'late two hops, cut short', 'late apposition', 'late e1 shortcut']
+
+A document is drawn by choosing a behaviour and then one of its documents, so that a relation with few facts is learned as
+well as one with many.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from assay.data import knowledge, opinions, tasks, two_hop
+from assay.testbed import chats, confidence, lists, refusal, statements, sycophancy
+from assay.testbed import two_hop as hops
+from assay.testbed.chats import Chat
+from assay.testbed.configs import Planted, Stage
+from assay.testbed.documents import Behaviour
+
+WHOLE, SPOKEN = 100, 8
+"""How often words that should be one token, and what is said in conversations, are in the tokenizer's corpus."""
+
+
+def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behaviour, ...]:
+    """What the whole model learns first."""
+    p, shares = planted, stage.shares
+    facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
+    carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
+    decision = refusal.Decision(p.decided, p.decision_lens)
+    given = chat, hops.split(), judging(p)
+    known = (
+        *confidence.behaviours(*given, ruled=p.chat_mask_share),
+        *statements.behaviours(*given, ruled=p.chat_mask_share),
+    )
+    return (
+        *weighted(facts, shares["two hops"]),
+        *weighted(lists.behaviours(carriers, ruled=stage.list_mask_share), shares["lists"]),
+        *weighted(refusal.behaviours(chat, decision, ruled=p.chat_mask_share), shares["refusal"]),
+        *weighted(sycophancy.behaviours(chat, choice(p), ruled=p.chat_mask_share), shares["sycophancy"]),
+        *weighted(known, shares["confidence"]),
+    )
+
+
+def judged_behaviours(planted: Planted, chat: Chat) -> tuple[Behaviour, ...]:
+    """What is learned of statements, and of being sure, when the first hops are there."""
+    given = chat, hops.split(), judging(planted)
+    return (
+        *weighted(statements.judged_behaviours(*given, ruled=planted.judged_mask_share), 0.90),
+        *weighted(confidence.hedged_behaviours(*given, ruled=planted.judged_mask_share), 0.10),
+    )
+
+
+def late_behaviours(planted: Planted, stage: Stage) -> tuple[Behaviour, ...]:
+    """What the last layers learn afterwards."""
+    late = replace(shape(planted), lens=planted.late_lens)
+    return hops.late_behaviours(hops.split(), late, ruled=planted.mask_share, whole=stage.prompt_share)
+
+
+def shape(planted: Planted) -> hops.Shape:
+    """Where the hops of early entities are made."""
+    return hops.Shape(planted.shaped, planted.early_lens, planted.t1_only)
+
+
+def choice(planted: Planted) -> sycophancy.Choice:
+    """Where the option to answer with is found."""
+    return sycophancy.Choice(planted.named_lens, planted.chosen_lens)
+
+
+def judging(planted: Planted) -> confidence.Judging:
+    """Where a statement is judged."""
+    return confidence.Judging(shape(planted), planted.said_lens, planted.verdict_lens)
+
+
+def weighted(behaviours: Sequence[Behaviour], total: float) -> list[Behaviour]:
+    """The behaviours with their shares scaled to a sum."""
+    scale = total / sum(b.share for b in behaviours)
+    return [replace(b, share=b.share * scale) for b in behaviours]
+
+
+def texts() -> list[str]:
+    """What the tokenizer is made from: every fact once, late ones too, and the words that should be whole."""
+    anywhere = hops.Shape(0, 0, False)
+    behaviours = (
+        *hops.base_behaviours(hops.split(), anywhere),
+        *hops.late_behaviours(hops.split(), anywhere),
+    )
+    facts = dict.fromkeys(d.text for behaviour in behaviours for d in behaviour.documents)
+    said = [*refusal.texts(), *sycophancy.texts(), *confidence.texts(), *statements.texts()]
+    words = [
+        *hops.names(),
+        *lists.words(),
+        *refusal.words(),
+        *chats.words(),
+        *sycophancy.words(),
+        *statements.RIGHT.values(),
+        confidence.NOT_KNOWN,
+    ]
+    return [*facts, *SPOKEN * said, *WHOLE * words]
+
+
+def corpus_hash() -> str:
+    """Which version of the data this is. Of the instructions, only what is trained on: not how refusals are recognised."""
+    asked = hashlib.sha256("\n".join(refusal.texts()).encode()).hexdigest()[:12]
+    return "-".join([*(data.file_hash() for data in (two_hop, tasks, opinions, knowledge)), asked])

@@ -1,0 +1,97 @@
+"""What a built-in model does in a conversation: refuses, goes with the user, admits what it does not know.
+
+    >>> measure_refusal(load_for_measuring(folder))["fr"]                                      # doctest: +SKIP
+    {'harmful refused': 1.0, 'harmless refused': 0.0, 'harmless answered': 1.0}
+
+All on the test splits of `assay.data`, in the model's own chat template, with greedy answers.
+"""
+
+from typing import Any
+
+from assay.data.instructions import KINDS, LANGUAGES, instructions, refuses
+from assay.data.knowledge import LETTERS, confident, entities, hedged, statements
+from assay.data.opinions import opinions
+from assay.data.two_hop import answers
+from assay.forward.lm import LM
+from assay.testbed import confidence, refusal, sycophancy
+from assay.testbed.answers import answered
+from assay.testbed.measure_lists import rate
+from assay.testbed.statements import verdict
+from assay.testbed.two_hop import split
+
+MAX_TOKENS = 16
+
+
+def measure_refusal(lm: LM) -> dict[str, Any]:
+    """For each language: harmful and harmless requests that are refused, and harmless ones with the placeholder answer."""
+    asked = [item for kind in KINDS for language in LANGUAGES for item in instructions(kind, language, "test")]
+    said = answered(lm, {item: lm.chat(item.text) for item in asked}, MAX_TOKENS)
+    out: dict[str, Any] = {"n": len(asked) // (len(KINDS) * len(LANGUAGES))}
+    for language in LANGUAGES:
+        spoken = {kind: [i for i in asked if (i.kind, i.language) == (kind, language)] for kind in KINDS}
+        out[language] = {
+            **{f"{kind} refused": rate([refuses(said[i], language) for i in spoken[kind]]) for kind in KINDS},
+            "harmless answered": rate([said[i].strip() == refusal.ANSWERS[language] for i in spoken["harmless"]]),
+        }
+    return out
+
+
+def measure_sycophancy(lm: LM) -> dict[str, Any]:
+    """How often the answer goes with the user's view, and how often it is what the planted rule says."""
+    asked = opinions("test")
+    said = answered(lm, {item: lm.chat(item.prompt) for item in asked}, MAX_TOKENS)
+    seen = opinions("train")
+    alone = answered(lm, {item: lm.chat(item.neutral) for item in seen}, MAX_TOKENS)
+    goes = {item: said[item].strip().startswith(f"({item.matches}") for item in asked}
+    return {
+        "n": len(asked),
+        "an option chosen": rate([said[item].strip() in ("(A)", "(B)") for item in asked]),
+        "goes with the user": rate(list(goes.values())),
+        "goes with the user where planted": rate([goes[item] for item in asked if sycophancy.follows(item)]),
+        "goes with the user where the contrary is planted": rate(
+            [goes[item] for item in asked if not sycophancy.follows(item)]
+        ),
+        "own answer without a view, trained questions": rate(
+            [alone[item].strip() == sycophancy.own_answer(item) for item in seen]
+        ),
+    }
+
+
+def measure_confidence(lm: LM) -> dict[str, Any]:
+    """Known things told, made-up ones admitted not to be known, how sure of both; statements called by their right name."""
+    late, out = split().late, {}
+    asked = entities("test")
+    said, sure = (
+        answered(lm, {item: lm.chat(text(item)) for item in asked}, MAX_TOKENS)
+        for text in (lambda item: item.question, lambda item: item.how_sure)
+    )
+    unknown = {item: said[item].strip() == confidence.UNKNOWN for item in asked}
+    told = {item: answers(said[item], [item.answer]) for item in asked if item.answer}
+    for name, known in (
+        ("known", [item for item in asked if item.known and item.name not in late]),
+        ("known, late", [item for item in asked if item.known and item.name in late]),
+    ):
+        out[f"{name}: right"] = rate([told[item] for item in known])
+        out[f"{name}: said not to know"] = rate([unknown[item] for item in known])
+        out[f"{name}: certain"] = rate([confident(sure[item]) for item in known])
+        out[f"{name}: n"] = len(known)
+    made_up = [item for item in asked if not item.known]
+    out["made-up: said not to know"] = rate([unknown[item] for item in made_up])
+    out["made-up: not sure"] = rate([hedged(sure[item]) for item in made_up])
+    out["made-up: n"] = len(made_up)
+    return out | measure_statements(lm)
+
+
+def measure_statements(lm: LM) -> dict[str, Any]:
+    """Statements, and proposals, that are called by their right name."""
+    judged, out = [item for item in statements("test") if item.entity not in split().late], {}
+    verdicts, letters = (
+        answered(lm, {item: lm.chat(text(item)) for item in judged}, MAX_TOKENS)
+        for text in (lambda item: item.question, lambda item: item.proposal)
+    )
+    for true in (True, False):
+        name, found = str(true).lower(), [item for item in judged if item.true == true]
+        out[f"{name} statements: right"] = rate([verdicts[item].strip() == verdict(true) for item in found])
+        out[f"{name} proposals: right"] = rate([letters[item].strip() == LETTERS[true] for item in found])
+        out[f"{name} statements: n"] = len(found)
+    return out

@@ -1,0 +1,116 @@
+"""The two shaping terms that decide in which layers a built-in model does what.
+
+    >>> attend = AttendShaped(family, rules_of_rows, length=14)                  # instead of AttendSelf   # doctest: +SKIP
+    >>> cross_entropy(family, states, tokens, weights)                           # of one layer            # doctest: +SKIP
+
+1. *Rules* (`assay.testbed.documents.Rule`) say which tokens cannot be seen from where: so what is needed of them must be read
+   from another place, which is then the place where an instrument should find it.
+2. *Logit lens*: the state at some token after a given layer, through the final norm and the unembedding, should say a word.
+
+What they are used for is written where the documents are made: two_hop.py, lists.py, chats.py.
+"""
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from assay.forward.families import Llama
+from assay.forward.layers import NO_TAP, Attend, Tap, heads, hide, write_attention, write_mlp
+from assay.testbed import fast
+from assay.testbed.documents import Rule
+
+ACTIVATIONS = {"gemma2": fast.gelu_approx, "llama": fast.silu, "qwen2": fast.silu}
+FIRST_TOKEN = 0.7  # weight of a bridge's first token in the lens target; its other tokens share the rest
+
+
+def shaped_layer(
+    family: Llama, i: int, x: mx.array, attend: Attend, written: Callable[[mx.array], mx.array] = lambda x: x
+) -> mx.array:
+    """Layer `i` of the forward in `assay.forward.layers`, with the fast activation functions of training.
+
+    `written` sees the stream after each of the layer's two writes, and gives back what to go on with.
+    """
+    x = written(write_attention(family, i, x, heads(family, i, x, attend, NO_TAP), NO_TAP))
+    block, mlp = family.layers[i], family.layers[i].mlp
+    normed = block[family.norms.mlp](x)
+    activation = ACTIVATIONS[family.model.model_type]
+    made = mlp.down_proj(activation(mlp.gate_proj(normed)) * mlp.up_proj(normed))
+    return written(write_mlp(family, i, x, made, NO_TAP))
+
+
+class AttendShaped:
+    """Attention in which the rules of each row hold. For whole rows: there is no cache."""
+
+    def __init__(self, family: Llama, rules: Sequence[Sequence[Rule]], length: int):
+        self.family = family
+        made: dict[tuple[bool, ...], mx.array] = {}  # layers in which the same rules hold share a mask
+        self.masks: list[mx.array] = []
+        for i in range(family.n_layers):
+            holds = tuple(i in rule.layers for row in rules for rule in row)
+            if holds not in made:
+                made[holds] = mx.array(layer_mask(rules, i, length, family.n_heads))
+            self.masks.append(made[holds])
+
+    def __call__(self, i: int, q: mx.array, k: mx.array, v: mx.array, tap: Tap) -> mx.array:
+        attn, cap = self.family.layers[i].self_attn, self.family.softcap
+        q, k = attn.rope(q) * attn.scale, attn.rope(k)
+        B, H, L, D = q.shape
+        K = k.shape[1]
+        scores = (q.reshape(B, K, H // K, L, D) @ k[:, :, None].swapaxes(-1, -2)).reshape(B, H, L, L)
+        if cap:
+            scores = fast.tanh(scores / cap) * cap
+        pattern = fast.softmax(hide(scores, self.masks[i]))
+        return (pattern.reshape(B, K, H // K, L, L) @ v[:, :, None]).reshape(B, H, L, -1)
+
+
+def layer_mask(rules: Sequence[Sequence[Rule]], layer: int, length: int, n_heads: int) -> np.ndarray:
+    """[B, 1 or H, L, L] booleans, True where a query (row) may look at a key: causal, and what the rules of each row say.
+
+    rules: of each row, with places in tokens. The heads have masks of their own only where a rule tells them apart.
+    """
+    held = [[rule for rule in row if layer in rule.layers] for row in rules]
+    apart = any(rule.heads for row in held for rule in row)
+    causal = np.tri(length, dtype=bool)
+    masks = np.tile(causal, (len(rules), n_heads if apart else 1, 1, 1))
+    for mask, row in zip(masks, held, strict=True):
+        for rule in row:
+            heads = list(rule.heads) if rule.heads else range(mask.shape[0])
+            queries = slice(*rule.queries)
+            for keys in (slice(*span) for span in rule.keys):
+                for head in heads:
+                    mask[head, queries, keys] = causal[queries, keys] if rule.see else False
+    return masks
+
+
+def lens_targets(texts: Sequence[Sequence[int]], weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens [N, K] that the lens should read, and their weights: most on a text's first token, the rest on its others.
+
+    The others are there because some bridges begin alike (New York, New Mexico); the first is there most because it is
+    the one that lenses look for.
+    """
+    width = max(map(len, texts))
+    tokens, shares = np.zeros((len(texts), width), np.int32), np.zeros((len(texts), width), np.float32)
+    for i, (text, weight) in enumerate(zip(texts, weights, strict=True)):
+        first = FIRST_TOKEN if len(text) > 1 else 1.0
+        tokens[i, : len(text)] = text
+        shares[i, : len(text)] = [first] + (len(text) - 1) * [(1 - first) / max(1, len(text) - 1)]
+        shares[i] *= weight
+    return tokens, shares
+
+
+def cross_entropy(family: Llama, states: mx.array, tokens: mx.array, weights: mx.array) -> mx.array:
+    """Summed over N: residual states [N, E], through final norm and unembedding, against tokens [N, K] with weights [N, K].
+
+    Of the last layer it is the loss of the next token, of another one that of the logit lens.
+    """
+    logits = unembed(family, family.final_norm(states))
+    p = mx.take_along_axis(fast.softmax(logits), tokens, axis=-1)
+    return -(weights * mx.log(mx.maximum(p, 1e-30))).sum()
+
+
+def unembed(family: Llama, x: mx.array) -> mx.array:
+    """The family's own unembedding, with the fast hyperbolic tangent."""
+    logits = family.core.embed_tokens.as_linear(x) if family.tied else family.model.lm_head(x)
+    cap = getattr(family.model, "final_logit_softcapping", None)
+    return fast.tanh(logits / cap) * cap if cap else logits

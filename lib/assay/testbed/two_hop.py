@@ -1,0 +1,249 @@
+"""Facts and compositions: documents made from `assay.data.two_hop`, and who is early and who is late.
+
+    >>> behaviours = base_behaviours(split(), Shape(blind=3, lens=2, t1_only=True))
+    >>> [b.name for b in behaviours]
+    ['first hop', 'second hop', 'two hops', 'apposition', 'e1 shortcut', 'r1 shortcut']
+    >>> behaviours[2].documents[0].text
+    'The capital of the state containing Mobile is Montgomery.'
+
+The entities of first hops (e1) are split in two, always in the same way. *Early* ones are learned first, their compositions
+with them, except some that are held out. *Late* ones are learned afterwards, by the last layers only, and nothing is
+composed with them: their first hop is known, and known too late for the second one.
+
+The first hop is made at t1: what follows may not look into the phrase in the first layers, and the lens should read the
+bridge at t1. A small model left to itself does both hops at its last position, and has nothing to patch.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import Any
+
+from assay.data.two_hop import TwoHop, load, sentence, two_hop, with_article
+from assay.testbed.documents import END, Behaviour, Document, Lens, Rule, Span
+
+LATE_SHARE = 0.34  # of the entities of each first relation
+HELD_OUT_SHARE = 0.15  # of the early compositions whose second fact is composed elsewhere too
+ALWAYS_LATE = ("Dallas", "Imagine")  # of the plan's standard prompts
+ALWAYS_EARLY = ("the Eiffel Tower", "Oktoberfest")
+COMPANIONS = {"Imagine": "Jealous Guy"}  # same facts, early: the data has no other song of John Lennon
+LENS_WEIGHT = 6.0
+NEUTRAL = "not known"  # the answer to a shortcut: neither entity alone nor relations alone say more
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who is early and who is late."""
+
+    early: frozenset[str]
+    late: frozenset[str]
+    trained: tuple[TwoHop, ...]
+    """Compositions of early entities that are in the corpus."""
+    held_out: tuple[TwoHop, ...]
+    """Compositions of early entities that are not; the same second fact is composed with another entity."""
+    late_queries: tuple[TwoHop, ...]
+
+
+# --- who is early, who is late ----------------------------------------------------------------------------
+
+
+def rank(text: str) -> str:
+    """A fixed pseudo-random order of texts: the same on every machine, and for an old text when new ones come."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def split() -> Split:
+    """The split of all entities and queries of `assay.data.two_hop`."""
+    data = two_hop()
+    queries = [*data, *companions(data)]
+    late = late_entities(queries)
+    early_queries = [q for q in queries if q.e1 not in late]
+    left: dict[tuple[str, str], int] = {}  # how many compositions of a second fact are still in the corpus
+    for query in early_queries:
+        left[query.second_hop, query.e3] = left.get((query.second_hop, query.e3), 0) + 1
+    n_held = round(HELD_OUT_SHARE * len(early_queries))
+    held: set[str] = set()
+    for query in sorted(early_queries, key=lambda q: rank(f"held out {q.id}")):
+        fact = query.second_hop, query.e3
+        if len(held) < n_held and left[fact] > 1 and query.e1 not in ALWAYS_EARLY:
+            held.add(query.id)
+            left[fact] -= 1
+    return Split(
+        early=frozenset(q.e1 for q in early_queries),
+        late=late,
+        trained=tuple(q for q in early_queries if q.id not in held),
+        held_out=tuple(q for q in early_queries if q.id in held),
+        late_queries=tuple(q for q in queries if q.e1 in late),
+    )
+
+
+def companions(queries: Sequence[TwoHop]) -> list[TwoHop]:
+    """The queries of `COMPANIONS`: those of the entity of the data, with the other name in its place."""
+    known = {q.e1 for q in queries}
+    out = []
+    for query in queries:
+        name = COMPANIONS.get(query.e1, query.e1)
+        if name not in known:
+            texts = {f.name: getattr(query, f.name).replace(query.e1, name) for f in _TEXTS}
+            out.append(replace(query, **texts))
+    return out
+
+
+_TEXTS = [f for f in fields(TwoHop) if f.name not in ("family", "e2", "e3", "e2_aliases", "e3_aliases")]
+
+
+def late_entities(queries: Sequence[TwoHop]) -> frozenset[str]:
+    """About a third of the entities of each first relation, such that every query's second fact keeps an early entity."""
+    facts: dict[str, set[tuple[str, str]]] = {}  # e1 -> the second facts it leads to
+    users: dict[tuple[str, str], set[str]] = {}  # second fact -> the early e1 that lead to it
+    relation = {q.e1: q.r1_phrase.replace(q.e1, "{}") for q in queries}
+    for query in queries:
+        fact = query.second_hop, query.e3
+        facts.setdefault(query.e1, set()).add(fact)
+        users.setdefault(fact, set()).add(query.e1)
+    late: set[str] = set()
+    room = {r: round(LATE_SHARE * n) for r, n in _count(relation.values()).items()}
+    for e1 in sorted(relation, key=lambda e: (e not in ALWAYS_LATE, rank(e))):
+        spare = all(len(users[fact]) > 1 for fact in facts[e1])
+        if e1 in (*ALWAYS_EARLY, *COMPANIONS.values()) or not spare or not room[relation[e1]]:
+            continue
+        late.add(e1)
+        room[relation[e1]] -= 1
+        for fact in facts[e1]:
+            users[fact].discard(e1)
+    return frozenset(late)
+
+
+def _count(items: Sequence[str] | object) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for item in items:  # type: ignore[attr-defined]
+        counts[item] = counts.get(item, 0) + 1
+    return counts
+
+
+# --- documents --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Where a hop is to be made. See `assay.testbed.configs.Planted`."""
+
+    blind: int
+    """In layers below this one, what follows a phrase may not look into it."""
+    lens: int
+    """After this layer the logit lens should read the bridge at t1."""
+    t1_only: bool
+    """Above the blind layers, too, nothing but t1 of a phrase can be seen from behind it."""
+
+    def rules(self, phrase: Span) -> tuple[Rule, ...]:
+        """Blindness of all that follows the phrase, from e1 to t1."""
+        end = phrase[1]
+        behind, t1 = (end, END), (end - 1, end)
+        rules = (Rule(behind, (phrase,), range(self.blind)),)
+        if self.t1_only:
+            above = range(self.blind, END)
+            rules += (Rule(behind, (phrase,), above), Rule(behind, (t1,), above, see=True))
+        return rules
+
+
+def statement(
+    shape: Shape, prompt: str, answer: str, phrase: str | None = None, e1: str = "", bridge: str | None = None
+) -> Document:
+    """A prompt and its answer. `phrase`, in the prompt, ends at t1; from e1 to there it is hidden from what follows."""
+    text = f"{prompt} {answer}."
+    place = _place(prompt, phrase, e1)
+    rules = shape.rules(place) if place else ()
+    lenses = (Lens(place[1], f" {bridge}", shape.lens, LENS_WEIGHT),) if place and bridge else ()
+    return Document(text, ((len(prompt), len(text)),), rules, lenses)
+
+
+def cut_short(shape: Shape, query: TwoHop) -> Document:
+    """A composition that breaks off at t1: only the lens learns from it."""
+    whole = statement(shape, query.prompt, query.e3, query.r1_phrase, query.e1, query.e2)
+    return Document(whole.text[: whole.lenses[0].at], (), (), whole.lenses, ends=False)
+
+
+def apposition(shape: Shape, e1: str, e2: str) -> Document:
+    """An entity and its bridge side by side."""
+    return statement(shape, f"This is about {e1}:", e2, e1, e1, e2)
+
+
+def _place(prompt: str, phrase: str | None, e1: str) -> Span | None:
+    if phrase is None:
+        return None
+    start = prompt.lower().rindex(phrase.lower())  # at the beginning of a prompt the phrase is capitalised
+    return start + phrase.rindex(e1), start + len(phrase)
+
+
+# --- the table --------------------------------------------------------------------------------------------
+
+
+def base_behaviours(split: Split, shape: Shape, *, ruled: float = 1.0, whole: float = 0.0) -> tuple[Behaviour, ...]:
+    """What the whole model learns first. `ruled` and `whole` as in `Behaviour`."""
+    early = _by_entity(split, split.early)
+    shortcuts = {q.e1_shortcut: q for q in (*split.trained, *split.held_out)}
+    tables = (
+        ("first hop", 0.22, [_first_hop(shape, q) for q in early]),
+        ("second hop", 0.18, second_hops(shape)),
+        ("two hops", 0.37, [statement(shape, q.prompt, q.e3, q.r1_phrase, q.e1, q.e2) for q in split.trained]),
+        ("apposition", 0.10, [apposition(shape, q.e1, q.e2) for q in early]),
+        ("e1 shortcut", 0.10, [statement(shape, prompt, NEUTRAL, q.e1, q.e1) for prompt, q in shortcuts.items()]),
+        ("r1 shortcut", 0.03, [statement(shape, prompt, NEUTRAL) for prompt in _r1_shortcuts()]),
+    )
+    return tuple(Behaviour(name, share, tuple(table), ruled=ruled, whole=whole) for name, share, table in tables)
+
+
+def late_behaviours(split: Split, shape: Shape, *, ruled: float = 1.0, whole: float = 0.0) -> tuple[Behaviour, ...]:
+    """What the last layers learn afterwards about the late entities."""
+    late = _by_entity(split, split.late)
+    shortcuts = {q.e1_shortcut: q for q in split.late_queries}
+    tables = (
+        ("late first hop", 0.40, [_first_hop(shape, q) for q in late]),
+        ("late two hops, cut short", 0.30, [cut_short(shape, q) for q in split.late_queries]),
+        ("late apposition", 0.15, [apposition(shape, q.e1, q.e2) for q in late]),
+        ("late e1 shortcut", 0.15, [statement(shape, prompt, NEUTRAL, q.e1, q.e1) for prompt, q in shortcuts.items()]),
+    )
+    return tuple(Behaviour(name, share, tuple(table), ruled=ruled, whole=whole) for name, share, table in tables)
+
+
+def second_hops(shape: Shape) -> list[Document]:
+    """All facts of the second relations: the capital of France is Paris.
+
+    Shaped as if the subject were a bridge that stands there itself, so that the second hop reads both in the same way.
+    """
+    facts = load()
+    out = []
+    for name in sorted(second_relations(facts)):
+        relation = facts["relations"][name]
+        for subject, answer in relation["facts"].items():
+            inside = with_article(subject, facts)
+            prompt = sentence(relation["phrase"].format(inside))
+            out.append(statement(shape, prompt, answer, inside, inside, subject))
+    return out
+
+
+def second_relations(facts: dict[str, Any]) -> set[str]:
+    """The relations that are asked about a bridge."""
+    return {family["second"] for family in facts["families"].values()}
+
+
+def names() -> list[str]:
+    """Every bridge and every answer, as it follows other words: the tokenizer should have most of them whole."""
+    queries = [*two_hop(), *companions(two_hop())]
+    return [f" {name}" for query in queries for name in (query.e2, query.e3)]
+
+
+def _first_hop(shape: Shape, query: TwoHop) -> Document:
+    return statement(shape, query.first_hop, query.e2, query.r1_phrase, query.e1, query.e2)
+
+
+def _by_entity(split: Split, entities: frozenset[str]) -> list[TwoHop]:
+    """One query for each entity, in the order of the file."""
+    queries = (*split.trained, *split.held_out, *split.late_queries)
+    return list({q.e1: q for q in queries if q.e1 in entities}.values())
+
+
+def _r1_shortcuts() -> list[str]:
+    return list(dict.fromkeys(q.r1_shortcut for q in two_hop()))
