@@ -2,6 +2,9 @@
 
 import pytest
 
+from assay import methods
+from assay.errors import PromptError, SelectionError
+
 
 @pytest.fixture(scope="session")
 def answer_tokens(tier):
@@ -28,14 +31,11 @@ def refusal_in(lm, tier, progress):
 
 
 def _find(lm, language, tier, track):
-    from assay.errors import PromptError, SelectionError
-    from assay.methods.refusal.refusal_direction import refusal_direction
-    from assay.methods.refusal.selection import Filters, Halving
-
-    filters = Filters(loosen=True) if language == "en" else Filters(kl=0.2, induce=None, loosen=True)
+    wider = {} if language == "en" else {"kl": 0.2, "induce": None}
+    filters = methods.SelectionFilters(**wider, loosen=True)
     first, finalists = tier.choose((2, 2), (8, 5) if language == "en" else (2, 3), (8, 10))
-    halving = None if (language, tier) == ("en", "full") else Halving(first, finalists=finalists)
+    halving = None if (language, tier) == ("en", "full") else methods.SuccessiveHalving(first, finalists=finalists)
     try:
-        return refusal_direction(lm, language, filters=filters, halving=halving, track=track), None
+        return methods.refusal_direction(lm, language, filters=filters, halving=halving, track=track), None
     except (PromptError, SelectionError) as reason:
         return None, str(reason)

@@ -81,3 +81,11 @@ def test_a_file_is_one_idea_or_says_why_it_is_long(module):
     text = FILES[module].read_text(encoding="utf-8")
     lines = text.count("\n")
     assert lines <= 300 or "One file, since" in (ast.get_docstring(ast.parse(text)) or ""), f"{lines} lines"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(p for room in ("tests", "suites") for p in (LIB.parent / room).rglob("*.py")), ids=str
+)
+def test_nothing_is_imported_from_a_conftest(path):
+    """Several folders have one: which of them is meant depends on the command line."""
+    assert not [name for name in imported(path) if name.split(".")[0] == "conftest"]

@@ -1,13 +1,14 @@
 """assay: an interpretability library for MLX language models, and a pytest suite in which every experiment is a test.
 
-    >>> import assay
-    >>> lm = assay.load("llama_tiny")                                                     # doctest: +SKIP
-    >>> run = lm.run("The capital of the state containing Dallas is", keep=["resid_post"]) # doctest: +SKIP
-    >>> patch = assay.replace("resid_post", run["resid_post", 6][0, -1], layer=1, position=-1)  # doctest: +SKIP
-    >>> lm.run("The capital of the state containing Dallas is", edits=[patch]).logits       # doctest: +SKIP
+    >>> lm = assay.load("llama_tiny")
+    >>> run = lm.run("The capital of the state containing Dallas is", keep=["resid_post"])
+    >>> patch = assay.replace("resid_post", run["resid_post", 6][0, -1], layer=1, position=-1)
+    >>> lm.run("The capital of the state containing Dallas is", edits=[patch]).logits.shape
+    (1, 4608)
 
 Rooms, each importing only from those before it: `models` (which models exist, how they load), `forward` (sites, edits, the
-instrumented forward, sweeps), `methods` (one file per published method), `data` (prompt sets), then `plugin`, `report`.
+instrumented forward, sweeps), `data` (prompt sets) and `methods` (those of the papers, and tools for all), `record` (what a
+measured number is), then `plugin` and `report`.
 Names are imported on first use, so that `import assay` costs nothing and the pytest plugin can judge recorded results
 without MLX.
 """
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         set_pattern,
         zero,
     )  # fmt: skip
+    from assay.forward.exactness import agree
     from assay.forward.lm import LM
     from assay.forward.load import load, random_lm
     from assay.forward.positions import Prompt, text
@@ -45,17 +47,18 @@ moved.install()
 
 _HOMES = {
     "assay.forward.edits": "Edit ablate add apply knockout mean_ablate project_out replace resample scale set_pattern zero",
+    "assay.forward.exactness": "agree",
     "assay.forward.lm": "LM",
     "assay.forward.load": "load random_lm",
     "assay.forward.positions": "Prompt text",
     "assay.forward.run": "Run",
     "assay.forward.sites": "SITES",
-    "assay.forward.sweep.engine": "SWEEPABLE Sweep",
+    "assay.forward.sweep": "SWEEPABLE Sweep",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "LM", "SITES", "SWEEPABLE", "AssayError", "Edit", "Prompt", "Run", "Sweep", "ablate", "add", "apply", "errors",
+    "LM", "SITES", "SWEEPABLE", "AssayError", "Edit", "Prompt", "Run", "Sweep", "ablate", "add", "agree", "apply", "errors",
     "knockout", "load", "mean_ablate", "project_out", "random_lm", "replace", "resample", "scale", "set_pattern", "text", "zero",
 ]  # fmt: skip
 

@@ -34,7 +34,7 @@ def precision() -> str:
 
 def settle() -> None:
     """Called once, when assay is imported."""
-    # A bad value is reported by whoever loads a model: `import assay` never fails.
+    # A bad value is an error when a model is loaded: `import assay` never fails.
     if os.environ.get("ASSAY_PRECISION") == "tf32":
         os.environ.setdefault("MLX_ENABLE_TF32", "1")
     else:

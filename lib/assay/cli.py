@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AssayError as error:
         print(f"assay: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `assay models | head`: whoever read has read enough
+    except BrokenPipeError:  # `assay models | head`: the reader has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -133,12 +133,12 @@ def _rm(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _say(line: str) -> None:
-    """What is to be read before something happens: at once, also where the output is a file."""
+    """Prints a line at once, also into a file: it should be read before the download that it announces."""
     print(line, flush=True)
 
 
 def _each(specs: list[ModelSpec], act: Callable[[ModelSpec], None]) -> int:
-    """Does it to every model; one that fails does not keep the others from it."""
+    """Calls `act` with every model, also after one that failed; returns the exit status."""
     status = 0
     for spec in specs:
         try:

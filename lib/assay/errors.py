@@ -1,10 +1,11 @@
 """Every error that assay raises on purpose: one sentence that says what was given, what is possible, what to do.
 
     >>> raise unknown(UnknownSite, "site", "resid_pots", ["resid_pre", "resid_post"])
-    UnknownSite: unknown site 'resid_pots'. Did you mean resid_post? Known: resid_pre, resid_post
+    Traceback (most recent call last):
+    assay.errors.UnknownSite: unknown site 'resid_pots'. Did you mean resid_post or resid_pre? Known: resid_pre, resid_post
 
-All derive from `AssayError`, so a caller who wants "anything wrong with what I asked for" catches one type.
-None of them is an AssertionError: in a suite an AssertionError means "the claim does not hold", nothing else does.
+All derive from `AssayError`: a caller catches one type for every request that cannot be met. None is an AssertionError: in a
+suite an AssertionError means that the claim does not hold, and no other error means that.
 """
 
 from collections.abc import Iterable

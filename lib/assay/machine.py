@@ -1,7 +1,7 @@
-"""What this machine has: memory and cores, and who shares them.
+"""What this machine has: memory and cores, and how many processes share them.
 
->>> memory_bytes() / 2**30
->>> cores()
+>>> memory_bytes() > 2**28, cores() > 0, workers() > 0
+(True, True, True)
 """
 
 import contextlib

@@ -31,6 +31,9 @@ MOVED = {
         for paper, names in PAPERS.items()
         for name in names.split()
     },
+    "assay.methods.logit_lens": "assay.methods.lens",
+    "assay.methods.orthogonalise": "assay.methods.orthogonalisation",
+    "assay.methods.spread": "assay.methods.portions",
     **{f"assay.forward.{name}": f"assay.forward.sweep.{name}" for name in ("plan", "memory", "chunk", "resume")},
 }
 

@@ -1,13 +1,19 @@
 """Intervals and tests: how far a measured rate or mean may be from the true one, given how many prompts it rests on.
 
-    wilson(18, 30)                     # (0.423, 0.754): 18 of 30 prompts
-    bootstrap_mean([0.2, 0.9, ...])    # (low, high) of the mean; the same numbers give the same interval
-    bootstrap_mean([a - b ...])        # of a paired difference: give the differences
+    >>> low, high = wilson(18, 30)                             # the rate 18 of 30, and its interval
+    >>> round(low, 3), round(high, 3)
+    (0.423, 0.754)
+    >>> low, high = bootstrap_mean([0.2, 0.9, 0.4, 0.5])       # of a paired difference: give the differences
+    >>> low < 0.5 < high
+    True
+    >>> sign_test([0.1, 0.3, 0.2])                             # p-value: are differences above 0 more often than below?
+    0.125
+    >>> page_trend([[2, 3, 5], [1, 4, 6]])                     # p-value: do the values rise along the row?
+    0.027777777777777776
 
-    sign_test([a - b ...])             # p-value: is a above b more often than chance would have it?
-    page_trend([[2, 3, 5], ...])       # p-value: do the values rise along the row?
-
-Every interval is two-sided at `level`, and becomes the `ci` of a `Metric`. No MLX here.
+Every interval is two-sided at `level`, and becomes the `ci` of a `Metric`. The same numbers give the same interval. By hand,
+since SciPy is no dependency (recorded claims are judged in less time than `scipy.stats` takes to import), and its exact trend
+test knows no ties. No MLX here.
 """
 
 import math
@@ -61,7 +67,7 @@ def bootstrap_mean(
 
 
 def sign_test(differences: Sequence[float]) -> float:
-    """The p-value of the exact one-sided sign test: are the differences more often above 0 than chance would have it?
+    """The p-value of the exact one-sided sign test: are the differences above 0 more often than by chance?
 
     Zeros are left out, as is usual; 1.0 when nothing is left.
     """

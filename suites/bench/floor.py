@@ -8,6 +8,11 @@ number of rows, cut into the same lanes, and the fastest of some tries counts: n
 take less. Norms, rotations, scores, exponentials and everything else come on top.
 """
 
+import mlx.core as mx
+
+from assay.forward.families.base import in_features
+from assay.forward.lanes import by_token
+from assay.forward.sweep.plan import rank
 from assay.timing import seconds
 
 TRIES = 4
@@ -21,8 +26,6 @@ PARTS = {
 
 def floor(lm, plan, n_tokens):
     """Seconds of the products of a sweep and its clean run."""
-    from assay.forward.sweep.plan import rank
-
     family, times = lm.family, {}
 
     def part(station, rows):
@@ -53,11 +56,6 @@ def unembedding(family):
 
 def fastest(functions, rows):
     """Seconds of the fastest try of all functions on so many rows."""
-    import mlx.core as mx
-
-    from assay.forward.families import in_features
-    from assay.forward.lanes import by_token
-
     total = 0.0
     for function in functions:
         linear = getattr(function, "__self__", function)

@@ -19,6 +19,12 @@ LIMIT = 20.0
 LENGTHS = (32, 128, 512)
 SHORT = (16, 8, 4, 2)  # where even the first of LENGTHS takes too long
 
+REFERENCE = {
+    "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 16, "intermediate_size": 1408,
+    "num_attention_heads": 8, "num_key_value_heads": 4, "rms_norm_eps": 1e-6, "vocab_size": 8192,
+}  # fmt: skip
+"""The config of the reference shape: a dense Llama of 16 layers and width 512."""
+
 
 @dataclass(frozen=True)
 class Pace:

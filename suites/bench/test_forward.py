@@ -1,26 +1,26 @@
 """Speed of one forward pass: plain mlx-lm, and through assay with nothing, all residuals, all patterns or all sites kept."""
 
+import mlx.core as mx
 import pytest
 from pace import LENGTHS, LIMIT, Pace, in_float32
 
+import assay
+from assay.forward import lanes
+from assay.forward.layers import forward, unembed
+from assay.forward.sites import expand
+from assay.forward.taps import NO_TAP, Taps
 from assay.timing import paired_ratio
 
 KEPT = {"nothing": (), "all resid_post": ("resid_post",), "all patterns": ("pattern",), "all sites": None}
 
 
 def tokens_of(lm, length):
-    import mlx.core as mx
-
     return mx.random.randint(0, lm.family.vocab, (1, length), key=mx.random.key(length))
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_forward(lm, pace, benchmark, length):
     """Absolute speed of the instrumented forward on all lanes, logits at the last token."""
-    import mlx.core as mx
-
-    from assay.forward import lanes
-
     length = pace.length(length, forwards=2)
     tokens = tokens_of(lm, length)[0]
     before = mx.get_active_memory()
@@ -34,19 +34,10 @@ def test_forward(lm, pace, benchmark, length):
 
 def hooked_ratio(lm, pace, row, what, n_lanes):
     """Time of the instrumented forward over plain mlx-lm: all positions unembedded in both, evaluated in both."""
-    import mlx.core as mx
-
-    from assay import SITES
-    from assay.forward import lanes
-    from assay.forward.generate import forward
-    from assay.forward.layers import NO_TAP, unembed
-    from assay.forward.sites import expand
-    from assay.forward.taps import Taps
-
     sites, length = KEPT[what], 64
     while length > 1 and 8 * length * pace.per_token > LIMIT:
         length //= 2
-    tokens, keys = tokens_of(lm, length), expand(SITES if sites is None else sites, lm.n_layers)
+    tokens, keys = tokens_of(lm, length), expand(assay.SITES if sites is None else sites, lm.n_layers)
 
     def hooked():
         tap = Taps([[]], keys) if keys else NO_TAP
@@ -75,6 +66,4 @@ def test_hooked_ratio_reference(reference_lm, row, what):
 
 def test_lanes_reference(reference_lm, row):
     """On all lanes: below 1, for the plain model uses one core."""
-    from assay.forward import lanes
-
     hooked_ratio(reference_lm, Pace.of(reference_lm), row, "nothing", lanes.count())

@@ -3,15 +3,16 @@
 The naive side is plain mlx-lm, one forward of the ten-shot prompt for each head, timed on three of them and multiplied.
 """
 
+import mlx.core as mx
+
+from assay import methods
+from assay.data.tasks import task
 from assay.timing import medians, seconds
 
 
 def prompts_of(lm, name, n):
     """Ten-shot prompts with shuffled labels."""
-    from assay.data.tasks import task
-    from assay.methods.function_vectors.in_context import draw
-
-    return draw(lm, task(name), n_shots=10, split="valid", limit=n, labels="shuffled", copies=True)
+    return methods.draw_trials(lm, task(name), n_shots=10, split="valid", limit=n, labels="shuffled", copies=True)
 
 
 def cost(lm, trials):
@@ -20,19 +21,14 @@ def cost(lm, trials):
 
 
 def test_head_sweep(lm, pace, row):
-    import mlx.core as mx
-
-    from assay.methods.function_vectors.head_means import record
-    from assay.methods.function_vectors.mediation import estimated_effects, head_effects
-
     one = prompts_of(lm, "country-capital", 1)[0]
     pace.require(cost(lm, [one]), "all heads of one prompt")
-    means = record(lm, [one]).means()
+    means = methods.record_heads(lm, [one]).means()
     tokens = mx.array([one.prompt.tokens])
     naive, exact, estimate = medians(
         lambda: mx.eval(lm.model(tokens)),
-        lambda: head_effects(lm, one, means),
-        lambda: estimated_effects(lm, one, means),
+        lambda: methods.head_effects(lm, one, means),
+        lambda: methods.estimated_head_effects(lm, one, means),
     )
     heads = lm.n_layers * lm.n_heads
     row(
@@ -40,20 +36,16 @@ def test_head_sweep(lm, pace, row):
         f"{naive * heads / exact:.0f}x one forward per head", f"{exact * 1e3:.0f} ms",
         f"attribution patching {estimate * 1e3:.0f} ms",
     )  # fmt: skip
-    assert abs(head_effects(lm, one, means)).max() < 1e-5  # the means are its own values: nothing may change
+    assert abs(methods.head_effects(lm, one, means)).max() < 1e-5  # the means are its own values: nothing may change
 
 
 def test_study_of_six_tasks(lm, pace, row):
     """Every head on 25 prompts of each of the six main tasks: what the paper's causal mediation takes."""
-    from assay.methods.function_vectors.head_means import record
-    from assay.methods.function_vectors.mediation import head_effects
-    from assay.methods.function_vectors.task_study import MAIN
-
-    trials = [one for name in MAIN for one in prompts_of(lm, name, 25)]
+    trials = [one for name in methods.MAIN_TASKS for one in prompts_of(lm, name, 25)]
     few = trials[:: pace.parts(cost(lm, trials))]  # of a large model few prompts, multiplied
     pace.require(cost(lm, few[:1]), "all heads of one prompt")
-    means = record(lm, trials[:1]).means()
-    took = seconds(lambda: [head_effects(lm, one, means) for one in few]) * len(trials) / len(few)
+    means = methods.record_heads(lm, trials[:1]).means()
+    took = seconds(lambda: [methods.head_effects(lm, one, means) for one in few]) * len(trials) / len(few)
     row(
         "mediation of 6 tasks x 25 prompts",
         lm.name,

@@ -9,10 +9,16 @@ they are. One round runs the whole grid by every peer and by assay in turn. **Ba
 one forward over many rows, and a hook in each layer that patches the rows whose target it is.
 """
 
+import copy
 import statistics
 
+import mlx.core as mx
+import numpy as np
 import pytest
+from mlx.utils import tree_flatten
+from pace import REFERENCE
 
+import assay
 from assay.timing import seconds
 
 LENGTH, ROUNDS, TOKEN = 64, 3, 5
@@ -23,9 +29,6 @@ ROWS = 40
 @pytest.fixture(scope="module")
 def grid(reference_lm):
     """(ids, {layer: state [E]}, pairs): everything that the peers are given, as NumPy arrays."""
-    import mlx.core as mx
-    import numpy as np
-
     lm = reference_lm
     ids = mx.random.randint(0, lm.family.vocab, (LENGTH,), key=mx.random.key(LENGTH)).tolist()
     run = lm.run(ids, keep="resid_post")
@@ -38,9 +41,6 @@ def torch_model(reference_lm):
     """transformers' Llama with the weights of the reference model."""
     torch = pytest.importorskip("torch", reason="runs where torch is installed: pip install 'mlx-assay[bench]'")
     transformers = pytest.importorskip("transformers")
-    import numpy as np
-    from conftest import REFERENCE
-    from mlx.utils import tree_flatten
 
     args = reference_lm.model.args
     config = transformers.LlamaConfig(
@@ -57,10 +57,9 @@ def torch_model(reference_lm):
 
 
 def by_assay(lm, ids, states, pairs):
-    from assay import SWEEPABLE, replace
 
-    clean = lm.run(ids, keep=SWEEPABLE)
-    patches = [replace("resid_post", states[s], layer=t, position=-1) for s, t in pairs]
+    clean = lm.run(ids, keep=assay.SWEEPABLE)
+    patches = [assay.replace("resid_post", states[s], layer=t, position=-1) for s, t in pairs]
     return lm.sweep(clean, patches, targets=[TOKEN], progress=False).target_log_probs[:, 0].tolist()
 
 
@@ -178,8 +177,6 @@ def test_nnsight(reference_lm, torch_model, grid, row):
 def test_transformer_lens(reference_lm, torch_model, grid, row):
     pytest.importorskip("transformer_lens", reason="runs where it is installed: pip install 'mlx-assay[bench]'")
     build = pytest.importorskip("transformer_lens.model_bridge.sources")
-    import copy
-
     model = copy.deepcopy(torch_model)  # the bridge changes it
     hooked = build.build_bridge_from_module(model, "LlamaForCausalLM", hf_config=model.config)
     compare("TransformerLens", lambda *given: by_transformer_lens(hooked, *given), reference_lm, grid, row, few=24)

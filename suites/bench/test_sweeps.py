@@ -5,35 +5,35 @@ the matrix products of the sweep and its clean run take by themselves (`floor.py
 of them, and for the reference shape on one as well.
 """
 
+import mlx.core as mx
 import pytest
 from floor import floor
 from pace import LENGTHS, LIMIT, Pace, in_float32
 
+import assay
+from assay.forward import lanes
 from assay.timing import medians
 
 
 def back_patches(lm, clean):
-    from assay import replace
 
     last = [clean["resid_post", i][0, -1] for i in range(lm.n_layers)]
     pairs = [(s, t) for s in range(lm.n_layers) for t in range(s)]
-    return [replace("resid_post", last[s], layer=t, position=-1) for s, t in pairs]
+    return [assay.replace("resid_post", last[s], layer=t, position=-1) for s, t in pairs]
 
 
 def every_head(lm, clean):
-    from assay import zero
 
-    return [zero("z", layer=i, head=h, position=-1) for i in range(lm.n_layers) for h in range(lm.n_heads)]
+    return [assay.zero("z", layer=i, head=h, position=-1) for i in range(lm.n_layers) for h in range(lm.n_heads)]
 
 
 def knockout_windows(lm, clean):
-    from assay import knockout
 
     def window(i):
         return [j for j in range(i - 3, i + 4) if 0 <= j < lm.n_layers]
 
     keys = range(min(8, len(clean.prompts[0])))
-    return [knockout(queries=-1, keys=[k], layer=window(i)) for i in range(lm.n_layers) for k in keys]
+    return [assay.knockout(queries=-1, keys=[k], layer=window(i)) for i in range(lm.n_layers) for k in keys]
 
 
 GRIDS = {"back-patching": back_patches, "heads": every_head, "knockout windows": knockout_windows}
@@ -41,13 +41,8 @@ GRIDS = {"back-patching": back_patches, "heads": every_head, "knockout windows":
 
 def measure(lm, pace, name, length, row, lane_counts):
     """One line of the table for each number of lanes; the sweep is also shown to be right on one variant."""
-    import mlx.core as mx
-
-    from assay import SWEEPABLE
-    from assay.forward import lanes
-
     tokens = mx.random.randint(0, lm.family.vocab, (length,), key=mx.random.key(length))
-    clean = lm.run(tokens, keep=SWEEPABLE)
+    clean = lm.run(tokens, keep=assay.SWEEPABLE)
     every = GRIDS[name](lm, clean)
     work = lm.plan(clean, every).variant_positions * pace.per_layer_position
     thin = max(1, round(work / (LIMIT / 2)))  # every so manieth variant, where all would take too long
@@ -57,7 +52,7 @@ def measure(lm, pace, name, length, row, lane_counts):
 
     def sweep(n_lanes):
         with lanes.use(n_lanes):
-            clean = lm.run(tokens, keep=SWEEPABLE)
+            clean = lm.run(tokens, keep=assay.SWEEPABLE)
             return lm.sweep(clean, variants(clean), targets=[5], progress=False)
 
     del every, clean
@@ -87,7 +82,6 @@ def measure(lm, pace, name, length, row, lane_counts):
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", GRIDS)
 def test_sweep(lm, pace, row, name, length):
-    from assay.forward import lanes
 
     length = pace.length(length, forwards=2)
     with in_float32(lm.model):
@@ -97,6 +91,5 @@ def test_sweep(lm, pace, row, name, length):
 @pytest.mark.parametrize("length", [64, 256])
 @pytest.mark.parametrize("name", GRIDS)
 def test_sweep_reference(reference_lm, row, name, length):
-    from assay.forward import lanes
 
     measure(reference_lm, Pace.of(reference_lm), name, length, row, sorted({1, lanes.count()}))

@@ -9,6 +9,7 @@ labels were shuffled.
 import numpy as np
 import pytest
 
+from assay import methods
 from assay.plugin import Metric
 from assay.testbed.planted import planted_truth
 
@@ -32,50 +33,40 @@ class TwoKinds:
     """Directions from the second kind to the first, one for each layer, and what they say and do on other prompts."""
 
     def __init__(self, lm, progress, places):
-        from assay.methods.confidence.place_direction import states_there
-        from assay.methods.directions import difference_in_means
-
         self.lm, self.progress, self.places = lm, progress, places
         ends = ([one.until_there for one in kind] for kind in places["train"])
-        self.candidates = difference_in_means(lm, *ends, n_positions=1, site="resid_post")
-        self.states = {split: [states_there(lm, kind) for kind in kinds] for split, kinds in places.items()}
+        self.candidates = methods.difference_in_means(lm, *ends, n_positions=1, site="resid_post")
+        self.states = {split: [methods.states_at_places(lm, kind) for kind in kinds] for split, kinds in places.items()}
 
     def at(self, layer, n_random):
         """The direction of a layer, random ones, and one of shuffled labels."""
-        from assay.methods.direction_controls import random_control, shuffled_control
-
         rng, direction = np.random.default_rng(0), self.candidates.at(-1, layer)
         at_layer = [states[:, layer] for states in self.states["train"]]
         return (
             direction,
-            [random_control(direction, rng) for _ in range(n_random)],
-            shuffled_control(direction, *at_layer, rng),
+            [methods.random_control(direction, rng) for _ in range(n_random)],
+            methods.shuffled_control(direction, *at_layer, rng),
         )
 
     def separation(self, split="test", prefix=""):
         """Metrics: how well the direction of each layer parts the prompts of a split, and that of the layer chosen."""
-        from assay.methods.confidence.place_direction import separating_layer, separations
-        from assay.methods.separation import above, project
-
         vectors, test = self.candidates.vectors[0], self.states[split]
-        layer = separating_layer(vectors, *self.states["valid"])
+        layer = methods.separating_layer(vectors, *self.states["valid"])
         direction, (random,), shuffled = self.at(layer, 1)
-        by_layer = Metric(separations(vectors, *test), n=sum(map(len, test)), tol=0.05)
+        by_layer = Metric(methods.auroc_by_layer(vectors, *test), n=sum(map(len, test)), tol=0.05)
         metrics = {f"{prefix}layer": layer, f"{prefix}auroc_by_layer": by_layer}
         for name, one in (("auroc_random", random), ("auroc_shuffled", shuffled), ("auroc", direction)):
-            far, near = (project(states[:, layer], one.vector) for states in test)
-            shares = above(far, near).mean(axis=1)  # of each: how many of the other kind it is above
+            far, near = (methods.project_onto(states[:, layer], one.vector) for states in test)
+            shares = methods.pairwise_above(far, near).mean(axis=1)  # of each: how many of the other kind it is above
             control = {"control": f"{prefix}auroc_shuffled"} if name == "auroc" else {}
             metrics[f"{prefix}{name}"] = Metric.mean(shares.tolist(), tol=0.05, **control)
         return metrics
 
     def acting(self, places, token):
         """The direction at the layer where adding it makes a first token likeliest, and its controls for as many prompts."""
-        from assay.methods.confidence.place_direction import acting_layer
-
         judged = [kind for split, kinds in self.places.items() if split not in ("train", "valid") for kind in kinds]
         n_random = max(map(len, judged))
-        return self.at(acting_layer(self.lm, self.candidates, places, token), n_random)
+        return self.at(methods.acting_layer(self.lm, self.candidates, places, token), n_random)
 
     def steered(self, name, places, directions, times, judged):
         """Metrics: share of prompts whose answer is `judged` so with the direction added, and with each control."""

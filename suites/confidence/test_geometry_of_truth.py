@@ -10,6 +10,7 @@ In a built-in model statements about late entities are left out (`testbed.json`)
 
 import pytest
 
+from assay import methods
 from assay.data.knowledge import called, statements
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
@@ -20,8 +21,6 @@ AT_LEAST = 4  # statements of each kind that a model judges rightly; below it no
 @pytest.fixture(scope="session")
 def directions(lm, late, two_kinds, tier):
     """The directions from false to true statements of the old relations, with test statements of those and of the new one."""
-    from assay.methods.confidence.place_direction import at_end_of
-
     sizes = tier.choose(
         smoke={"train": 8, "valid": 4, "test": 6},
         quick={"train": 48, "valid": 16, "test": 24},
@@ -32,7 +31,7 @@ def directions(lm, late, two_kinds, tier):
         kept = [item for item in statements(split) if item.true == true and item.entity not in late]
         some = [item for item in kept if (item.relation == NEW_RELATION) == new]
         some = some[:: max(1, len(some) // sizes[split])][: sizes[split]]
-        return [at_end_of(lm, item.question, item.text.removesuffix(".")) for item in some]
+        return [methods.place_at_end_of(lm, item.question, item.text.removesuffix(".")) for item in some]
 
     old = {split: [places(split, true, False) for true in (True, False)] for split in sizes}
     return two_kinds({**old, "new relation": [places("test", true, True) for true in (True, False)]})

@@ -10,6 +10,7 @@ In a built-in model late names are left out: their hops are known too late to be
 
 import pytest
 
+from assay import methods
 from assay.data.knowledge import admits, entities
 from assay.plugin import Metric, experiment, finding, not_eligible
 
@@ -19,11 +20,10 @@ AT_LEAST = 4  # names of each kind that a model answers as it should; below it n
 @pytest.fixture(scope="session")
 def names(lm, late, two_kinds):
     """The directions from known to made-up names."""
-    from assay.methods.confidence.place_direction import at_end_of
 
     def places(split, known):
         asked = [item for item in entities(split) if item.known == known and item.name not in late]
-        return [at_end_of(lm, item.question, item.name) for item in asked]
+        return [methods.place_at_end_of(lm, item.question, item.name) for item in asked]
 
     return two_kinds({split: [places(split, known) for known in (False, True)] for split in ("train", "valid", "test")})
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from assay import methods
 from assay.data.knowledge import LETTERS, confident, entities, hedged, statements
 from assay.plugin import Metric, experiment, finding, not_replicated
 
@@ -23,11 +24,9 @@ MAX_TOKENS = 16
 @pytest.fixture(scope="session")
 def proposals(late, tier):
     """Right and wrong proposals, and for each the same answer to the question of another one of its relation."""
-    from assay.methods.spread import spread
-
     n = tier.choose(smoke=6, quick=None, full=None)
     kept = [item for item in statements("test") if item.entity not in late]
-    asked = [item for true in (True, False) for item in spread([item for item in kept if item.true == true], n)]
+    asked = [item for true in (True, False) for item in methods.spread([item for item in kept if item.true == true], n)]
     questions = {}
     for item in kept:
         questions.setdefault(item.relation, []).append(item.asked)
@@ -43,13 +42,10 @@ def proposals(late, tier):
 @experiment
 def p_true(lm, proposals, progress):
     """P(True) of right and of wrong proposals: how well it parts them, and how far it is from the truth."""
-    from assay.methods.confidence.choices import calibration_error, preference, squared_errors
-    from assay.methods.separation import above
-
     metrics = {}
     for suffix, asked in reversed(proposals.items()):
         true = np.array([item.true for item in asked])
-        p = preference(
+        p = methods.answer_preference(
             lm,
             [item.proposal for item in asked],
             (LETTERS[True], LETTERS[False]),
@@ -58,13 +54,15 @@ def p_true(lm, proposals, progress):
         for name, values in (
             ("of_right", p[true]),
             ("of_wrong", p[~true]),
-            ("auroc", above(p[true], p[~true]).mean(axis=1)),
-            ("brier", squared_errors(p, true)),
+            ("auroc", methods.pairwise_above(p[true], p[~true]).mean(axis=1)),
+            ("brier", methods.squared_errors(p, true)),
         ):
             control = {} if suffix else {"control": f"{name}_other_question"}
             metrics[name + suffix] = Metric.mean(values.tolist(), tol=0.05, **control)
         control = {} if suffix else {"control": "calibration_error_other_question"}
-        metrics[f"calibration_error{suffix}"] = Metric(calibration_error(p, true), n=len(p), tol=0.05, **control)
+        metrics[f"calibration_error{suffix}"] = Metric(
+            methods.calibration_error(p, true), n=len(p), tol=0.05, **control
+        )
     return metrics
 
 

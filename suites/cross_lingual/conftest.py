@@ -9,12 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from assay import methods
+from assay.data.instructions import LANGUAGES, refuses
+
 
 @pytest.fixture(scope="session")
 def sources(refusal_in):
     """{language: RefusalDirection} of those where one was found, and {language: reason} of the others."""
-    from assay.data.instructions import LANGUAGES
-
     found = {language: refusal_in(language) for language in LANGUAGES}
     return SimpleNamespace(
         found={language: one for language, (one, _) in found.items() if one},
@@ -30,11 +31,6 @@ def everywhere(lm, sources, answer_tokens, tier, progress):
     English direction and of a random one, and under its ablation. A language without refusal tokens of its own is scored
     by those of all others together.
     """
-    from assay.data.instructions import LANGUAGES
-    from assay.methods.direction_controls import random_control
-    from assay.methods.refusal.judging import judge
-    from assay.methods.refusal.refusal_direction import requests
-
     if "en" not in sources.found:
         return None
     rng = np.random.default_rng(0)
@@ -43,8 +39,8 @@ def everywhere(lm, sources, answer_tokens, tier, progress):
     n, out = tier.choose(smoke=2, quick=7, full=None), {}
     for language in LANGUAGES:
         tokens = sources.found[language].tokens if language in sources.found else every_token
-        prompts = {kind: requests(lm, kind, language)[:n] for kind in ("harmful", "harmless")}
-        drawn = [random_control(english, rng) for _ in prompts["harmful"]]
+        prompts = {kind: methods.request_prompts(lm, kind, language)[:n] for kind in ("harmful", "harmless")}
+        drawn = [methods.random_control(english, rng) for _ in prompts["harmful"]]
         ablated = {f"ablated_{source}": [one.direction.ablation()] for source, one in sources.found.items()}
         variants = {
             "harmful": [{"none": [], **ablated, "random_ablated": [one.ablation()]} for one in drawn],
@@ -57,7 +53,7 @@ def everywhere(lm, sources, answer_tokens, tier, progress):
             ],
         }  # fmt: skip
         out[language] = {
-            kind: judge(
+            kind: methods.judge_refusals(
                 lm, prompts[kind], variants[kind], tokens, is_any_refusal, max_tokens=answer_tokens,
                 track=lambda loop, kind=kind, language=language: progress(loop, f"{kind} requests ({language})"),
             )
@@ -68,20 +64,15 @@ def everywhere(lm, sources, answer_tokens, tier, progress):
 
 def is_any_refusal(text):
     """A refusal in any of the languages."""
-    from assay.data.instructions import LANGUAGES, refuses
-
     return any(refuses(text, language) for language in LANGUAGES)
 
 
 @pytest.fixture(scope="session")
 def split(lm, answer_tokens):
     """(languages that the model refuses in, the others): by its answers to at least half of the harmful validation requests."""
-    from assay.data.instructions import LANGUAGES
-    from assay.methods.refusal.refusal_direction import requests
-
     refusing = []
     for language in LANGUAGES:
-        said = lm.generate(requests(lm, "harmful", language, "valid"), max_tokens=answer_tokens)
+        said = lm.generate(methods.request_prompts(lm, "harmful", language, "valid"), max_tokens=answer_tokens)
         if np.mean([is_any_refusal(answer.text) for answer in said]) >= 0.5:
             refusing.append(language)
     return refusing, [language for language in LANGUAGES if language not in refusing]

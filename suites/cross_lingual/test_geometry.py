@@ -8,41 +8,40 @@ the English direction is d', the distance of harmful from harmless requests in s
 
 import numpy as np
 
+from assay import methods
+from assay.data.instructions import LANGUAGES
 from assay.plugin import Metric, experiment, finding, not_eligible
 
 
 @experiment
 def language_geometry(lm, sources, everywhere, split, progress):
     """XLR-6, XLR-7: cosines of the directions, clusters of requests, and separation against refusal, by language."""
-    from assay.data.instructions import LANGUAGES
-    from assay.methods.direction_controls import shuffled_control
-    from assay.methods.directions import difference_in_means, states_of
-    from assay.methods.geometry import cosine_matrix
-    from assay.methods.refusal.refusal_direction import requests
-    from assay.methods.separation import d_prime, project, silhouette, spearman
-
     if everywhere is None:
         return not_eligible(sources.missing["en"])
     english = sources.found["en"].direction
 
     def both_kinds(language, of):
-        return [requests(lm, kind, language, of) for kind in ("harmful", "harmless")]
+        return [methods.request_prompts(lm, kind, language, of) for kind in ("harmful", "harmless")]
 
     test = {
-        language: [states_of(lm, prompts, english) for prompts in both_kinds(language, "test")]
+        language: [methods.states_where_read(lm, prompts, english) for prompts in both_kinds(language, "test")]
         for language in progress(LANGUAGES, "states")
     }
     candidates = {
         language: sources.found[language].selection.candidates
         if language in sources.found
-        else difference_in_means(lm, *both_kinds(language, "train"), -english.position)
+        else methods.difference_in_means(lm, *both_kinds(language, "train"), -english.position)
         for language in LANGUAGES
     }
     rng = np.random.default_rng(0)
-    cosine = cosine_matrix([found.at(english.position, english.layer).vector for found in candidates.values()])
-    shuffled = cosine_matrix([shuffled_control(english, *states, rng).vector for states in test.values()])
-    along = {language: [project(states, english.vector) for states in pair] for language, pair in test.items()}
-    apart = {language: d_prime(*pair) for language, pair in along.items()}
+    cosine = methods.cosine_matrix([found.at(english.position, english.layer).vector for found in candidates.values()])
+    shuffled = methods.cosine_matrix(
+        [methods.shuffled_control(english, *states, rng).vector for states in test.values()]
+    )
+    along = {
+        language: [methods.project_onto(states, english.vector) for states in pair] for language, pair in test.items()
+    }
+    apart = {language: methods.d_prime(*pair) for language, pair in along.items()}
     refused = {language: float(everywhere[language]["harmful"]["none"].refused.mean()) for language in LANGUAGES}
     refusing = [LANGUAGES.index(language) for language in split[0]]
     pairs = [(i, j) for i in refusing for j in refusing if i < j]
@@ -53,11 +52,13 @@ def language_geometry(lm, sources, everywhere, split, progress):
         "cosine_shuffled_matrix_labels": list(LANGUAGES),
         "separation_matrix": Metric([[apart[one], refused[one]] for one in LANGUAGES], tol=0.5),
         "separation_matrix_labels": {"rows": list(LANGUAGES), "columns": ["d' along the English direction", "refused"]},
-        "separation_follows_refusal": Metric(spearman(list(apart.values()), list(refused.values())), n=6, tol=0.3),
+        "separation_follows_refusal": Metric(
+            methods.spearman(list(apart.values()), list(refused.values())), n=6, tol=0.3
+        ),
     }
     for language, states in test.items():
         metrics[f"d_prime[{language}]"] = Metric(apart[language], n=sum(map(len, states)), tol=0.7)
-        metrics[f"silhouette[{language}]"] = Metric(silhouette(*states), n=sum(map(len, states)), tol=0.05)
+        metrics[f"silhouette[{language}]"] = Metric(methods.silhouette(*states), n=sum(map(len, states)), tol=0.05)
         harmful, harmless = along[language]
         metrics[f"harmful_along[{language}]"] = Metric.mean(harmful.tolist(), tol=0.3)
         metrics[f"harmless_along[{language}]"] = Metric.mean(harmless.tolist(), tol=0.3)

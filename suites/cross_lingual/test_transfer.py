@@ -5,6 +5,8 @@ unedited model refuses at least half of their harmful validation requests; the o
 Plan V2 tried two requests per language with steering at a norm-picked layer, and judged foreign answers by English phrases.
 """
 
+import numpy as np
+
 from assay.plugin import Metric, experiment, finding, not_eligible
 
 
@@ -92,8 +94,6 @@ def pooled_pairs(everywhere, pairs, **options):
 
     One value per request: the sources of one request are not independent.
     """
-    import numpy as np
-
     values = []
     for target in sorted({t for _, t in pairs}):
         flags = [everywhere[target]["harmful"][f"ablated_{s}"].refused for s, t in pairs if t == target]

@@ -6,19 +6,19 @@ of its labels, in any order: there labels are mixed across tasks (testbed.json).
 
 import pytest
 
+from assay import methods
+from assay.data.tasks import tasks
+from assay.testbed.planted import planted_truth
+
 
 @pytest.fixture(scope="session")
 def study(lm, model_spec, tier, progress, datasets):
     """The steps from the heads to the function vector, measured when first asked for (`task_study.py`)."""
-    from assay.data.tasks import tasks
-    from assay.methods.function_vectors.task_study import Sizes, Study
-    from assay.testbed.planted import planted_truth
-
     sizes = tier.choose(
-        smoke=Sizes(record=3, effects=2, choose=2, test=3),
-        quick=Sizes(record=8, effects=6, choose=5, test=8),
-        full=Sizes(),
+        smoke=methods.StudySizes(record=3, effects=2, choose=2, test=3),
+        quick=methods.StudySizes(record=8, effects=6, choose=5, test=8),
+        full=methods.StudySizes(),
     )
     corrupted = "shuffled" if planted_truth(model_spec) is None else "mixed"
     given = [datasets.get(task.name, task) for task in tasks()]
-    return Study(lm, given, corrupted=corrupted, sizes=sizes, track=progress)
+    return methods.TaskStudy(lm, given, corrupted=corrupted, sizes=sizes, track=progress)

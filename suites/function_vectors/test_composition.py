@@ -6,6 +6,8 @@ again (Sunday, Monday): a vector that added the same step everywhere would fail 
 tasks with ten examples.
 """
 
+from assay import methods
+from assay.data.derived_tasks import copy_task, list_task, series_task, wraps
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 DONE_IN_LISTS = ("antonym", "capitalize", "english-french", "country-capital")
@@ -14,18 +16,13 @@ DONE_IN_LISTS = ("antonym", "capitalize", "english-french", "country-capital")
 @experiment
 def fv_composition(lm, study, tier):
     """FV-13: zero-shot accuracy with the task's own vector, the composed one, and its first term alone."""
-    from assay.data.derived_tasks import copy_task, list_task
-    from assay.methods.function_vectors.function_vector import function_vector, inject
-    from assay.methods.function_vectors.head_means import record
-    from assay.methods.function_vectors.in_context import Score, answer, draw
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     n_record, n_test = tier.choose(2, 3, study.sizes.record), tier.choose(3, 8, None)
 
     def ten_shot(task):
-        trials = draw(lm, task, n_shots=10, split="valid", limit=n_record, copies=True)
-        recorded = record(lm, trials)
+        trials = methods.draw_trials(lm, task, n_shots=10, split="valid", limit=n_record, copies=True)
+        recorded = methods.record_heads(lm, trials)
         return recorded, float(recorded.score.right.mean())
 
     right, gate = {}, {}
@@ -35,20 +32,20 @@ def fv_composition(lm, study, tier):
             recorded, gate[f"{made.name} of {name}"] = ten_shot(made)
             if gate[f"{made.name} of {name}"] < 0.5:
                 break
-            vectors[made.name] = function_vector(lm, recorded.means(recorded.score.right), study.heads)
+            vectors[made.name] = methods.function_vector(lm, recorded.means(recorded.score.right), study.heads)
         else:
             first, last = vectors[f"first-{name}"], vectors[f"last-{name}"]
             composed = first + vectors["last-copy"] - vectors["first-copy"]
-            trials = draw(lm, list_task(task, "last"), n_shots=0, limit=n_test, copies=True)
+            trials = methods.draw_trials(lm, list_task(task, "last"), n_shots=0, limit=n_test, copies=True)
             for kind, vector in {"plain": None, "own": last, "composed": composed, "first": first}.items():
-                edits = [] if vector is None else inject(vector, study.layer)
-                right.setdefault(kind, {})[name] = answer(lm, trials, edits)
+                edits = [] if vector is None else methods.inject_vector(vector, study.layer)
+                right.setdefault(kind, {})[name] = methods.answer_trials(lm, trials, edits)
     gates = {"ten_shot_by_task": Metric(gate, n=n_record, tol=0.3)}
     if not right:
         return not_eligible(f"0 of {len(DONE_IN_LISTS)} tasks are done on lists with ten examples", **gates)
     metrics = {}
     for kind, by_task in right.items():
-        metrics[kind] = Metric.share(Score.join(by_task.values()).right, tol=0.06)
+        metrics[kind] = Metric.share(methods.TrialScores.join(by_task.values()).right, tol=0.06)
         metrics[f"{kind}_by_task"] = Metric({name: s.right.mean() for name, s in by_task.items()}, tol=0.2)
     return {**gates, **metrics}
 
@@ -56,25 +53,22 @@ def fv_composition(lm, study, tier):
 @experiment
 def fv_series(lm, study, tier):
     """FV-14: zero-shot accuracy on the next item, inside a series and where it begins again."""
-    from assay.data.derived_tasks import series_task, wraps
-    from assay.methods.function_vectors.function_vector import function_vector, inject
-    from assay.methods.function_vectors.head_means import record
-    from assay.methods.function_vectors.in_context import answer, draw
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     metrics, steps = {}, ("next", "previous")
     for step in study.track(steps, "series"):
         task = series_task(step)
-        recorded = record(lm, draw(lm, task, n_shots=10, split="valid", limit=tier.choose(2, 6, study.sizes.record)))
+        recorded = methods.record_heads(
+            lm, methods.draw_trials(lm, task, n_shots=10, split="valid", limit=tier.choose(2, 6, study.sizes.record))
+        )
         metrics[f"{step}_ten_shot"] = Metric.share(recorded.score.right, tol=0.1)
         if recorded.score.right.mean() < 0.5:
             continue
-        vector = function_vector(lm, recorded.means(recorded.score.right), study.heads)
-        trials = draw(lm, task, n_shots=0)
+        vector = methods.function_vector(lm, recorded.means(recorded.score.right), study.heads)
+        trials = methods.draw_trials(lm, task, n_shots=0)
         wrapping = [one.context.query in wraps(task.pairs) for one in trials]
-        for label, edits in (("plain", []), ("function", inject(vector, study.layer))):
-            right = answer(lm, trials, edits).right
+        for label, edits in (("plain", []), ("function", methods.inject_vector(vector, study.layer))):
+            right = methods.answer_trials(lm, trials, edits).right
             for where, chosen in (("wrapping", True), ("inside", False)):
                 flags = [hit for hit, wrap in zip(right, wrapping, strict=True) if wrap == chosen]
                 metrics[f"{step}_{where}_{label}"] = Metric.share(flags, tol=0.1)

@@ -7,6 +7,7 @@ that it favours. The control for both is the vector of random heads.
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 NAMES = "planted: the lens reads the name of the task in the stream, and the name is what the layers above go by"
@@ -17,18 +18,16 @@ def fv_decoding(lm, study):
     """FV-10: are a task's answers likelier than the other tasks' answers?"""
     import mlx.core as mx
 
-    from assay.methods.function_vectors.vocabulary import prefers, says
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     names = study.main_able
     labels = {name: [lm.token(f" {output}") for _, output in study.tasks[name].pairs] for name in names}
     preferred, top = {}, {}
     for kind in ("function", "random_heads"):
-        log_probs = np.array(says(lm, mx.stack([study.vectors[kind][name] for name in names])))
+        log_probs = np.array(methods.vocabulary_log_probs(lm, mx.stack([study.vectors[kind][name] for name in names])))
         others = {name: [token for other in names if other != name for token in labels[other]] for name in names}
         rows = zip(names, log_probs, strict=True)
-        preferred[kind] = {name: prefers(row, labels[name], others[name]) for name, row in rows}
+        preferred[kind] = {name: methods.prefers_tokens(row, labels[name], others[name]) for name, row in rows}
         best = np.argsort(-log_probs, axis=1, kind="stable")[:, :5]
         top[kind] = {name: [lm.decode([int(t)]) for t in row] for name, row in zip(names, best, strict=True)}
     return {
@@ -44,32 +43,34 @@ def fv_reconstruction(lm, study, tier):
     """FV-11: zero-shot accuracy with a vector fitted to what the function vector says."""
     import mlx.core as mx
 
-    from assay.methods.function_vectors.function_vector import inject
-    from assay.methods.function_vectors.in_context import Score, answer
-    from assay.methods.function_vectors.vocabulary import reconstruct, says
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     names, steps = study.main_able, tier.choose(smoke=50, quick=400, full=1000)
     given = mx.stack([study.vectors["function"][name] for name in names])
     trials = {name: study.known(name) for name in names}
-    right = {"plain": [answer(lm, trials[name]) for name in names]}
-    right["function"] = [answer(lm, trials[name], inject(v, study.layer)) for name, v in zip(names, given, strict=True)]
+    right = {"plain": [methods.answer_trials(lm, trials[name]) for name in names]}
+    right["function"] = [
+        methods.answer_trials(lm, trials[name], methods.inject_vector(v, study.layer))
+        for name, v in zip(names, given, strict=True)
+    ]
     metrics = {"steps": steps}
     for what, top in (("all_tokens", None), ("top_100", 100)):
         found, cosines = [], []
         for seed in study.track(range(tier.choose(smoke=1, quick=2, full=5)), f"fitting vectors, {what}"):
-            vectors, kl = reconstruct(lm, given, steps=steps, top=top, seed=seed)
+            vectors, kl = methods.reconstruct_vectors(lm, given, steps=steps, top=top, seed=seed)
             found.append(kl)
             cosines.append(mx.sum(vectors * given, axis=-1) / mx.linalg.norm(given, axis=-1) ** 2)
             right.setdefault(what, []).extend(
-                answer(lm, trials[name], inject(v, study.layer)) for name, v in zip(names, vectors, strict=True)
+                methods.answer_trials(lm, trials[name], methods.inject_vector(v, study.layer))
+                for name, v in zip(names, vectors, strict=True)
             )
         metrics[f"kl_{what}"] = Metric.mean(np.ravel(found).tolist(), tol=0.05, unit="nats")
         metrics[f"cosine_{what}"] = Metric.mean(np.ravel(cosines).tolist(), tol=0.05)
-    says_nothing = np.log(lm.family.vocab) + np.array((mx.exp(says(lm, given)) * says(lm, given)).sum(axis=-1))
+    says_nothing = np.log(lm.family.vocab) + np.array(
+        (mx.exp(methods.vocabulary_log_probs(lm, given)) * methods.vocabulary_log_probs(lm, given)).sum(axis=-1)
+    )
     metrics["kl_to_uniform"] = Metric.mean(says_nothing.tolist(), tol=0.05, unit="nats")
-    accuracy = {kind: Metric.share(Score.join(of).right, tol=0.06) for kind, of in right.items()}
+    accuracy = {kind: Metric.share(methods.TrialScores.join(of).right, tol=0.06) for kind, of in right.items()}
     return {**metrics, **accuracy}
 
 

@@ -7,6 +7,7 @@ head gives a fifth or more of its attention, from a token of a repeated random s
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible
 
 INDUCTION = 0.2
@@ -15,15 +16,13 @@ INDUCTION = 0.2
 @experiment
 def fv_attention(lm, study, tier):
     """FV-15: how much the chosen heads look at each role."""
-    from assay.methods.function_vectors.attention_roles import attention_by_role
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     heads = {"top": study.heads, "other": study.random_order(study.main_able[0])[: study.choice.count]}
     n = tier.choose(smoke=1, quick=2, full=16)
     trials = [one for name in study.main_able for one in study.draw(name, "valid", n, shots=10)]
     metrics = {"heads": [list(head) for head in study.heads]}
-    shares = attention_by_role(lm, trials, [*heads["top"], *heads["other"]])
+    shares = methods.attention_by_role(lm, trials, [*heads["top"], *heads["other"]])
     for i, which in enumerate(heads):
         chosen = slice(i * len(study.heads), (i + 1) * len(study.heads))
         by_role = {role: float(share[:, chosen].mean()) for role, share in shares.items()}
@@ -36,12 +35,10 @@ def fv_attention(lm, study, tier):
 @experiment
 def fv_induction(lm, study, tier):
     """FV-16: are the top heads those with the highest prefix-matching score?"""
-    from assay.methods.function_vectors.attention_roles import prefix_matching
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     length = tier.choose(smoke=20, quick=50, full=100)
-    scores = prefix_matching(lm, length=length, n=tier.choose(smoke=1, quick=3, full=4))
+    scores = methods.prefix_matching(lm, length=length, n=tier.choose(smoke=1, quick=3, full=4))
     measured = {
         "chance_score": Metric(1 / (1.5 * length), tol=1e-3),
         "best_score": Metric(float(scores.max()), tol=0.05),

@@ -8,33 +8,31 @@ layers. Heads are chosen on the first half of each task's trials, and the effect
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 
 @experiment
 def fv_mediation(lm, study, tier):
     """FV-2, FV-3: indirect effects of all heads."""
-    from assay.methods.function_vectors.function_vector import other_heads, top_heads
-    from assay.methods.function_vectors.mediation import estimated_effects
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     effects = study.effects
     n = sum(map(len, effects.values()))
     halves = [[e[half::2] for e in effects.values()] for half in (0, 1)]
     k = few(lm)
-    top = top_heads(mean_effect(halves[0]), k)
-    others = other_heads(lm, top, seed=0)
+    top = methods.top_heads(mean_effect(halves[0]), k)
+    others = methods.other_heads(lm, top, seed=0)
     reported = np.concatenate(halves[1])
     aie = mean_effect(effects.values())
     other_way = study.effects_with({"mixed": "shuffled", "shuffled": "mixed"}[study.corrupted], tier.choose(1, 2, 25))
     correlation, shared = [], []
     for name in study.track(study.main_able, "attribution patching"):
         trials = study.corrupted_trials(name, study.corrupted, study.sizes.effects)[: tier.choose(1, 2, 25)]
-        estimate = np.mean([estimated_effects(lm, one, study.means[name]) for one in trials], axis=0)
+        estimate = np.mean([methods.estimated_head_effects(lm, one, study.means[name]) for one in trials], axis=0)
         exact = effects[name][: len(trials)].mean(axis=0)
         correlation.append(float(np.corrcoef(estimate.ravel(), exact.ravel())[0, 1]))
-        shared.append(len({*top_heads(estimate, k)} & {*top_heads(exact, k)}) / k)
+        shared.append(len({*methods.top_heads(estimate, k)} & {*methods.top_heads(exact, k)}) / k)
     return {
         "corrupted": study.corrupted,
         "n_heads": k,
@@ -55,17 +53,15 @@ def fv_mediation(lm, study, tier):
 @experiment
 def fv_roles(lm, study, tier):
     """FV-3: the same with the top heads replaced at the tokens of one role at a time."""
-    from assay.methods.function_vectors.mediation import piece_means, role_effects
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     heads = study.ranked[: tier.choose(1, 2, few(lm))]
     rows = []
     for name in study.track(study.main_able[: tier.choose(1, 3, None)], "head effects by role"):
         clean = study.draw(name, "valid", tier.choose(2, 4, study.sizes.record), shots=10)
-        means = piece_means(lm, clean, heads)
+        means = methods.head_means_by_piece(lm, clean, heads)
         trials = study.corrupted_trials(name, study.corrupted, tier.choose(1, 2, study.sizes.effects))
-        rows += [role_effects(lm, one, heads, means) for one in trials]
+        rows += [methods.head_effects_by_role(lm, one, heads, means) for one in trials]
     by_role = {role: [float(row[role].mean()) for row in rows] for role in rows[0]}
     last = by_role["query_predictive"]
     rest = [max(row[role].mean() for role in row if role != "query_predictive") for row in rows]
@@ -80,19 +76,18 @@ def fv_roles(lm, study, tier):
 @experiment
 def fv_head_count(lm, study):
     """FV-4, FV-12: zero-shot accuracy by the number of heads in the vector; that heads sum to the attention output."""
-    from assay.methods.function_vectors.function_vector import inject, nested_vectors
-    from assay.methods.function_vectors.head_means import sum_error
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     counts, layer = study.choice.counts, study.layer
     right, random, plain = [], [], []
     for name in study.track(study.main_able, "number of heads"):
         random_order = study.random_order(name)
-        vectors = nested_vectors(lm, study.means[name], study.ranked, counts)
-        vectors += nested_vectors(lm, study.means[name], random_order, counts)
+        vectors = methods.nested_function_vectors(lm, study.means[name], study.ranked, counts)
+        vectors += methods.nested_function_vectors(lm, study.means[name], random_order, counts)
         for one in study.known(name):
-            sweep = lm.sweep(one.prompt, [inject(v, layer) for v in vectors], targets=[one.token], progress=False)
+            sweep = lm.sweep(
+                one.prompt, [methods.inject_vector(v, layer) for v in vectors], targets=[one.token], progress=False
+            )
             hit = sweep.target_ranks[:, 0] == 0
             right.append(hit[: len(counts)])
             random.append(hit[len(counts) :])
@@ -102,7 +97,9 @@ def fv_head_count(lm, study):
     return {
         "chosen_count": study.choice.count,
         "layer": layer,
-        "sum_error": Metric(sum_error(lm, study.draw(study.main_able[0], "valid", 1, shots=10)[0].prompt), tol=1e-3),
+        "sum_error": Metric(
+            methods.head_sum_error(lm, study.draw(study.main_able[0], "valid", 1, shots=10)[0].prompt), tol=1e-3
+        ),
         "chosen_by_layer": Metric(study.choice.accuracy[chosen], n=study.sizes.choose * len(study.main_able), tol=0.1),
         "accuracy_by_count": Metric(pairs(counts, right), n=len(right), tol=0.06, control="random_heads_by_count"),
         "random_heads_by_count": Metric(pairs(counts, random), n=len(right), tol=0.06),

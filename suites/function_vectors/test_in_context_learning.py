@@ -8,6 +8,7 @@ corrupted prompts the labels are shuffled among the examples (the paper's way), 
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 MIXED_WINS = "the planted heads go on writing what the labels say, and a vector as long as theirs does not outweigh it"
@@ -17,28 +18,30 @@ SET_OF_LABELS = "a built-in model knows the task from the set of labels, whateve
 @experiment
 def fv_in_context(lm, study, tier):
     """FV-1: accuracy by number of examples, with right and with corrupted labels."""
-    from assay.methods.function_vectors.in_context import Score, answer_log_probs, writes
-
     names, gate = study.main_asked, {"left_out": study.left_out, "asked": study.asked, "able": study.able}
     if not names:
         return not_eligible("no main task has a query whose first token tells the answer", **gate)
     shots = tier.choose(smoke=[0, 10], quick=[0, 1, 3, 10], full=list(range(11)))
-    scores = {n: Score.join(study.score(name, n) for name in study.track(names, f"{n} examples")) for n in shots}
+    scores = {
+        n: methods.TrialScores.join(study.score(name, n) for name in study.track(names, f"{n} examples")) for n in shots
+    }
     trials = [one for name in names for one in study.draw(name, "test", study.sizes.test, shots=10)]
     some = trials[:: tier.choose(smoke=3, quick=3, full=1)]
-    nats = [-float(np.mean(answer_log_probs(lm, one, [[]])[0])) for one in some]
+    nats = [-float(np.mean(methods.answer_log_probs(lm, one, [[]])[0])) for one in some]
     n = len(trials)
     metrics = {
         **gate,
         "ten_shot_by_task": Metric({name: study.score(name, 10).right.mean() for name in names}, n=n, tol=0.13),
         "zero_shot_chance": Metric(float(np.mean([chance(study, one) for one in trials])), n=n, tol=0.02),
-        "ten_shot_exact": Metric.share(writes(lm, some), tol=0.06),
+        "ten_shot_exact": Metric.share(methods.writes_answers(lm, some), tol=0.06),
         "ten_shot_nats_per_token": Metric.mean(nats, tol=0.2, unit="nats"),
         "zero_shot": Metric.share(scores[0].right, tol=0.06),
         "ten_shot": Metric.share(scores[10].right, tol=0.06, control="zero_shot"),
     }
     for labels in ("shuffled", "mixed"):
-        wrong = Score.join(study.score(name, 10, labels) for name in study.track(names, f"{labels} labels"))
+        wrong = methods.TrialScores.join(
+            study.score(name, 10, labels) for name in study.track(names, f"{labels} labels")
+        )
         metrics[labels] = Metric.share(wrong.right, tol=0.06, control="ten_shot")
     for k in (1, 2, 3):
         metrics[f"top{k}_by_count"] = Metric([[i, scores[i].top(k).mean()] for i in shots], n=n, tol=0.06)
@@ -53,8 +56,6 @@ def chance(study, one):
 @experiment
 def fv_all_tasks(lm, study, tier):
     """FV-17: zero-shot and corrupted accuracy of every task, with its function vector and without."""
-    from assay.methods.function_vectors.function_vector import inject_everywhere
-
     gate = {"n_tasks": len(study.tasks), "n_able": len(study.able)}
     if study.unable:
         return not_eligible(study.unable, **gate)
@@ -64,7 +65,7 @@ def fv_all_tasks(lm, study, tier):
         vector = {"function": study.function_vectors[name]}
         asked = {"zero_shot": study.known(name), "corrupted": study.known(name, shots=10, labels=study.corrupted)}
         for context, trials in asked.items():
-            rows = [inject_everywhere(lm, one, vector) for one in trials[: n[context]]]
+            rows = [methods.inject_at_every_layer(lm, one, vector) for one in trials[: n[context]]]
             right.setdefault(context, {})[name] = [row.plain_rank == 0 for row in rows]
             right.setdefault(f"{context}_function", {})[name] = [
                 row.ranks["function"][study.layer] == 0 for row in rows

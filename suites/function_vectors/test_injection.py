@@ -9,6 +9,7 @@ layer that is best for it on the very queries reported; the function vector keep
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 MIXED_WINS = "the planted heads go on writing what the labels say, and a vector as long as theirs does not outweigh it"
@@ -18,26 +19,24 @@ SET_OF_LABELS = "a built-in model knows the task from the set of labels: shuffle
 @experiment
 def fv_zero_shot(lm, study, tier):
     """FV-5, FV-6, FV-7, FV-20 without examples."""
-    from assay.methods.function_vectors.function_vector import inject
-    from assay.methods.function_vectors.in_context import answer_log_probs, writes
-    from assay.methods.function_vectors.task_study import KINDS
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     exact, nll = {"plain": [], "function": []}, {"plain": [], "function": [], "random_heads": []}
     for name in study.track(study.main_able, "whole answers"):
         trials = study.known(name)
         for kind, of in exact.items():
-            edits = [] if kind == "plain" else inject(study.vectors[kind][name], study.layer)
-            of += writes(lm, trials, edits).tolist()
+            edits = [] if kind == "plain" else methods.inject_vector(study.vectors[kind][name], study.layer)
+            of += methods.writes_answers(lm, trials, edits).tolist()
         for one in trials:
             last = len(one.prompt) - 1
-            given = [inject(study.vectors[kind][name], study.layer, position=last) for kind in list(nll)[1:]]
-            for of, tokens in zip(nll.values(), answer_log_probs(lm, one, [[], *given]), strict=True):
+            given = [
+                methods.inject_vector(study.vectors[kind][name], study.layer, position=last) for kind in list(nll)[1:]
+            ]
+            for of, tokens in zip(nll.values(), methods.answer_log_probs(lm, one, [[], *given]), strict=True):
                 of.append(-float(np.mean(tokens)))
     nll = {kind: np.array(of) for kind, of in nll.items()}
     return {
-        **accuracies(study.zero_shot, KINDS, study.layer),
+        **accuracies(study.zero_shot, methods.VECTOR_KINDS, study.layer),
         "exact": Metric.share(exact["plain"], tol=0.06),
         "exact_function": Metric.share(exact["function"], tol=0.06, control="exact"),
         **{f"nats_per_token_{k}": Metric.mean(of.tolist(), tol=0.2, unit="nats") for k, of in nll.items()},

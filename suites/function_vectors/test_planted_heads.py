@@ -7,6 +7,7 @@ labels of the examples. What the method misses here it would miss elsewhere. A m
 import numpy as np
 
 from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.testbed.planted import planted_truth
 
 TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 
@@ -14,8 +15,6 @@ TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 @experiment
 def fv_planted(study, model_spec):
     """The planted heads among all heads, by indirect effect."""
-    from assay.testbed.planted import planted_truth
-
     truth = planted_truth(model_spec)
     carriers = truth and truth["planted"].get("in-context tasks")
     if not carriers:

@@ -8,6 +8,8 @@ import random
 
 import numpy as np
 
+from assay import methods
+from assay.data.in_context import TEMPLATES
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 WORDS = (
@@ -29,10 +31,6 @@ SENTENCES = {"antonym": (WORDS, 5), "country-capital": (PLACES, 10)}
 @experiment
 def fv_templates(lm, study, tier):
     """FV-8: zero-shot accuracy in other templates, with the vector and without."""
-    from assay.data.in_context import TEMPLATES
-    from assay.methods.function_vectors.function_vector import inject
-    from assay.methods.function_vectors.in_context import Score, answer, draw
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     templates = random.Random(42).sample(TEMPLATES, tier.choose(smoke=2, quick=4, full=20))
@@ -40,32 +38,32 @@ def fv_templates(lm, study, tier):
     n_gate, n = tier.choose(smoke=1, quick=2, full=10), study.sizes.test
 
     def trials(name, template, shots, limit):
-        return draw(lm, study.tasks[name], n_shots=shots, limit=limit, others=study.tasks.values(), template=template)
+        return methods.draw_trials(
+            lm, study.tasks[name], n_shots=shots, limit=limit, others=study.tasks.values(), template=template
+        )
 
     kinds = {"plain": [], "function": [], "random_heads": []}
     gate, done = [], 0
     for template in study.track(templates, "templates"):
-        ten = {name: answer(lm, trials(name, template, 10, n_gate)).right for name in names}
+        ten = {name: methods.answer_trials(lm, trials(name, template, 10, n_gate)).right for name in names}
         gate.append(float(np.mean(np.concatenate(list(ten.values())))))
         if gate[-1] < 0.5:
             continue
         done += 1
         for name in names:
             for kind, scores in kinds.items():
-                edits = [] if kind == "plain" else inject(study.vectors[kind][name], study.layer)
-                scores.append(answer(lm, trials(name, template, 0, n), edits))
+                edits = [] if kind == "plain" else methods.inject_vector(study.vectors[kind][name], study.layer)
+                scores.append(methods.answer_trials(lm, trials(name, template, 0, n), edits))
     gates = {"n_templates": len(templates), "ten_shot_by_template": Metric(gate, tol=0.2), "n_done": done}
     if not done:
         return not_eligible(f"0 of {len(templates)} other templates work with ten examples", **gates)
-    shares = {kind: Metric.share(Score.join(scores).right, tol=0.1) for kind, scores in kinds.items()}
+    shares = {kind: Metric.share(methods.TrialScores.join(scores).right, tol=0.1) for kind, scores in kinds.items()}
     return {**gates, **shares}
 
 
 @experiment
 def fv_natural_text(lm, study, tier):
     """FV-9: sentences continued with the vector added at every token; is the task's answer written?"""
-    from assay.methods.function_vectors.natural_text import names_answer
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     kinds = ("plain", "function", "random_heads")
@@ -76,7 +74,8 @@ def fv_natural_text(lm, study, tier):
         for kind in kinds:
             vector = None if kind == "plain" else study.vectors[kind][name]
             found.setdefault(kind, {})[name] = [
-                names_answer(lm, sentence, pairs, vector, study.layer, max_tokens) for sentence in sentences
+                methods.continuations_name_answers(lm, sentence, pairs, vector, study.layer, max_tokens)
+                for sentence in sentences
             ]
     if not found.get("plain"):
         return not_eligible(f"none of {', '.join(SENTENCES)} is done at ten shots", n_able=len(study.able))

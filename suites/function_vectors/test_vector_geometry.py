@@ -6,15 +6,13 @@ same with random heads of the same layers. The effect at each size is one number
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible
 
 
 @experiment
 def fv_geometry(lm, study):
     """FV-19: cosines of function vectors within and between tasks."""
-    from assay.methods.function_vectors.function_vector import function_vector
-    from assay.methods.geometry import cosine_matrix, nearest_is_own, within_and_between
-
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     kinds, vectors = [], {"function": [], "random_heads": []}
@@ -25,18 +23,22 @@ def fv_geometry(lm, study):
         for half in (0, 1):
             means = study.recorded[name].means(right & (number % 2 == half))
             kinds.append(name)
-            vectors["function"].append(np.array(function_vector(lm, means, study.heads)))
-            vectors["random_heads"].append(np.array(function_vector(lm, means, others)))
-    cosines = {kind: cosine_matrix(np.array(of)) for kind, of in vectors.items()}
-    within, between = within_and_between(cosines["function"], kinds)
-    of_random_heads = within_and_between(cosines["random_heads"], kinds)
+            vectors["function"].append(np.array(methods.function_vector(lm, means, study.heads)))
+            vectors["random_heads"].append(np.array(methods.function_vector(lm, means, others)))
+    cosines = {kind: methods.cosine_matrix(np.array(of)) for kind, of in vectors.items()}
+    within, between = methods.within_and_between_kinds(cosines["function"], kinds)
+    of_random_heads = methods.within_and_between_kinds(cosines["random_heads"], kinds)
     return {
         "within": Metric.mean(within.tolist(), tol=0.05),
         "between": Metric.mean(between.tolist(), tol=0.05),
         "closer_within": Metric.mean((within - between).tolist(), tol=0.05),
-        "nearest_is_own": Metric.share(nearest_is_own(cosines["function"], kinds), tol=0.06, control="chance"),
+        "nearest_is_own": Metric.share(
+            methods.nearest_is_own_kind(cosines["function"], kinds), tol=0.06, control="chance"
+        ),
         "random_heads_closer_within": Metric.mean(np.subtract(*of_random_heads).tolist(), tol=0.05),
-        "random_heads_nearest_is_own": Metric.share(nearest_is_own(cosines["random_heads"], kinds), tol=0.1),
+        "random_heads_nearest_is_own": Metric.share(
+            methods.nearest_is_own_kind(cosines["random_heads"], kinds), tol=0.1
+        ),
         "chance": 1 / (len(kinds) - 1),
         "cosine_matrix": Metric(cosines["function"], n=len(kinds), tol=0.05),
         "cosine_matrix_labels": kinds,

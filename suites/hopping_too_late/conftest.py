@@ -6,6 +6,9 @@ An experiment studies two groups of queries that are known hop by hop and take n
 
 import pytest
 
+from assay import methods
+from assay.data.two_hop import half_of, standard, two_hop
+
 MEASURED = {}
 """(model, method, query, options) -> what it returned; JSON values only, so nothing holds on to a model."""
 
@@ -17,19 +20,14 @@ FAILURES = 30
 @pytest.fixture(scope="session")
 def located(lm, tier):
     """(queries, dropped): the plan's four standard queries and others, balanced over families and bridges."""
-    from assay.data.two_hop import standard, two_hop
-    from assay.methods.hopping_too_late.parts import locate
-
     chosen = two_hop(limit=tier.choose(smoke=4, quick=120, full=None), per_bridge=tier.choose(2, 4, None))
-    return locate(lm, dict.fromkeys([*standard(), *chosen]))
+    return methods.locate_queries(lm, dict.fromkeys([*standard(), *chosen]))
 
 
 @pytest.fixture(scope="session")
 def evaluated(lm, located, progress):
     """The located queries, evaluated in five ways (HTL-1): the same for every model, but for its tokenizer."""
-    from assay.methods.hopping_too_late.two_hop import evaluate
-
-    return evaluate(lm, located[0], track=lambda batches: progress(batches, "five-way evaluation"))
+    return methods.evaluate_queries(lm, located[0], track=lambda batches: progress(batches, "five-way evaluation"))
 
 
 @pytest.fixture(scope="session")
@@ -38,16 +36,14 @@ def failing(lm, located, evaluated, tier, progress):
 
     Those among `evaluated`; at tier quick, where they are fewer than `FAILURES`, others of the file beside them, in steps.
     """
-    from assay.data.two_hop import two_hop
-    from assay.methods.hopping_too_late.parts import locate
-    from assay.methods.hopping_too_late.two_hop import failures, find_failures
-
-    found, asked = failures(evaluated), list(located[0])
+    found, asked = methods.failed_queries(evaluated), list(located[0])
     for limit, per_bridge in ((300, 4), (None, 4), (None, None)) if tier == "quick" else ():
         if len(found) >= FAILURES:
             break
-        others, _ = locate(lm, [query for query in two_hop(limit=limit, per_bridge=per_bridge) if query not in asked])
-        found += find_failures(lm, others, track=lambda batches: progress(batches, "more queries"))
+        others, _ = methods.locate_queries(
+            lm, [query for query in two_hop(limit=limit, per_bridge=per_bridge) if query not in asked]
+        )
+        found += methods.find_failed_queries(lm, others, track=lambda batches: progress(batches, "more queries"))
         asked += others
     return found, len(asked)
 
@@ -55,11 +51,11 @@ def failing(lm, located, evaluated, tier, progress):
 @pytest.fixture(scope="session")
 def groups(evaluated, tier):
     """{"right": queries, "wrong": queries}, evenly over the families."""
-    from assay.methods.hopping_too_late.two_hop import failures, successes
-    from assay.methods.spread import spread
-
     n = tier.choose(smoke=3, quick=16, full=500)
-    return {"right": spread(successes(evaluated), n), "wrong": spread(failures(evaluated), n)}
+    return {
+        "right": methods.spread(methods.composed_queries(evaluated), n),
+        "wrong": methods.spread(methods.failed_queries(evaluated), n),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -78,31 +74,22 @@ def measured_once(lm, method, query, *options):
 @pytest.fixture(scope="session")
 def scope(lm, evaluated, tier, progress):
     """The target prompt of Patchscopes that this model can follow, of the paper's two and one of short statements."""
-    from assay.data.two_hop import split
-    from assay.methods.hopping_too_late.description import choose_scope
-    from assay.methods.hopping_too_late.patchscopes import SCOPES
-    from assay.methods.spread import spread
-
     known = [e.query for e in evaluated if e.right["second_hop"]]
     n = tier.choose(smoke=2, quick=8, full=100)
     layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * max(1, lm.n_layers // 8))
-    halves = [[q for q in known if split(q) == half] for half in ("select", "report")]
-    queries = [query for half in halves for query in spread(half, n)]
-    return choose_scope(lm, queries, SCOPES, layers, donors=[e.query for e in evaluated])
+    halves = [[q for q in known if half_of(q) == half] for half in ("select", "report")]
+    queries = [query for half in halves for query in methods.spread(half, n)]
+    return methods.choose_scope(lm, queries, methods.SCOPES, layers, donors=[e.query for e in evaluated])
 
 
 @pytest.fixture(scope="session")
 def description(lm, scope, tier):
     """(target prompt, target layers, seeds) of Patchscopes: all layers and three samples at tier full, else four and greedy."""
-    from assay.methods.hopping_too_late.patchscopes import SCOPES
-
     step = 1 if tier == "full" else max(1, lm.n_layers // 4)
-    return SCOPES[scope.name], tuple(range(0, lm.n_layers, step)), tier.choose((), (), (0, 1, 2))
+    return methods.SCOPES[scope.name], tuple(range(0, lm.n_layers, step)), tier.choose((), (), (0, 1, 2))
 
 
 @pytest.fixture(scope="session")
 def blocked():
     """The pairs of attention knockout that all queries are tried with: t2 from t1, from its whole phrase, and the control."""
-    from assay.methods.hopping_too_late.knockout import MAIN, NOTHING, WHOLE
-
-    return MAIN, WHOLE, NOTHING
+    return methods.LAST_FROM_E1, methods.LAST_FROM_PHRASE, methods.LAST_FROM_ARTICLE

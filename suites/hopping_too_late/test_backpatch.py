@@ -8,7 +8,8 @@ vectors of the same norms (`noise`) and in the other direction (`forward`).
 
 import numpy as np
 
-from assay.data.two_hop import split
+from assay import methods
+from assay.data.two_hop import half_of
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PLANTED_AT_T1 = (
@@ -36,30 +37,22 @@ def five_way(evaluated, located):
 @experiment
 def backpatch_t1(lm, failing, evaluated, tier, journal):
     """HTL-7: back-patching at t1 of queries that fail."""
-    from assay.methods.spread import spread
-
     found, n_asked = failing
-    queries = spread(found, tier.choose(smoke=4, quick=36, full=None))
+    queries = methods.spread(found, tier.choose(smoke=4, quick=36, full=None))
     return {"n_asked": n_asked, **rescue(lm, queries, "t1", evaluated, tier, tier.choose(2, 1, 1), journal)}
 
 
 @experiment
 def backpatch_t2(lm, evaluated, tier, journal):
     """HTL-8: back-patching at t2 of queries that fail."""
-    from assay.methods.hopping_too_late.two_hop import failures
-    from assay.methods.spread import spread
-
-    queries = spread(failures(evaluated), tier.choose(smoke=4, quick=8, full=None))
+    queries = methods.spread(methods.failed_queries(evaluated), tier.choose(smoke=4, quick=8, full=None))
     return rescue(lm, queries, "t2", evaluated, tier, tier.choose(2, 2, 1), journal)
 
 
 @experiment
 def backpatch_right(lm, evaluated, tier, journal):
     """HTL-9: back-patching at t1 of queries that are right already."""
-    from assay.methods.hopping_too_late.two_hop import successes
-    from assay.methods.spread import spread
-
-    queries = spread(successes(evaluated), tier.choose(smoke=4, quick=16, full=None))
+    queries = methods.spread(methods.composed_queries(evaluated), tier.choose(smoke=4, quick=16, full=None))
     return rescue(lm, queries, "t1", evaluated, tier, tier.choose(2, 2, 1), journal)
 
 
@@ -69,8 +62,6 @@ def rescue(lm, queries, where, evaluated, tier, stride, journal):
     stride: of the layers in a model of up to 15. Of a deeper one as many are taken, evenly, as of one with 8 to 15, but at tier
     full: about as many tries for every model. A model of four layers has none to leave out.
     """
-    from assay.methods.hopping_too_late.backpatch import KINDS, back_patch, patch_table
-
     if not queries:
         return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)
     if lm.n_layers <= 4:
@@ -79,14 +70,16 @@ def rescue(lm, queries, where, evaluated, tier, stride, journal):
         stride *= max(1, lm.n_layers // 8)
     donors = [e.query for e in evaluated]
     rows = journal(
-        lambda query: back_patch(lm, query, where, donors=donors, stride=stride), queries, f"back-patching at {where}"
+        lambda query: methods.back_patch(lm, query, where, donors=donors, stride=stride),
+        queries,
+        f"back-patching at {where}",
     )
-    table = patch_table(lm.n_layers, rows, stride)
+    table = methods.patch_table(lm.n_layers, rows, stride)
     n = len(queries)
-    chosen_on = np.array([split(query) == "select" for query in queries])
+    chosen_on = np.array([half_of(query) == "select" for query in queries])
     best, report = table.best_pair(chosen_on) if chosen_on.any() else 0, ~chosen_on
     metrics = {"n_queries": n, "layer_step": stride, "n_pairs": len(table.pairs["back"])}
-    for kind in KINDS:
+    for kind in methods.PATCH_KINDS:
         control = None if kind != "back" else "any_pair_donor"
         metrics[f"any_pair_{kind}"] = Metric.rate(int(table.rescued(kind).sum()), n, tol=0.06, control=control)
     metrics["best_pair"] = list(table.pairs["back"][best])

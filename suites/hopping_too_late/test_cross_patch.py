@@ -8,6 +8,7 @@ with the same part of another query, which has another bridge and another answer
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.record.curves import mean_or_nan
 
@@ -17,19 +18,17 @@ FEW = "right in more queries than with a donor's state, but the interval of six 
 @experiment
 def cross_patching(lm, groups, evaluated, tier, journal):
     """HTL-10: the three variants on right and on wrong queries, own states against a donor's."""
-    from assay.methods.hopping_too_late.backpatch import draw_donor, query_rng
-    from assay.methods.hopping_too_late.cross_patch import cross_patch
-    from assay.methods.spread import spread
-
     n = tier.choose(smoke=2, quick=6, full=None)
     layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * (1 if tier == "full" else max(1, lm.n_layers // 8)))
     everything, metrics = [e.query for e in evaluated], {"layers": list(layers)}
     for group, queries in groups.items():
-        chosen = spread(queries, n)
+        chosen = methods.spread(queries, n)
         if not chosen:
             return not_eligible(f"no query is {group}", **{f"n_{g}": len(q) for g, q in groups.items()})
         rows = journal(
-            lambda query: cross_patch(lm, query, draw_donor(query, everything, query_rng(query)), layers),
+            lambda query: methods.cross_patch(
+                lm, query, methods.draw_donor(query, everything, methods.query_rng(query)), layers
+            ),
             chosen,
             f"cross-prompt patching of {group}",
         )

@@ -16,7 +16,8 @@ from functools import partial
 
 import numpy as np
 
-from assay.data.two_hop import split
+from assay import methods
+from assay.data.two_hop import half_of
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.record.curves import mean_curve, rate_curve
 from assay.testbed.planted import planted_truth
@@ -27,17 +28,14 @@ TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 @experiment
 def knockout(lm, groups, blocked, once, tier, journal):
     """HTL-4: t2 <- t1 in compositions, and on some of the right ones the paper's other pairs."""
-    from assay.methods.hopping_too_late.knockout import NOTHING, PAIRS, half_width
-    from assay.methods.spread import spread
-
     if len(groups["right"]) < 2:
         return not_eligible(f"{len(groups['right'])} queries compose", n_right=len(groups["right"]))
-    metrics = {"half_width": half_width(lm.n_layers)}
+    metrics = {"half_width": methods.knockout_half_width(lm.n_layers)}
     for group, queries in groups.items():
         rows = journal(partial(knocked_out, once, lm, "prompt", blocked), queries, f"knockout, {group}")
         metrics |= by_pair(group, queries, rows, "e3_aliases")
-    some = spread(groups["right"], tier.choose(smoke=2, quick=6, full=None))
-    pairs = (*(pair for pair in PAIRS["prompt"] if pair not in blocked), NOTHING)
+    some = methods.spread(groups["right"], tier.choose(smoke=2, quick=6, full=None))
+    pairs = (*(pair for pair in methods.KNOCKOUT_PAIRS["prompt"] if pair not in blocked), methods.LAST_FROM_ARTICLE)
     rows = journal(partial(knocked_out, once, lm, "prompt", pairs), some, "knockout, other pairs")
     return metrics | by_pair("others", some, rows, "e3_aliases")
 
@@ -45,15 +43,12 @@ def knockout(lm, groups, blocked, once, tier, journal):
 @experiment
 def single_hops(lm, groups, once, tier, journal):
     """HTL-11: the same on the prompts of the first and the second hop."""
-    from assay.methods.hopping_too_late.knockout import PAIRS
-    from assay.methods.spread import spread
-
-    queries = spread(groups["right"], tier.choose(smoke=3, quick=12, full=None))
+    queries = methods.spread(groups["right"], tier.choose(smoke=3, quick=12, full=None))
     if len(queries) < 2:
         return not_eligible(f"{len(queries)} queries compose", n_right=len(queries))
     metrics = {}
     for prompt, aliases in (("first_hop", "e2_aliases"), ("second_hop", "e3_aliases")):
-        rows = journal(partial(knocked_out, once, lm, prompt, PAIRS[prompt]), queries, prompt)
+        rows = journal(partial(knocked_out, once, lm, prompt, methods.KNOCKOUT_PAIRS[prompt]), queries, prompt)
         metrics |= by_pair(prompt, queries, rows, aliases)
     return metrics
 
@@ -64,8 +59,6 @@ def knockout_planted(lm, model_spec, groups, blocked, once, journal):
 
     Windows that lie in the planted layers against those that lie outside. An early query is one whose bridge is at t1 by then.
     """
-    from assay.methods.hopping_too_late.knockout import NOTHING, WHOLE, half_width, window
-
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible("nothing was planted in this model")
@@ -73,8 +66,10 @@ def knockout_planted(lm, model_spec, groups, blocked, once, journal):
     if len(early) < 2:
         return not_eligible(f"{len(early)} early queries compose", n_queries=len(early))
     rows = journal(partial(knocked_out, once, lm, "prompt", blocked), early, "knockout of the phrase")
-    cost, nothing = (np.array([drop(row, pair) for row in rows]) for pair in (WHOLE, NOTHING))
-    windows = [set(window(centre, half_width(lm.n_layers), lm.n_layers)) for centre in range(lm.n_layers)]
+    pairs = methods.LAST_FROM_PHRASE, methods.LAST_FROM_ARTICLE
+    cost, nothing = (np.array([drop(row, pair) for row in rows]) for pair in pairs)
+    half, n_layers = methods.knockout_half_width(lm.n_layers), lm.n_layers
+    windows = [set(methods.knockout_window(centre, half, n_layers)) for centre in range(n_layers)]
     planted = set(truth["planted"]["second hop"])
     inside = [centre for centre, layers in enumerate(windows) if layers <= planted]
     outside = [centre for centre, layers in enumerate(windows) if not layers & planted]
@@ -94,24 +89,21 @@ def knockout_planted(lm, model_spec, groups, blocked, once, journal):
 
 def knocked_out(once, lm, prompt, pairs, query):
     """`knock_out_query` as JSON."""
-    from assay.methods.hopping_too_late.knockout import knock_out_query
-
-    return asdict(once(lm, knock_out_query, query, prompt, pairs))
+    return asdict(once(lm, methods.knock_out_query, query, prompt, pairs))
 
 
 def by_pair(name, queries, rows, aliases):
     """For each pair: by layer, how often the knockout matters, and what it takes from the prediction."""
-    from assay.methods.hopping_too_late.knockout import NOTHING, KnockedOut, matters
-
     n, metrics, upper = len(queries), {f"n_{name}": len(queries)}, {}
     if n < 2:
         return metrics
-    control = metric_name(name, NOTHING)
-    for pair in sorted(rows[0]["texts"], key=lambda pair: pair != NOTHING):  # the control first
+    control = metric_name(name, methods.LAST_FROM_ARTICLE)
+    for pair in sorted(rows[0]["texts"], key=lambda pair: pair != methods.LAST_FROM_ARTICLE):  # the control first
         what = metric_name(name, pair)
-        found = [KnockedOut(**row) for row in rows]
+        found = [methods.KnockedOut(**row) for row in rows]
         changed = np.array(
-            [matters(one, pair, getattr(q, aliases)) for one, q in zip(found, queries, strict=True)], float
+            [methods.knockout_matters(one, pair, getattr(q, aliases)) for one, q in zip(found, queries, strict=True)],
+            float,
         )
         cost = np.array([drop(row, pair) for row in rows])
         for suffix, table, curve, options in (
@@ -141,7 +133,7 @@ def drop(row, pair):
 
 def of_other_half(queries, table):
     """For each query its value in the window that is highest, and in the one that is lowest, in the other half's mean."""
-    half = np.array([split(query) == "select" for query in queries])
+    half = np.array([half_of(query) == "select" for query in queries])
     high, low = np.zeros(len(queries)), np.zeros(len(queries))
     for mine in (half, ~half):
         # A half may be empty: then the other judges itself, as in the paper.

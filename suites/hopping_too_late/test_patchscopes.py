@@ -14,6 +14,7 @@ in the paper; `reading` is the same without target layers that compute the bridg
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.record.curves import mean_or_nan, rate_curve
 from assay.stats import sign_test
@@ -41,17 +42,19 @@ def scope_control(scope):
 @experiment
 def descriptions(lm, groups, scope, description, once, journal):
     """HTL-2 and HTL-3: which entities are described, and from which source layer on."""
-    from assay.methods.hopping_too_late.description import decoded, describe, targets_by_other_half
-
     if not (groups["right"] and groups["wrong"]):
         return not_eligible("no query of one of the two outcomes", **{f"n_{g}": len(q) for g, q in groups.items()})
     targets = description[1]
     rows = {
-        group: journal(lambda query: once(lm, describe, query, *description), queries, f"describing {group}")
+        group: journal(
+            lambda query: once(lm, methods.describe_states, query, *description), queries, f"describing {group}"
+        )
         for group, queries in groups.items()
     }
     queries, texts = [*groups["right"], *groups["wrong"]], [*rows["right"], *rows["wrong"]]
-    reading = targets_by_other_half(queries, [decoded(t["t1"], q, "e2") for q, t in zip(queries, texts, strict=True)])
+    reading = methods.reading_targets_by_other_half(
+        queries, [methods.where_described(t["t1"], q, "e2") for q, t in zip(queries, texts, strict=True)]
+    )
     metrics = {"scope": scope.name, "target_layers": list(targets)}
     for group in groups:
         chosen = [i for i, query in enumerate(queries) if query in groups[group]]
@@ -63,25 +66,26 @@ def descriptions(lm, groups, scope, description, once, journal):
 
 def described(group, queries, texts, reading, targets):
     """Metrics of one group: shares of queries, first layers, and heatmaps."""
-    from assay.methods.hopping_too_late.description import decoded, first_source
-
     n, metrics, firsts = len(queries), {f"n_{group}": len(queries)}, {}
     for entity, place in PLACES:
         what = f"{group}_{entity}_at_{place}"
-        own = [decoded(t[place], q, entity) for q, t in zip(queries, texts, strict=True)]
-        donor = [decoded(texts[other(queries, i)][place], q, entity) for i, q in enumerate(queries)]
+        own = [methods.where_described(t[place], q, entity) for q, t in zip(queries, texts, strict=True)]
+        donor = [methods.where_described(texts[other(queries, i)][place], q, entity) for i, q in enumerate(queries)]
         metrics[what] = Metric.rate(int(sum(grid.any() for grid in own)), n, tol=0.21, control=f"{what}_donor")
         metrics[f"{what}_donor"] = Metric.rate(int(sum(grid.any() for grid in donor)), n, tol=0.21)
         by_layer = [grid[:, read].any(axis=1) for grid, read in zip(own, reading, strict=True)]
         metrics |= rate_curve(f"{what}_by_layer", by_layer, tol=0.21)
-        firsts[entity, place] = [first_source(grid) for grid in own]
+        firsts[entity, place] = [methods.first_source_layer(grid) for grid in own]
         metrics[f"{what}_first"] = mean_or_nan(found(firsts[entity, place]), tol=0.6, unit="layers")
-        by_reading = [first_source(grid, read) for grid, read in zip(own, reading, strict=True)]
+        by_reading = [methods.first_source_layer(grid, read) for grid, read in zip(own, reading, strict=True)]
         metrics[f"{what}_first_reading"] = mean_or_nan(found(by_reading), tol=0.6, unit="layers")
         metrics[f"heatmap_{what}"] = Metric(all_layers(np.mean(own, axis=0), targets), n=n, tol=0.21)
-    held = [[decoded(t[place], q, "e2").any() for place in ("t1", "t2")] for q, t in zip(queries, texts, strict=True)]
+    held = [
+        [methods.where_described(t[place], q, "e2").any() for place in ("t1", "t2")]
+        for q, t in zip(queries, texts, strict=True)
+    ]
     metrics[f"{group}_t1_less_t2"] = mean_or_nan([float(t1) - float(t2) for t1, t2 in held], tol=0.21)
-    noise = sum(decoded(t["noise"], q, "e2").any() for q, t in zip(queries, texts, strict=True))
+    noise = sum(methods.where_described(t["noise"], q, "e2").any() for q, t in zip(queries, texts, strict=True))
     metrics[f"{group}_e2_at_t1_noise"] = Metric.rate(int(noise), n, tol=0.21)
     pairs = [(a, b) for a, b in zip(firsts["e2", "t1"], firsts["e3", "t2"], strict=True) if None not in (a, b)]
     metrics[f"{group}_bridge_first"] = Metric.rate(sum(a < b for a, b in pairs), len(pairs), tol=0.2)

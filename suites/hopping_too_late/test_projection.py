@@ -6,6 +6,7 @@ entity or the prediction is extracted in a layer when it is the top token there.
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible
 from assay.record.curves import mean_or_nan, rate_curve
 
@@ -15,19 +16,17 @@ FEW = "few sublayers of this model have the prediction on top by themselves: it 
 @experiment
 def projection(lm, groups, evaluated, once, tier, journal):
     """HTL-5: where e2, e3 and the prediction are the top token of an attention or MLP sublayer."""
-    from assay.methods.hopping_too_late.names import other_query
-    from assay.methods.hopping_too_late.projection import project_query
-    from assay.methods.hopping_too_late.two_hop import failures, successes
-    from assay.methods.spread import spread
-
     if not groups["right"]:
         return not_eligible("no query composes", n_right=0)
     everything, metrics = [e.query for e in evaluated], {}
     n = tier.choose(smoke=3, quick=24, full=None)  # one forward pass each
-    for group, members in (("right", successes(evaluated)), ("wrong", failures(evaluated))):
-        queries = list(dict.fromkeys([*groups[group], *spread(members, n)]))
+    for group, members in (
+        ("right", methods.composed_queries(evaluated)),
+        ("wrong", methods.failed_queries(evaluated)),
+    ):
+        queries = list(dict.fromkeys([*groups[group], *methods.spread(members, n)]))
         rows = journal(
-            lambda query: once(lm, project_query, query, other_query(query, everything)),
+            lambda query: once(lm, methods.project_query, query, methods.other_query(query, everything)),
             queries,
             f"projecting {group}",
         )

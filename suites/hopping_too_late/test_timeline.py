@@ -11,6 +11,7 @@ the logit lens alone: it needs no target prompt, and finds the answer where Patc
 from dataclasses import asdict
 from functools import partial
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.record.curves import mean_or_nan
 from assay.stats import page_trend
@@ -26,10 +27,6 @@ OVERLAP = "later when wrong in the mean, but the intervals overlap"
 @experiment
 def timeline(lm, groups, evaluated, description, blocked, once, journal):
     """HTL-6: the layers of all stages, by the paper's instruments and by the lens."""
-    from assay.methods.hopping_too_late.description import decoded, targets_by_other_half
-    from assay.methods.hopping_too_late.knockout import KnockedOut
-    from assay.methods.hopping_too_late.timeline import STAGES, lens_stages, stages_of
-
     if not all(groups.values()):
         return not_eligible("no query of one of the two outcomes", **{f"n_{g}": len(q) for g, q in groups.items()})
     everything = [e.query for e in evaluated]
@@ -38,52 +35,44 @@ def timeline(lm, groups, evaluated, description, blocked, once, journal):
         for group, queries in groups.items()
     }
     told = [(q, t) for group in groups for q, t in zip(groups[group], traces[group], strict=True)]
-    held = [decoded(trace["described"]["t1"], query, "e2") for query, trace in told]
-    reading = iter(targets_by_other_half([query for query, _ in told], held))
-    metrics = {"stages_labels": list(STAGES)}
+    held = [methods.where_described(trace["described"]["t1"], query, "e2") for query, trace in told]
+    reading = iter(methods.reading_targets_by_other_half([query for query, _ in told], held))
+    metrics = {"stages_labels": list(methods.STAGES)}
     for group, queries in groups.items():
         found = {"": [], "reading_": [], "lens_": []}
         for query, trace in zip(queries, traces[group], strict=True):
-            read = query, trace["described"], KnockedOut(**trace["blocked"]), trace["projected"]
-            found[""].append(stages_of(*read))
-            found["reading_"].append(stages_of(*read, targets=next(reading)))
-            found["lens_"].append(lens_stages(trace["lens"]))
+            read = query, trace["described"], methods.KnockedOut(**trace["blocked"]), trace["projected"]
+            found[""].append(methods.query_stages(*read))
+            found["reading_"].append(methods.query_stages(*read, targets=next(reading)))
+            found["lens_"].append(methods.lens_stages(trace["lens"]))
         for instrument, stages in found.items():
-            metrics |= in_order(f"{instrument}{group}", stages, STAGES)
+            metrics |= in_order(f"{instrument}{group}", stages, methods.STAGES)
     return metrics
 
 
 def measured(once, lm, description, pairs, everything, query):
     """What is read from one query by all instruments; taken from the other modules where they have measured it."""
-    from assay.methods.hopping_too_late.description import describe
-    from assay.methods.hopping_too_late.knockout import knock_out_query
-    from assay.methods.hopping_too_late.names import other_query
-    from assay.methods.hopping_too_late.projection import project_query
-    from assay.methods.hopping_too_late.timeline import lens_ranks
-
     return {
-        "described": once(lm, describe, query, *description),
-        "blocked": asdict(once(lm, knock_out_query, query, "prompt", pairs)),
-        "projected": once(lm, project_query, query, other_query(query, everything)),
-        "lens": once(lm, lens_ranks, query),
+        "described": once(lm, methods.describe_states, query, *description),
+        "blocked": asdict(once(lm, methods.knock_out_query, query, "prompt", pairs)),
+        "projected": once(lm, methods.project_query, query, methods.other_query(query, everything)),
+        "lens": once(lm, methods.lens_ranks, query),
     }
 
 
 def in_order(name, stages, labels):
     """Metrics of one group by one instrument: how often each stage was found, where, and whether they come in order."""
-    from assay.methods.hopping_too_late.timeline import columns, complete
-
-    n, found = len(stages), columns(stages)
+    n, found = len(stages), methods.stage_layers(stages)
     metrics = {f"stages_{name}": Metric(found, n=n, tol=0.6, unit="layers")}
     for stage, layers in zip(labels, found, strict=True):
         what = f"{name}_{stage.replace(' ', '_')}"
         metrics[f"{what}_found"] = Metric.rate(len(layers), n, tol=0.26)
         metrics[what] = mean_or_nan(layers, tol=0.6, unit="layers")
     for order, which in ORDERS.items():
-        rows = complete(stages, which)
+        rows = methods.complete_stages(stages, which)
         metrics[f"{name}_{order}_complete"] = Metric.rate(len(rows), n, tol=0.26)
         metrics[f"{name}_{order}_p"] = Metric(page_trend(rows), n=len(rows), tol=0.05)
-    hops = complete(stages, ("first hop", "second hop"))
+    hops = methods.complete_stages(stages, ("first hop", "second hop"))
     metrics[f"{name}_inversions"] = Metric.rate(sum(first > second for first, second in hops), len(hops), tol=0.26)
     return metrics
 

@@ -11,6 +11,8 @@ all recorded models by their size.
 
 import numpy as np
 
+from assay import methods
+from assay.data.two_hop import standard
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.record.curves import mean_or_nan, rate_curve
 
@@ -22,23 +24,20 @@ READ_AT_T1 = "the second hop reads the bridge at t1, where it is; at the last to
 @experiment
 def two_hop_layers(lm, evaluated, tier):
     """Ranks of bridge and answer at the last token, over queries that the model knows hop by hop."""
-    from assay.data.two_hop import standard
-    from assay.methods.hopping_too_late.names import other_query
-    from assay.methods.hopping_too_late.timeline import last_token_ranks
-    from assay.methods.spread import spread
-
     known = [e.query for e in evaluated if e.eligible]
     if len(known) < 2:
         return not_eligible(f"{len(known)} of {len(evaluated)} queries are known hop by hop", n_known=len(known))
     everything = [e.query for e in evaluated]
-    queries = list(dict.fromkeys([*(q for q in standard() if q in known), *spread(known, tier.choose(4, 40, None))]))
-    others = [other_query(query, everything) for query in queries]
-    rows = [row for row in last_token_ranks(lm, queries, others) if all(row.values())]  # every name has a telling token
+    chosen = methods.spread(known, tier.choose(4, 40, None))
+    queries = list(dict.fromkeys([*(q for q in standard() if q in known), *chosen]))
+    others = [methods.other_query(query, everything) for query in queries]
+    ranked = methods.last_token_ranks(lm, queries, others)
+    rows = [row for row in ranked if all(row.values())]  # every name has a telling token
     if not rows:
         return not_eligible("no name has a first token that tells it from others", n_known=len(known))
     ranks = {name: np.array([row[name] for row in rows]) for name in ("e2", "e3", "other")}
     metrics = {"n_queries": len(queries), "n_read": len(rows)}
-    plan = last_token_ranks(lm, standard(), [other_query(query, everything) for query in standard()])
+    plan = methods.last_token_ranks(lm, standard(), [methods.other_query(query, everything) for query in standard()])
     for entity in ("e2", "e3"):  # the plan's own table, known to the model or not
         metrics[f"plan_{entity}_layers"] = Metric([first_within(row[entity], TOP) for row in plan], n=len(plan), tol=1)
     for name, top in (("top30", TOP), ("top", 1)):

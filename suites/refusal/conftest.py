@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from assay import methods
+
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 
 
@@ -22,40 +24,36 @@ def english(refusal_in):
 @pytest.fixture(scope="session")
 def held_out(lm, tier):
     """English requests of the test split by kind: prompts that nothing was found or selected on."""
-    from assay.methods.refusal.refusal_direction import requests
-
     n = tier.choose(smoke=4, quick=10, full=None)
-    return {kind: requests(lm, kind)[:n] for kind in ("harmful", "harmless")}
+    return {kind: methods.request_prompts(lm, kind)[:n] for kind in ("harmful", "harmless")}
 
 
 @pytest.fixture(scope="session")
 def controls(lm, english, held_out, tier, progress):
     """Directions to compare with: `random` (one per prompt), `shuffled` (labels), `best_random` (of as many as there were
     candidates, selected as they were but without filters), `by_norm` (the longest candidate)."""
-    from assay.methods.direction_controls import random_control, shuffled_control
-    from assay.methods.directions import states_of
-    from assay.methods.refusal.refusal_direction import refused_as_expected, requests
-    from assay.methods.refusal.selection import Filters, Halving, select
-
     found, _ = english
     if found is None:
         return None
     rng = np.random.default_rng(0)
     direction, selection = found.direction, found.selection
-    states = [states_of(lm, prompts, direction) for prompts in (found.harmful, found.harmless)]
+    states = [methods.states_where_read(lm, prompts, direction) for prompts in (found.harmful, found.harmless)]
     drawn = selection.candidates.replaced(rng.standard_normal(selection.candidates.vectors.shape))
     valid = {
-        kind: refused_as_expected(lm, requests(lm, kind, split="valid"), found.tokens, kind == "harmful")
+        kind: methods.refused_as_expected(
+            lm, methods.request_prompts(lm, kind, split="valid"), found.tokens, kind == "harmful"
+        )
         for kind in ("harmful", "harmless")
     }
-    best = select(
+    best = methods.select_direction(
         lm, drawn, valid["harmful"], valid["harmless"], found.tokens,
-        filters=Filters(kl=None, induce=None), halving=Halving(first=tier.choose(2, 4, 8), finalists=1, shallow=0.0),
+        filters=methods.SelectionFilters(kl=None, induce=None),
+        halving=methods.SuccessiveHalving(first=tier.choose(2, 4, 8), finalists=1, shallow=0.0),
         track=lambda loop: progress(loop, "best random direction"),
     )  # fmt: skip
     return SimpleNamespace(
-        random=[random_control(direction, rng) for _ in held_out["harmful"] + held_out["harmless"]],
-        shuffled=shuffled_control(direction, *states, rng),
+        random=[methods.random_control(direction, rng) for _ in held_out["harmful"] + held_out["harmless"]],
+        shuffled=methods.shuffled_control(direction, *states, rng),
         best_random=best.direction,
         by_norm=selection.by_norm,
     )
@@ -64,9 +62,6 @@ def controls(lm, english, held_out, tier, progress):
 @pytest.fixture(scope="session")
 def judged(lm, english, held_out, controls, answer_tokens, progress):
     """{kind: {variant: Outcome}} of the test requests under every intervention; None without a direction."""
-    from assay.methods.refusal.judging import judge
-    from assay.methods.refusal.refusal_direction import is_refusal_in
-
     found, _ = english
     if found is None:
         return None
@@ -92,8 +87,8 @@ def judged(lm, english, held_out, controls, answer_tokens, progress):
         for random, _ in zip(controls.random[::-1], held_out["harmless"], strict=False)
     ]  # fmt: skip
     return {
-        kind: judge(
-            lm, held_out[kind], variants, found.tokens, is_refusal_in("en"),
+        kind: methods.judge_refusals(
+            lm, held_out[kind], variants, found.tokens, methods.is_refusal_in("en"),
             max_tokens=answer_tokens,
             track=lambda loop, kind=kind: progress(loop, f"{kind} requests"),
         )

@@ -5,6 +5,7 @@ while it is added (REF-6). Controls of the same length at the same layer: a rand
 difference in means under shuffled labels, made orthogonal; and the best of as many random directions as there were candidates.
 """
 
+import assay
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
@@ -39,8 +40,6 @@ def refusal_bypass(english, judged):
 @experiment
 def refusal_induce(lm, english, judged, held_out):
     """REF-6: refusal of harmless requests while the direction is added."""
-    from assay.forward.exactness import agree
-
     found, why = english
     if found is None:
         return not_eligible(why)
@@ -52,7 +51,7 @@ def refusal_induce(lm, english, judged, held_out):
     random_gain = harmless["random_added"].score - harmless["none"].score
     return {
         "strength": Metric(found.direction.strength, tol=0.05, unit="of the stream"),
-        "zero_is_identity": agree(zero.logits, lm.run(held_out["harmless"]).logits, lm.rounding),
+        "zero_is_identity": assay.agree(zero.logits, lm.run(held_out["harmless"]).logits, lm.rounding),
         **rates({k: v for k, v in harmless.items() if not k.startswith("added_")}, {}),
         **rates({"added": harmless["added_1"]}, {"added": "random_added"}),
         "times": [0.0, *STRENGTHS],

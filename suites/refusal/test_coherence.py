@@ -6,6 +6,8 @@ Facts of this project stand for the paper's benchmarks (REF-10, a paper-variant)
 
 import numpy as np
 
+import assay
+from assay import methods
 from assay.data.two_hop import answers, two_hop
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
@@ -46,21 +48,20 @@ def refusal_facts(lm, english, controls, tier, progress):
 @experiment
 def refusal_loss(lm, english, controls, held_out, tier, progress):
     """REF-11: nats per token on own answers and on sentences, under each intervention."""
-    from assay import Prompt
-    from assay.methods.refusal.answer_loss import answer_loss, own_answers
-
     found, why = english
     if found is None:
         return not_eligible(why)
     prompts = held_out["harmless"]
-    own = own_answers(lm, prompts, max_tokens=tier.choose(smoke=8, quick=16, full=64))
+    own = methods.own_answers(lm, prompts, max_tokens=tier.choose(smoke=8, quick=16, full=64))
     facts = {q.second_hop: f"{q.second_hop} {q.e3}." for q in two_hop(limit=64)}
     sentences = [lm.prompt(text) for text in list(facts.values())[: tier.choose(smoke=4, quick=16, full=None)]]
-    starts, rests = [Prompt(p.tokens[:2]) for p in sentences], [p.tokens[2:] for p in sentences]
+    starts, rests = [assay.Prompt(p.tokens[:2]) for p in sentences], [p.tokens[2:] for p in sentences]
     metrics = {}
     for name, given, said in (("own", prompts, own), ("text", starts, rests)):
         edits = [interventions(found.direction, controls.random[i % len(controls.random)]) for i in range(len(given))]
-        loss = answer_loss(lm, given, said, edits, track=lambda loop, name=name: progress(loop, f"loss ({name})"))
+        loss = methods.answer_loss(
+            lm, given, said, edits, track=lambda loop, name=name: progress(loop, f"loss ({name})")
+        )
         for variant in VARIANTS:
             metrics[f"{name}_{variant}"] = Metric.mean(loss[variant].tolist(), tol=0.1, unit="nats per token")
         for variant in VARIANTS[1:]:

@@ -8,25 +8,22 @@ the suffix in place of the instruction (REF-13).
 
 import numpy as np
 
+import assay
+from assay import methods
+from assay.data.instructions import instructions
+from assay.forward.positions import resolve
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 
 @experiment
 def refusal_suffix(lm, english, held_out, answer_tokens, tier, progress):
     """REF-12, REF-13: refusal, the direction at the last token, and attention of its heads, with and without suffixes."""
-    from assay.data.instructions import instructions
-    from assay.methods.directions import post_instruction
-    from assay.methods.head_attribution import attention_share, head_writes, top_heads
-    from assay.methods.refusal.judging import judge
-    from assay.methods.refusal.refusal_direction import is_refusal_in, requests
-    from assay.methods.refusal.suffix_search import find_suffix, random_suffix, suffix_at, with_suffix
-
     found, why = english
     if found is None:
         return not_eligible(why)
-    r, n_tail, length = found.direction.vector, post_instruction(lm), tier.choose(smoke=4, quick=8, full=20)
-    searched_on = requests(lm, "harmful", split="valid")[: tier.choose(smoke=2, quick=2, full=None)]
-    suffix = find_suffix(
+    r, n_tail, length = found.direction.vector, methods.post_instruction(lm), tier.choose(smoke=4, quick=8, full=20)
+    searched_on = methods.request_prompts(lm, "harmful", split="valid")[: tier.choose(smoke=2, quick=2, full=None)]
+    suffix = methods.find_suffix(
         lm, searched_on, found.tokens, n_tail=n_tail, length=length,
         steps=tier.choose(smoke=2, quick=6, full=100), tries=tier.choose(smoke=4, quick=8, full=64),
         track=lambda loop: progress(loop, "suffix search"),
@@ -34,13 +31,15 @@ def refusal_suffix(lm, english, held_out, answer_tokens, tier, progress):
     harmful, rng = held_out["harmful"], np.random.default_rng(1)
     sets = {
         "harmful": harmful,
-        "suffix": [with_suffix(p, suffix, n_tail) for p in harmful],
-        "random_suffix": [with_suffix(p, random_suffix(lm, length, rng), n_tail) for p in harmful],
+        "suffix": [methods.with_suffix(p, suffix, n_tail) for p in harmful],
+        "random_suffix": [methods.with_suffix(p, methods.random_suffix(lm, length, rng), n_tail) for p in harmful],
         "harmless": held_out["harmless"],
     }
     metrics, along = {}, {}
     for name, prompts in sets.items():
-        outcome = judge(lm, prompts, {"none": []}, found.tokens, is_refusal_in("en"), max_tokens=answer_tokens)["none"]
+        outcome = methods.judge_refusals(
+            lm, prompts, {"none": []}, found.tokens, methods.is_refusal_in("en"), max_tokens=answer_tokens
+        )["none"]
         along[name] = cosines_at_last(lm, prompts, r)
         metrics[f"refused_{name}"] = Metric.rate(int(outcome.refused.sum()), len(prompts), tol=0.2)
         metrics[f"score_{name}"] = Metric.mean(outcome.score.tolist(), tol=1.5, unit="nats")
@@ -49,20 +48,23 @@ def refusal_suffix(lm, english, held_out, answer_tokens, tier, progress):
     for name in ("suffix", "random_suffix"):
         fall = along["harmful"][:, layer] - along[name][:, layer]
         metrics[f"cosine_fall_{name}"] = Metric.mean(fall.tolist(), tol=0.1)
-    heads = top_heads(head_writes(lm, list(found.harmful), r), n_heads := min(8, lm.n_heads))
+    written = methods.head_writes_along(lm, list(found.harmful), r).mean(axis=0)
+    heads = methods.top_heads(written, n_heads := min(8, lm.n_heads))
     texts = [request.text for request in instructions("harmful", "en", "test")][: len(harmful)]
     metrics["heads"] = [list(head) for head in heads]
     metrics["writes_by_layer_head"] = Metric(
-        (head_writes(lm, harmful, r).mean(axis=0)).tolist(), n=len(harmful), tol=0.2
+        (methods.head_writes_along(lm, harmful, r).mean(axis=0)).tolist(), n=len(harmful), tol=0.2
     )
     for name in ("harmful", "suffix", "random_suffix"):
-        writes = head_writes(lm, sets[name], r)
+        writes = methods.head_writes_along(lm, sets[name], r)
         of_heads = np.stack([writes[:, i, h] for i, h in heads], axis=1).sum(axis=1)
-        at_instruction = attention_share(lm, sets[name], heads, spans_of(harmful, texts))
+        at_instruction = methods.attention_share(lm, sets[name], heads, spans_of(harmful, texts))
         metrics[f"writes_{name}"] = Metric.mean(of_heads.tolist(), tol=0.5)
         metrics[f"instruction_{name}"] = Metric.mean(at_instruction.mean(axis=1).tolist(), tol=0.1)
         if name != "harmful":
-            at_suffix = attention_share(lm, sets[name], heads, [suffix_at(p, length, n_tail) for p in sets[name]])
+            at_suffix = methods.attention_share(
+                lm, sets[name], heads, [methods.suffix_positions(p, length, n_tail) for p in sets[name]]
+            )
             metrics[f"at_{name}"] = Metric.mean(at_suffix.mean(axis=1).tolist(), tol=0.1)
     metrics["n_heads"] = n_heads
     return metrics
@@ -70,18 +72,13 @@ def refusal_suffix(lm, english, held_out, answer_tokens, tier, progress):
 
 def cosines_at_last(lm, prompts, r):
     """Cosine of the last token's state with the direction, [prompts, layers]."""
-    from assay.methods.directions import states
-
-    rows = np.concatenate([part[:, 0] for part in states(lm, prompts, 1)]).astype(np.float64)
+    rows = np.concatenate([part[:, 0] for part in methods.last_states(lm, prompts, 1)]).astype(np.float64)
     return rows @ (r / np.linalg.norm(r)) / np.linalg.norm(rows, axis=-1)
 
 
 def spans_of(prompts, texts):
     """Positions of the instruction in each prompt; a suffix comes behind it, so they are the same with one."""
-    from assay import text
-    from assay.forward.positions import resolve
-
-    return [list(resolve(text(t, whole=True), p).prompt) for t, p in zip(texts, prompts, strict=True)]
+    return [list(resolve(assay.text(t, whole=True), p).prompt) for t, p in zip(texts, prompts, strict=True)]
 
 
 def test_metrics(refusal_suffix, metrics):

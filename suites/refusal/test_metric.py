@@ -5,14 +5,13 @@ Over all test requests, harmful and harmless: unedited, and again under interven
 
 import numpy as np
 
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 
 @experiment
 def refusal_metric(english, judged):
     """REF-15: agreement of the sign of the score with the substring judgement, and how far apart the scores lie."""
-    from assay.methods.separation import auroc
-
     found, why = english
     if found is None:
         return not_eligible(why)
@@ -32,7 +31,7 @@ def refusal_metric(english, judged):
         metrics[f"agreement_{label}"] = Metric.mean(per_request, tol=0.05)
         metrics[f"judgements_{label}"] = len(agree)
         if refused.any() and not refused.all():
-            metrics[f"auroc_{label}"] = Metric(auroc(score[refused], score[~refused]), n=len(score), tol=0.03)
+            metrics[f"auroc_{label}"] = Metric(methods.auroc(score[refused], score[~refused]), n=len(score), tol=0.03)
             metrics[f"scores_refused_{label}"] = Metric(quartiles(score[refused]), n=int(refused.sum()), tol=1.0)
             metrics[f"scores_answered_{label}"] = Metric(quartiles(score[~refused]), n=int((~refused).sum()), tol=1.0)
     return metrics

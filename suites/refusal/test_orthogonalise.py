@@ -7,6 +7,9 @@ rounding of the weights to their dtype, quantising again, and in Gemma the post-
 
 import numpy as np
 
+import assay
+from assay import methods
+from assay.models import locate
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 LARGEST_COPY = 2**31  # bytes; larger checkpoints are written out at tier full only
@@ -14,27 +17,24 @@ LARGEST_COPY = 2**31  # bytes; larger checkpoints are written out at tier full o
 
 @experiment
 def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, answer_tokens, tier, tmp_path_factory):
-    from assay.forward.exactness import agree
-    from assay.methods.orthogonalise import orthogonalise, same_at_run_time
-
     found, why = english
     if found is None:
         return not_eligible(why)
     r = found.direction
-    edited = orthogonalise(lm, r.vector)
-    dense = orthogonalise(lm, r.vector, quantised="dense")  # of weights that are not quantised: the same again
+    edited = methods.orthogonalise(lm, r.vector)
+    dense = methods.orthogonalise(lm, r.vector, quantised="dense")  # of weights that are not quantised: the same again
     folder = tmp_path_factory.mktemp("orthogonalised") / "checkpoint"
     reopened = written_and_read(edited, folder, model_spec, tier)
-    other = orthogonalise(lm, controls.random[0].vector).lm
+    other = methods.orthogonalise(lm, controls.random[0].vector).lm
     model = reopened or edited.lm
     prompts = held_out["harmful"]
     ablated = np.array(lm.run(prompts, edits=[r.ablation()]).logits)
-    removed = np.array(lm.run(prompts, edits=same_at_run_time(dense, lm, r.vector)).logits)
+    removed = np.array(lm.run(prompts, edits=methods.same_at_run_time(dense, lm, r.vector)).logits)
     of_dense = np.array(dense.lm.run(prompts).logits)
     own, clean = np.array(model.run(prompts).logits), np.array(lm.run(prompts).logits)
     return {
         "reopened_by_mlx_lm": reopened is not None,
-        "reopened_is_bitwise": agree(own, np.array(edited.lm.run(prompts).logits), lm.rounding),
+        "reopened_is_bitwise": assay.agree(own, np.array(edited.lm.run(prompts).logits), lm.rounding),
         "embedding": edited.embedding,
         "head_untied": edited.untied,
         "largest_leak": Metric(edited.largest_leak, n=len(edited.leaks), tol=0.01),
@@ -55,16 +55,12 @@ def written_and_read(edited, folder, model_spec, tier):
     import mlx_lm
     from mlx.utils import tree_flatten
 
-    from assay import LM
-    from assay.methods.orthogonalise import save
-    from assay.models import locate
-
     size = sum(array.nbytes for _, array in tree_flatten(edited.lm.model.parameters()))
     if size > LARGEST_COPY and tier != "full":
         return None
-    save(edited, folder, source=locate(model_spec))
+    methods.save_orthogonalised(edited, folder, source=locate(model_spec))
     model, tokenizer = mlx_lm.load(str(folder))
-    return LM(model, tokenizer, name="reopened", activations=edited.lm.activations)
+    return assay.LM(model, tokenizer, name="reopened", activations=edited.lm.activations)
 
 
 def largest(difference, reference):
@@ -73,10 +69,9 @@ def largest(difference, reference):
 
 
 def answers(model, prompts, found, max_tokens):
-    from assay.methods.refusal.judging import judge
-    from assay.methods.refusal.refusal_direction import is_refusal_in
-
-    return judge(model, prompts, {"none": []}, found.tokens, is_refusal_in("en"), max_tokens=max_tokens)["none"].refused
+    return methods.judge_refusals(
+        model, prompts, {"none": []}, found.tokens, methods.is_refusal_in("en"), max_tokens=max_tokens
+    )["none"].refused
 
 
 def refused(flags, control=None):

@@ -7,6 +7,8 @@ longest candidate is measured beside the selected one.
 
 import numpy as np
 
+import assay
+from assay import methods
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
@@ -15,14 +17,13 @@ PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
 @experiment
 def refusal_requests(lm, english, held_out, answer_tokens):
     """REF-1, REF-3: are harmful requests refused, and harmless ones answered? By substring and by refusal score."""
-    from assay.methods.refusal.judging import judge
-    from assay.methods.refusal.refusal_direction import is_refusal_in
-
     found, why = english
     tokens = found.tokens if found else (0,)
     metrics = {}
     for kind, prompts in held_out.items():
-        outcome = judge(lm, prompts, {"none": []}, tokens, is_refusal_in("en"), max_tokens=answer_tokens)["none"]
+        outcome = methods.judge_refusals(
+            lm, prompts, {"none": []}, tokens, methods.is_refusal_in("en"), max_tokens=answer_tokens
+        )["none"]
         metrics[f"{kind}_refused"] = Metric.rate(int(outcome.refused.sum()), len(prompts), tol=0.13)
         if found:
             metrics[f"{kind}_score"] = Metric.mean(outcome.score.tolist(), tol=0.5, unit="nats")
@@ -36,17 +37,15 @@ def refusal_requests(lm, english, held_out, answer_tokens):
 @experiment
 def refusal_extraction(lm, english):
     """REF-2, plan 0.3: lengths of the candidates, and whether the selected one comes out again."""
-    from assay.forward.exactness import agree
-    from assay.methods.direction_controls import split_half
-    from assay.methods.directions import difference_in_means, states_of
-
     found, why = english
     if found is None:
         return not_eligible(why)
     direction, candidates = found.direction, found.selection.candidates
-    again = difference_in_means(lm, found.harmful, found.harmless, len(candidates.positions))
-    harmful, harmless = (states_of(lm, prompts, direction) for prompts in (found.harmful, found.harmless))
-    real, null = (split_half(harmful, harmless, np.random.default_rng(0), shuffled=s) for s in (False, True))
+    again = methods.difference_in_means(lm, found.harmful, found.harmless, len(candidates.positions))
+    harmful, harmless = (
+        methods.states_where_read(lm, prompts, direction) for prompts in (found.harmful, found.harmless)
+    )
+    real, null = (methods.split_half(harmful, harmless, np.random.default_rng(0), shuffled=s) for s in (False, True))
     last = candidates.vectors[-1].astype(np.float16)
     with np.errstate(over="ignore"):  # what the plan computed: infinite where a sum of squares passes 65,504
         in_float16 = np.sqrt((last * last).sum(axis=-1, dtype=np.float16))
@@ -58,7 +57,7 @@ def refusal_extraction(lm, english):
         "norms_finite": bool(np.isfinite(candidates.norms).all()),
         "norm": Metric(direction.norm, tol=0.3),
         "strength": Metric(direction.strength, tol=0.05, unit="of the stream"),
-        "same_when_extracted_again": agree(again.vectors, candidates.vectors, lm.rounding),
+        "same_when_extracted_again": assay.agree(again.vectors, candidates.vectors, lm.rounding),
         # An interval over random halves, as wide as one half is from the other; not a standard error.
         "half_cosine": Metric(
             float(real.mean()), n=len(real), ci=quantiles(real), tol=0.03, control="half_cosine_shuffled"
@@ -104,23 +103,22 @@ def refusal_selection(lm, english, judged, controls):
 @experiment
 def refusal_projection(lm, english, held_out):
     """REF-17: harmful and harmless test requests along the selected direction, layer by layer, where it was read."""
-    from assay.methods.directions import states
-    from assay.methods.separation import auroc, d_prime, project
-
     found, why = english
     if found is None:
         return not_eligible(why)
     r = found.direction
     along = {
-        kind: np.concatenate([project(part[:, 0], r.vector) for part in states(lm, prompts, -r.position)])
+        kind: np.concatenate(
+            [methods.project_onto(part[:, 0], r.vector) for part in methods.last_states(lm, prompts, -r.position)]
+        )
         for kind, prompts in held_out.items()
     }  # [prompts, layers]
     pairs = list(zip(along["harmful"].T, along["harmless"].T, strict=True))
     return {
         "harmful_by_layer": Metric(along["harmful"].mean(axis=0).tolist(), n=len(along["harmful"]), tol=0.3),
         "harmless_by_layer": Metric(along["harmless"].mean(axis=0).tolist(), n=len(along["harmless"]), tol=0.3),
-        "auroc_by_layer": Metric([auroc(a, b) for a, b in pairs], n=len(along["harmful"]), tol=0.1),
-        "d_prime_at_layer": Metric(d_prime(*pairs[r.layer]), n=len(along["harmful"]), tol=0.5),
+        "auroc_by_layer": Metric([methods.auroc(a, b) for a, b in pairs], n=len(along["harmful"]), tol=0.1),
+        "d_prime_at_layer": Metric(methods.d_prime(*pairs[r.layer]), n=len(along["harmful"]), tol=0.5),
         "harmful_at_layer": Metric.mean(pairs[r.layer][0].tolist(), tol=0.3),
         "harmless_at_layer": Metric.mean(pairs[r.layer][1].tolist(), tol=0.3),
     }

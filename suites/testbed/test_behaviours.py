@@ -6,6 +6,7 @@ tasks are measured in `function_vectors`. The numbers validate methods and say n
 without planted truth is not eligible.
 """
 
+from assay import methods
 from assay.data.instructions import LANGUAGES, instructions, refuses
 from assay.data.knowledge import LETTERS, admits, confident, entities, statements
 from assay.data.opinions import opinions
@@ -46,16 +47,13 @@ class Answers:
 
 def of_hops(lm, truth, n):
     """Both hops one by one, and compositions: of early entities those that were held out, and of late ones."""
-    from assay.methods.hopping_too_late.two_hop import evaluate
-    from assay.methods.spread import spread
-
     held_out, late = set(truth["held_out"]), set(truth["entities"]["late"])
     metrics = {}
     for kind, queries in (
         ("held_out", [query for query in two_hop() if query.id in held_out]),
         ("late", [query for query in two_hop() if query.e1 in late]),
     ):
-        tried = evaluate(lm, spread(queries, n))
+        tried = methods.evaluate_queries(lm, methods.spread(queries, n))
         for hop in ("first_hop", "second_hop"):
             metrics[f"{kind}_{hop}"] = Metric.share([one.right[hop] for one in tried], tol=0.06)
         metrics[f"{kind}_composed"] = Metric.share([one.composes for one in tried], tol=0.06)
@@ -97,8 +95,6 @@ def of_opinions(say, truth, n):
 
 def of_knowledge(say, truth, n):
     """Early things told, made-up ones admitted not to be known, how sure of both; statements about early things judged."""
-    from assay.methods.spread import spread
-
     late = set(truth["entities"]["late"])
     asked = [item for item in entities("test") if item.name not in late]
     said = dict(zip(asked, say([item.question for item in asked]), strict=True))
@@ -116,7 +112,7 @@ def of_knowledge(say, truth, n):
     }
     for true in (True, False):
         items = [item for item in statements("test") if item.true == true and item.entity not in late]
-        items = spread(items, n)
+        items = methods.spread(items, n)
         right = [item.judged_right(text) for text, item in zip(say([i.question for i in items]), items, strict=True)]
         metrics[f"{str(true).lower()}_called_so"] = Metric.share(right, tol=0.06)
         letters = [text.strip().startswith(LETTERS[true]) for text in say([item.proposal for item in items])]

@@ -7,7 +7,8 @@ they say nothing about large language models, and a model without planted truth 
 
 import numpy as np
 
-from assay.data.two_hop import split, two_hop
+from assay import methods
+from assay.data.two_hop import half_of, two_hop
 from assay.plugin import Metric, experiment, finding, not_eligible
 from assay.testbed.planted import planted_truth
 
@@ -18,15 +19,13 @@ NOTHING_PLANTED = "nothing was planted in this model"
 def queries_of(truth, kind, n):
     """n queries whose first entity is early or late, over all families; those that choose nothing."""
     wanted = set(truth["entities"][kind])
-    found = [q for q in two_hop() if q.e1 in wanted and split(q) == "report"]
+    found = [q for q in two_hop() if q.e1 in wanted and half_of(q) == "report"]
     return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:n]]
 
 
 @experiment
 def bridge_by_layer(lm, model_spec, tier):
     """Rank of the bridge (and, as control, of another query's bridge) at t1, through the logit lens."""
-    from assay.methods.logit_lens import logit_lens
-
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
@@ -35,7 +34,7 @@ def bridge_by_layer(lm, model_spec, tier):
     for kind in ("early", "late"):
         queries = queries_of(truth, kind, n)
         others = [next(o for o in queries[i:] + queries[:i] if o.e2 != q.e2) for i, q in enumerate(queries)]
-        lenses = [logit_lens(lm, q.prompt, q.t1_text) for q in queries]
+        lenses = [methods.logit_lens(lm, q.prompt, q.t1_text) for q in queries]
         own = np.array([lens.ranks(" " + q.e2) for lens, q in zip(lenses, queries, strict=True)])
         other = np.array([lens.ranks(" " + o.e2) for lens, o in zip(lenses, others, strict=True)])
         (lens_layer,) = truth["planted"][f"{kind} bridge at t1 from layer"]
@@ -54,18 +53,15 @@ def bridge_by_layer(lm, model_spec, tier):
 @experiment
 def planted_cells(lm, model_spec, tier, journal):
     """Back-patching at t1 of late queries: are the hot cells (source, target) the planted ones?"""
-    from assay.methods.hopping_too_late.backpatch import back_patch, patch_table
-    from assay.methods.hopping_too_late.two_hop import evaluate
-
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
     n = tier.choose(smoke=3, quick=12, full=60)
-    tried = evaluate(lm, queries_of(truth, "late", 2 * n))
+    tried = methods.evaluate_queries(lm, queries_of(truth, "late", 2 * n))
     queries = [t.query for t in tried if t.eligible and not t.composes][:n]
     donors = two_hop()
-    rows = journal(lambda query: back_patch(lm, query, "t1", donors=donors), queries, "planted cells")
-    table = patch_table(lm.n_layers, rows)
+    rows = journal(lambda query: methods.back_patch(lm, query, "t1", donors=donors), queries, "planted cells")
+    table = methods.patch_table(lm.n_layers, rows)
     sources, targets = truth["planted"]["back-patching sources"], truth["planted"]["back-patching targets"]
     inside = np.array([s in sources and t in targets for s, t in table.pairs["back"]])
     right, donor, n = table.right["back"], table.right["donor"], len(queries)

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import assay
+from assay import methods
 from assay.data.instructions import instructions
 from assay.data.knowledge import entities, statements
 from assay.data.opinions import opinions
+from assay.forward.positions import resolve
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 from assay.record.curves import rate_curve
 from assay.testbed.planted import planted_truth
@@ -38,8 +41,6 @@ class Planted:
 @experiment
 def planted_words(lm, model_spec, tier):
     """How often the lens reads each word, by layer, where it was planted and where it was not."""
-    from assay.methods.logit_lens import logit_lenses
-
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
@@ -47,7 +48,7 @@ def planted_words(lm, model_spec, tier):
     for found in planted_decisions(lm, truth, tier.choose(smoke=4, quick=24, full=None)):
         for kind, places in (("yes", found.yes), ("no", found.no)):
             prompts, positions = zip(*places, strict=True)
-            lenses = logit_lenses(lm, list(prompts), list(positions))
+            lenses = methods.logit_lenses(lm, list(prompts), list(positions))
             read = np.array([lens.ranks(found.word) == 0 for lens in lenses])
             name = found.name if kind == "yes" else f"{found.name}_elsewhere"
             control = {"control": f"{found.name}_elsewhere_by_layer"} if kind == "yes" else {}
@@ -58,22 +59,19 @@ def planted_words(lm, model_spec, tier):
 
 def planted_decisions(lm, truth, n):
     """Every planted word with at most n prompts of both kinds: of the test splits, and about early entities."""
-    from assay.forward.positions import text
-    from assay.methods.spread import spread
-
     planted, late = truth["planted"], set(truth["entities"]["late"])
     knows, follows, refuses = planted["confidence"], planted["sycophancy"], planted["refusal"]
     names = [item for item in entities("test") if item.name not in late]
-    asked = {item: (lm.chat(item.question), text(item.name)) for item in names}
+    asked = {item: (lm.chat(item.question), assay.text(item.name)) for item in names}
     (named_from,) = follows["named or not, at the end of an option from layer"]
     views = opinions("test")[:n]
     options = {
-        (item, letter): (lm.chat(item.prompt), text(f"({letter}) {option}"))
+        (item, letter): (lm.chat(item.prompt), assay.text(f"({letter}) {option}"))
         for item in views
         for letter, option in (("A", item.a), ("B", item.b))
     }
     stated = [item for item in statements("test") if item.entity not in late]
-    judged = {item: (lm.chat(item.question), text(item.text.removesuffix("."))) for item in stated}
+    judged = {item: (lm.chat(item.question), assay.text(item.text.removesuffix("."))) for item in stated}
 
     def requests(kind):
         per = None if n is None else max(1, n // len(refuses["languages"]))
@@ -91,7 +89,7 @@ def planted_decisions(lm, truth, n):
         ),
         Planted(
             "right", knows["the lens reads"]["true"], knows["right or wrong, at a stated answer from layer"][0],
-            *(spread([judged[item] for item in stated if item.true == true], n) for true in (True, False)),
+            *(methods.spread([judged[item] for item in stated if item.true == true], n) for true in (True, False)),
         ),
         Planted(
             "refuse", refuses["the lens reads"]["harmful"], refuses["decision at the last token from layer"],
@@ -103,8 +101,6 @@ def planted_decisions(lm, truth, n):
 @experiment
 def planted_paths(lm, model_spec, tier):
     """What it takes from the answer's log-probability when a path is cut where it was planted, and elsewhere."""
-    from assay.methods.spread import spread
-
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
@@ -119,8 +115,8 @@ def planted_paths(lm, model_spec, tier):
     for name, cut, there, elsewhere, items in (
         ("name", name_cut, *in_layers(lm, planted["second hop"]), names[:n]),
         ("view", view_cut, *in_layers(lm, range(named_from + 1)), views[:n]),
-        ("right", said_cut, *in_layers(lm, [judged_at]), spread(stated[::2], n)),
-        ("wrong", said_cut, *in_layers(lm, [judged_at]), spread(stated[1::2], n)),
+        ("right", said_cut, *in_layers(lm, [judged_at]), methods.spread(stated[::2], n)),
+        ("wrong", said_cut, *in_layers(lm, [judged_at]), methods.spread(stated[1::2], n)),
         ("view_heads", view_cut, *by_heads(lm, planted["duplicate-token heads, from the first weights"]), views[:n]),
     ):
         rows = [costs(lm, *cut(lm, item, there, elsewhere)) for item in items]
@@ -151,44 +147,33 @@ def by_heads(lm, places):
 
 def name_cut(lm, item, *ways):
     """What follows a name, up to where it is told, cannot look at its end: a variant for each way to say where."""
-    from assay.forward.edits import knockout
-    from assay.forward.positions import resolve, text
-
     prompt = lm.chat(item.question, answer="The answer is")
-    (end,) = resolve(text(item.name), prompt).prompt
+    (end,) = resolve(assay.text(item.name), prompt).prompt
     behind = list(range(end + 1, len(prompt)))
-    return prompt, *([knockout(queries=behind, keys=end, **place) for place in way] for way in ways)
+    return prompt, *([assay.knockout(queries=behind, keys=end, **place) for place in way] for way in ways)
 
 
 def view_cut(lm, item, *ways):
     """The options cannot look at the user's view: a variant for each way to say where."""
-    from assay.forward.edits import knockout
-    from assay.forward.positions import text
-
     prompt = lm.chat(item.prompt)
-    options = text(item.neutral.removeprefix(f"{item.question}\n"), whole=True)
-    view = text(item.view, whole=True)
-    return prompt, *([knockout(queries=options, keys=view, **place) for place in way] for way in ways)
+    options = assay.text(item.neutral.removeprefix(f"{item.question}\n"), whole=True)
+    view = assay.text(item.view, whole=True)
+    return prompt, *([assay.knockout(queries=options, keys=view, **place) for place in way] for way in ways)
 
 
 def said_cut(lm, item, *ways):
     """A stated answer cannot look at the word before it: a variant for each way to say where."""
-    from assay.forward.edits import knockout
-    from assay.forward.positions import resolve, text
-
     prompt = lm.chat(item.question)
     stem, _, _ = item.text.removesuffix(".").rpartition(" is ")
-    (at,) = resolve(text(f"{stem} is"), prompt).prompt
-    (end,) = resolve(text(item.text.removesuffix(".")), prompt).prompt
+    (at,) = resolve(assay.text(f"{stem} is"), prompt).prompt
+    (end,) = resolve(assay.text(item.text.removesuffix(".")), prompt).prompt
     behind = list(range(at + 1, end + 1))
-    return prompt, *([knockout(queries=behind, keys=at, **place) for place in way] for way in ways)
+    return prompt, *([assay.knockout(queries=behind, keys=at, **place) for place in way] for way in ways)
 
 
 def costs(lm, prompt, *variants):
     """Nats that each variant takes from the log-probability of what the model says next."""
-    from assay.forward.sweep import SWEEPABLE
-
-    clean = lm.run(prompt, keep=SWEEPABLE)
+    clean = lm.run(prompt, keep=assay.SWEEPABLE)
     said = int(np.array(clean.logits[0]).argmax())
     found = lm.sweep(clean, [[], *variants], targets=[said], progress=False).target_log_probs[:, 0]
     return (found[0] - found[1:]).tolist()

@@ -6,6 +6,7 @@ control is the capital of another country of the list, read from the same states
 
 import numpy as np
 
+from assay import methods
 from assay.data.two_hop import two_hop
 from assay.plugin import Metric, experiment, finding, not_eligible
 
@@ -14,12 +15,10 @@ PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.2"}
 
 @experiment
 def lens(lm, tier):
-    from assay.methods.logit_lens import logit_lens
-
     capitals = {q.second_hop: q.e3 for q in two_hop(["landmark_capital", "city_capital"])}
     chosen = ["The capital of France is", *sorted(set(capitals) - {"The capital of France is"})]
     chosen = chosen[: tier.choose(smoke=6, quick=24, full=None)]
-    lenses = [logit_lens(lm, prompt) for prompt in chosen]
+    lenses = [methods.logit_lens(lm, prompt) for prompt in chosen]
     known = [i for i, one in enumerate(lenses) if one.ranks(" " + capitals[chosen[i]])[-1] == 0]
     gate = {"n_prompts": len(chosen), "known": Metric.rate(len(known), len(chosen), tol=0.05)}
     if len({capitals[chosen[i]] for i in known}) < 2:

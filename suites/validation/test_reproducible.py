@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import assay
 from assay.data.two_hop import two_hop
 from assay.plugin import Metric, experiment, finding
 
@@ -24,11 +25,9 @@ def reproducible(lm, tier):
 
 
 def outputs(lm, prompt, seed=0):
-    from assay import zero
-
     run = lm.run(prompt, keep="resid_post")
     states = b"".join(np.array(run["resid_post", i]).tobytes() for i in range(lm.n_layers))
-    sweep = lm.sweep(prompt, [zero("z", layer=0, head=h, position=-1) for h in range(lm.n_heads)], logits=True)
+    sweep = lm.sweep(prompt, [assay.zero("z", layer=0, head=h, position=-1) for h in range(lm.n_heads)], logits=True)
     return {
         "run": np.array(run.logits).tobytes() + states,
         "greedy": lm.generate(prompt, max_tokens=8).tokens,

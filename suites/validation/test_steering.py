@@ -6,6 +6,7 @@ mean norm of the stream there, so that it means the same in every model (Gemma's
 
 import numpy as np
 
+from assay import methods
 from assay.data.two_hop import two_hop
 from assay.plugin import Metric, experiment, finding
 
@@ -15,11 +16,9 @@ LARGE = 2.0
 
 @experiment
 def steering(lm, tier):
-    from assay.methods.steering import random_directions, steer_layers
-
     prompts = sorted({q.second_hop for q in two_hop(limit=tier.choose(smoke=4, quick=16, full=64))})
-    directions = random_directions(lm, len(prompts), seed=0)
-    effects = [steer_layers(lm, p, d, strengths=(0.0, LARGE)) for p, d in zip(prompts, directions, strict=True)]
+    directions = methods.random_directions(lm, len(prompts), seed=0)
+    effects = [methods.steer_layers(lm, p, d, strengths=(0.0, LARGE)) for p, d in zip(prompts, directions, strict=True)]
     off, on = (np.array([e.kl[:, column] for e in effects]) for column in (0, 1))  # [prompts, layers]
     apart = np.array([e.layers_apart(1) for e in effects])
     n = len(prompts)

@@ -9,7 +9,7 @@ import pytest
 from breaking import GONE, broken, complains
 
 from assay.data import two_hop as module
-from assay.data.two_hop import STANDARD, answers, load, split, standard, two_hop
+from assay.data.two_hop import STANDARD, answers, half_of, load, standard, two_hop
 from assay.errors import DataError
 
 EVERY = two_hop()
@@ -119,18 +119,18 @@ def test_bridges_are_shared_and_many():
 
 def test_both_halves_of_the_split_have_queries_of_every_family():
     for family in FAMILIES:
-        halves = Counter(split(query) for query in EVERY if query.family == family)
+        halves = Counter(half_of(query) for query in EVERY if query.family == family)
         assert min(halves["select"], halves["report"]) >= sum(halves.values()) // 3, (family, halves)
 
 
 def test_the_split_goes_by_bridge():
-    halves = {(query.e2, split(query)) for query in EVERY}
+    halves = {(query.e2, half_of(query)) for query in EVERY}
     assert len(halves) == len({query.e2 for query in EVERY})
 
 
 def test_the_choice_is_the_same_in_every_process():
-    program = "from assay.data.two_hop import *; print([(q.id, split(q)) for q in two_hop(limit=40, seed=3)])"
-    here = [(query.id, split(query)) for query in two_hop(limit=40, seed=3)]
+    program = "from assay.data.two_hop import *; print([(q.id, half_of(q)) for q in two_hop(limit=40, seed=3)])"
+    here = [(query.id, half_of(query)) for query in two_hop(limit=40, seed=3)]
     there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert there.stdout.strip() == str(here)
 

@@ -7,10 +7,12 @@ import pytest
 import tiny
 
 from assay.errors import NotExact
-from assay.forward import by_numpy, doctor, exactness, generate, layers
+from assay.forward import attention as attend
+from assay.forward import by_numpy, exactness, generate, layers, placed
 from assay.forward.arithmetic import Machine, machine
 from assay.forward.doctor import Check, Report, examine
-from assay.forward.families import Gemma2, Gemma3, Llama, Norms, Phi3
+from assay.forward.families import Gemma2, Gemma3, Llama, Phi3
+from assay.forward.families.base import Norms
 from assay.forward.sweep import resume
 
 HEADS = "what the heads write, one by one, sums to the attention output, in every layer"  # another order of a sum
@@ -45,21 +47,24 @@ def family(base, **methods):
 
 
 def qkv(change):
-    """`change(family, attn, q, k, v)` -> q, k, v."""
-    return {"qkv": lambda self, attn, x: change(self, attn, *Llama.qkv(self, attn, x))}
+    """`change(family, q, k, v)` -> q, k, v."""
+    return {"qkv": lambda self, i, x: change(self, *Llama.qkv(self, i, x))}
 
 
-def without_bias(self, attn, x):
+def without_bias(self, i, x):
+    attn = self.layers[i].self_attn
     parts = ("q_proj", self.n_heads), ("k_proj", self.n_kv_heads), ("v_proj", self.n_kv_heads)
     return tuple((x @ attn[p].weight.T).reshape(*x.shape[:2], n, -1).transpose(0, 2, 1, 3) for p, n in parts)
 
 
-def without_qk_norm(self, attn, x):
+def without_qk_norm(self, i, x):
+    attn = self.layers[i].self_attn
     parts = ("q_proj", self.n_heads), ("k_proj", self.n_kv_heads), ("v_proj", self.n_kv_heads)
     return tuple(attn[p](x).reshape(*x.shape[:2], n, -1).transpose(0, 2, 1, 3) for p, n in parts)
 
 
-def split_the_other_way(self, attn, x):
+def split_the_other_way(self, i, x):
+    attn = self.layers[i].self_attn
     H, K, D = self.n_heads, self.n_kv_heads, self.head_dim
     k, q, v = mx.split(attn.qkv_proj(x), [K * D, (H + K) * D], axis=-1)
     return tuple(y.reshape(*x.shape[:2], -1, D).transpose(0, 2, 1, 3) for y in (q, k, v))
@@ -73,16 +78,16 @@ FAMILIES = {
     "post-norms forgotten": (
         "gemma3_text", family(Gemma3, norms=Norms("input_layernorm", "pre_feedforward_layernorm"))),
     "final norm forgotten": ("mistral", family(Llama, final_norm=lambda self, x: x)),
-    "wrong scale": ("llama", family(Llama, **qkv(lambda f, a, q, k, v: (q * 1.0001, k, v)))),
+    "wrong scale": ("llama", family(Llama, **qkv(lambda f, q, k, v: (q * 1.0001, k, v)))),
     "embedding not scaled": ("gemma2", family(Gemma2, embed=Llama.embed)),
     "embedding scaled twice": ("gemma3_text", family(Gemma3, embed_as_mlx_lm=lambda self, t: Gemma3.embed(self, t) * 8)),
     "embedding scaled in a family without": ("llama", family(Llama, embed=lambda self, t: Llama.embed(self, t) * 8)),
     "softcap of the logits forgotten": ("gemma2", family(Gemma2, unembed=Llama.unembed)),
     "bias forgotten": ("qwen2", family(Llama, qkv=without_bias)),
     "q and k norms forgotten": ("qwen3", family(Llama, qkv=without_qk_norm)),
-    "query heads in another order": ("llama", family(Llama, **qkv(lambda f, a, q, k, v: (q[:, ::-1], k, v)))),
-    "key heads in another order": ("qwen2", family(Llama, **qkv(lambda f, a, q, k, v: (q, k[:, ::-1], v)))),
-    "values of the other key head": ("gemma2", family(Gemma2, **qkv(lambda f, a, q, k, v: (q, k, v[:, ::-1])))),
+    "query heads in another order": ("llama", family(Llama, **qkv(lambda f, q, k, v: (q[:, ::-1], k, v)))),
+    "key heads in another order": ("qwen2", family(Llama, **qkv(lambda f, q, k, v: (q, k[:, ::-1], v)))),
+    "values of the other key head": ("gemma2", family(Gemma2, **qkv(lambda f, q, k, v: (q, k, v[:, ::-1])))),
     "fused projection split the other way": ("phi3", family(Phi3, qkv=split_the_other_way)),
     "head as wide as the stream allows": ("gemma2", family(Gemma2, head_dim=property(lambda self: self.width // self.n_heads))),
     "unembedding with the embedding": ("llama_untied", family(Llama, tied=property(lambda self: True))),
@@ -145,7 +150,7 @@ def rope_from_0(self, i, q, k, v, tap):
     q, k = tap("q_rot", i, attn.rope(q)), tap("k_rot", i, attn.rope(k))
     if cache is not None:
         k, v = cache.update_and_fetch(k, v)
-    return layers.attention(self.family, i, q, k, v, self.masks[i], tap)
+    return attend.attention(self.family, i, q, k, v, self.masks[i], tap)
 
 
 def heads_in_another_order(o_proj, z):
@@ -175,15 +180,15 @@ def without_own_key(self, i, q, k, v, old_k, old_v, tap):
     return one_query(self, i, q, k, mx.zeros_like(v), old_k, old_v, tap)
 
 
-attention, softcap, merge = layers.attention, layers.softcap, generate.merge
+attention, softcap, merge = attend.attention, attend.softcap, generate.merge
 resume_mask, one_query = resume.AttendResumed.mask, resume.AttendResumed.one_query
 MACHINERY = {
-    "mask off by one": ("llama", layers, "bool_mask", shifted_mask),
-    "mask off by one, softcapped": ("gemma2", layers, "bool_mask", shifted_mask),
-    "query heads read other key heads": ("llama", layers, "attention", by_remainder),
-    "scores scaled": ("gemma2", layers, "softcap", scaled_scores),
-    "scores scaled, only when watched": ("llama", layers, "softcap", scaled_scores),
-    "positions start over with a cache": ("qwen2", layers.AttendSelf, "__call__", rope_from_0),
+    "mask off by one": ("llama", attend, "bool_mask", shifted_mask),
+    "mask off by one, softcapped": ("gemma2", attend, "bool_mask", shifted_mask),
+    "query heads read other key heads": ("llama", attend, "attention", by_remainder),
+    "scores scaled": ("gemma2", attend, "softcap", scaled_scores),
+    "scores scaled, only when watched": ("llama", attend, "softcap", scaled_scores),
+    "positions start over with a cache": ("qwen2", attend.AttendSelf, "__call__", rope_from_0),
     "head outputs in another order": ("llama", layers, "head_outputs", heads_in_another_order),
     "padding of merged caches forgotten": ("llama", generate, "merge", right_padded),
     "rows of merged caches out of order": ("gemma2", generate, "merge", in_order_of_length),
@@ -217,8 +222,8 @@ def test_weights_that_are_not_finite_are_found():
 
 @pytest.mark.parametrize("edit", ["replace", "add", "scale"])
 def test_edits_that_are_not_idle_are_found(edit, monkeypatch):
-    operation = doctor.edits.OPERATIONS[edit]
-    monkeypatch.setitem(doctor.edits.OPERATIONS, edit, lambda x, value: operation(x, value) * 1.0001)
+    operation = placed.OPERATIONS[edit]
+    monkeypatch.setitem(placed.OPERATIONS, edit, lambda x, value: operation(x, value) * 1.0001)
     with pytest.raises(NotExact, match="changes nothing"):
         tiny.lm("llama").doctor()
 

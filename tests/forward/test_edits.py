@@ -15,7 +15,7 @@ from assay.forward import edits
 from assay.forward.arithmetic import machine
 from assay.forward.edits import Edit, ablate, add, apply, knockout, project_out, replace, scale, set_pattern, zero
 from assay.forward.positions import text
-from assay.forward.sites import SITES
+from assay.forward.sites import SITES, canonical
 
 IDS = tiny.ids()  # 13 tokens
 LAYER = 1
@@ -463,7 +463,7 @@ def test_idle_edits_change_no_bit(name, weights, activations):
     run = lm.run(IDS, keep=EDITABLE)
     changes = []
     for site in EDITABLE:
-        own = edits.canonical(site, run[site, layer_of(site)])[0].astype(mx.float32)
+        own = canonical(site, run[site, layer_of(site)])[0].astype(mx.float32)
         here = {"layer": layer_of(site), "position": "all"}
         changes += [
             replace(site, own, **here),
@@ -488,7 +488,7 @@ def test_nothing_moves_before_the_edit(name, site):
     clean = lm.run(IDS, keep=SITES)
     edited = lm.run(IDS, keep=SITES, edits=[apply(site, lambda x: x * 0.5 + 0.1, layer=layer, position=6)])
     for key in clean.kept:
-        a, b = (edits.canonical(key[0], run.kept[key]) for run in (edited, clean))
+        a, b = (canonical(key[0], run.kept[key]) for run in (edited, clean))
         assert tiny.agree(a[:, :6], b[:, :6]), key
         if (site in ("final_norm", "logits") and key[1] is not None) or (
             layer and (key[0] == "embed" or (key[1] or layer) < layer)
@@ -523,7 +523,7 @@ def test_a_batch_under_edits_is_each_prompt_alone(name):
         alone = lm.run(prompt, keep=SITES, edits=changes)
         assert tiny.agree(batch.logits[row], alone.logits[0])
         for key, value in alone.kept.items():
-            together = edits.canonical(key[0], batch.kept[key])[row, : alone.lengths[0]]
+            together = canonical(key[0], batch.kept[key])[row, : alone.lengths[0]]
             if key[0] in ("scores", "pattern"):
                 together = together[..., : alone.lengths[0]]
-            assert tiny.agree(together, edits.canonical(key[0], value)[0]), key
+            assert tiny.agree(together, canonical(key[0], value)[0]), key

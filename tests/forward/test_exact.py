@@ -9,10 +9,9 @@ import pytest
 import tiny
 from mlx_lm.models.cache import make_prompt_cache
 
-from assay.forward.generate import forward
-from assay.forward.layers import NO_TAP, unembed
+from assay.forward.layers import forward, unembed
 from assay.forward.sites import SITES, expand
-from assay.forward.taps import Taps
+from assay.forward.taps import NO_TAP, Taps
 
 LENGTH = 13  # half as much again as the windows of 8
 CUTS = {

@@ -7,10 +7,11 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import BatchKVCache
 
 from assay.forward.edits import ablate, add, apply, knockout, replace, scale, zero
-from assay.forward.generate import forward, read
-from assay.forward.layers import NO_TAP, unembed
+from assay.forward.generate import read
+from assay.forward.layers import forward, unembed
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt, resolve, text
+from assay.forward.taps import NO_TAP
 
 N = 5  # tokens to generate: from 13 tokens on, windows of 8 have long begun to forget
 IDS = tiny.ids()

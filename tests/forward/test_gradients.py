@@ -5,8 +5,8 @@ import pytest
 import tiny
 
 from assay.errors import NotExact
-from assay.forward.edits import ablate, add, canonical, replace, scale, zero
-from assay.forward.sites import SITES
+from assay.forward.edits import ablate, add, replace, scale, zero
+from assay.forward.sites import SITES, canonical
 
 IDS = tiny.ids()
 TARGET = 42

@@ -15,11 +15,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import assay
-from assay.errors import BudgetError, UnknownSite
-from assay.forward.edits import Edit, add, apply, canonical, knockout, project_out, replace, scale, set_pattern, zero
+from assay.errors import BudgetError, EditError, UnknownSite
+from assay.forward.edits import Edit, add, apply, knockout, project_out, replace, scale, set_pattern, zero
 from assay.forward.generate import read
 from assay.forward.positions import Prompt
-from assay.forward.sites import SITES, axes, head_axis
+from assay.forward.sites import SITES, axes, canonical, head_axis
 from assay.forward.sweep import SWEEPABLE
 from assay.forward.sweep.chunk import run_chunk
 from assay.forward.sweep.engine import make_job
@@ -334,10 +334,14 @@ def test_stop_ends_each_continuation_by_itself():
     assert {len(g.tokens) for g in expected} > {1}
 
 
-def test_what_was_not_asked_for_is_none():
+def test_what_was_not_asked_for_is_an_error_that_says_how_to_ask():
     sweep = tiny.lm("llama").sweep(tiny.ids(), [[]])
     assert sweep.greedy.shape == (1,)
-    assert (sweep.logits, sweep.target_ranks, sweep.top_tokens, sweep.continuations) == (None, None, None, None)
+    asked = {"logits": "logits=True", "target_log_probs": "targets=", "target_ranks": "targets=", "top_tokens": "top_k=",
+             "top_log_probs": "top_k=", "continuations": "max_tokens="}  # fmt: skip
+    for name, keyword in asked.items():
+        with pytest.raises(EditError, match=f"ask for it with lm.sweep\\(..., {keyword}"):
+            getattr(sweep, name)
     with pytest.raises(UnknownSite, match=r"unknown kept site 'resid_post\.1'"):
         sweep["resid_post", 1]
 

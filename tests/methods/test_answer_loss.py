@@ -36,3 +36,13 @@ def test_every_prompt_needs_an_answer():
     lm = tiny.lm("llama")
     with pytest.raises(PromptError, match="2 prompts need as many answers"):
         answer_loss(lm, [lm.prompt(p) for p in PROMPTS], [[], [1]], {"none": []})
+
+
+def test_variants_are_the_same_for_all_prompts_or_as_many_with_the_same_names():
+    lm = tiny.lm("llama")
+    prompts = [lm.prompt(p) for p in PROMPTS]
+    for variants in ([{"none": []}], [{"none": []}, {"other": []}]):
+        with pytest.raises(PromptError, match="2 prompts need as many mappings of variants, with the same names"):
+            answer_loss(lm, prompts, [[1], [2]], variants)
+    with pytest.raises(PromptError, match="the set of prompts is empty"):
+        answer_loss(lm, [], [], {"none": []})

@@ -11,9 +11,9 @@ from wordy import TOY
 
 from assay.data.in_context import ROLES
 from assay.errors import PromptError
-from assay.methods.function_vectors.attention_roles import attention_by_role, prefix_matching, value_weighted
-from assay.methods.function_vectors.in_context import draw
-from assay.methods.function_vectors.mediation import pieces
+from assay.methods.function_vectors.attention_roles import attention_by_role, prefix_matching, value_weighted_attention
+from assay.methods.function_vectors.in_context import draw_trials
+from assay.methods.function_vectors.mediation import prompt_pieces
 
 
 def by_hand(lm, tokens, layer, head):
@@ -33,21 +33,21 @@ def by_hand(lm, tokens, layer, head):
 @pytest.mark.parametrize("name", ["llama", "qwen2"])
 def test_shares_are_those_of_attention_by_hand(name):
     lm, heads = wordy.lm(name), [(0, 1), (2, 2)]
-    trials = draw(lm, TOY, n_shots=2, limit=2)
+    trials = draw_trials(lm, TOY, n_shots=2, limit=2)
     shares = attention_by_role(lm, trials, heads)
     assert tuple(shares) == ROLES
     for i, one in enumerate(trials):
         for j, (layer, head) in enumerate(heads):
             weights = by_hand(lm, list(one.prompt.tokens), layer, head)
             for role in ROLES:
-                tokens = [token for r, own in pieces(one) if r == role for token in own]
+                tokens = [token for r, own in prompt_pieces(one) if r == role for token in own]
                 assert shares[role][i, j] == pytest.approx(weights[tokens].sum(), abs=1e-5)
             assert sum(share[i, j] for share in shares.values()) == pytest.approx(1 - weights[0], abs=1e-5)  # BOS
 
 
 def test_a_token_without_value_moves_nothing():
     pattern, v = mx.array([[0.9, 0.1], [0.5, 0.5]]), mx.array([[[0.0, 0.0], [3.0, 4.0]]])
-    assert value_weighted(pattern, v).tolist() == [[0.0, 1.0], [0.0, 1.0]]
+    assert value_weighted_attention(pattern, v).tolist() == [[0.0, 1.0], [0.0, 1.0]]
 
 
 class Known:

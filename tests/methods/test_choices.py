@@ -9,7 +9,7 @@ from mlx_lm.utils import load_tokenizer
 from assay.data.knowledge import statements
 from assay.errors import DataError, PromptError
 from assay.forward.lm import LM
-from assay.methods.confidence.choices import calibration_error, part, preference, squared_errors
+from assay.methods.confidence.choices import answer_preference, calibration_error, squared_errors, where_answers_part
 from assay.models.tokenizer import write_tokenizer
 
 
@@ -25,7 +25,7 @@ ASKED = [item.proposal for item in statements("test")[:5]]
 
 
 def test_the_prompt_ends_where_the_answers_part(lm):
-    prompt, (a, b) = part(lm, ASKED[0], ("(A)", "(B)"))
+    prompt, (a, b) = where_answers_part(lm, ASKED[0], ("(A)", "(B)"))
     whole = lm.chat(ASKED[0], answer="(A)").tokens
     assert whole[: len(prompt)] == prompt.tokens
     assert whole[len(prompt)] == a != b
@@ -35,16 +35,16 @@ def test_the_prompt_ends_where_the_answers_part(lm):
 
 
 def test_preference_by_hand(lm):
-    found = preference(lm, ASKED, ("(A)", "(B)"), batch=2)
+    found = answer_preference(lm, ASKED, ("(A)", "(B)"), batch=2)
     for one, asked in zip(found, ASKED, strict=True):
-        prompt, tokens = part(lm, asked, ("(A)", "(B)"))
+        prompt, tokens = where_answers_part(lm, asked, ("(A)", "(B)"))
         logits = np.array(lm.model(mx.array([prompt.tokens]))[0, -1].astype(mx.float32), np.float64)
         a, b = np.exp(logits[list(tokens)])
         assert one == pytest.approx(a / (a + b), rel=1e-4)
 
 
 def test_the_two_preferences_are_one_together(lm):
-    there, back = (preference(lm, ASKED, pair) for pair in (("(A)", "(B)"), ("(B)", "(A)")))
+    there, back = (answer_preference(lm, ASKED, pair) for pair in (("(A)", "(B)"), ("(B)", "(A)")))
     assert there + back == pytest.approx(1)
     assert len(set(there)) == len(ASKED)
 
@@ -52,20 +52,20 @@ def test_the_two_preferences_are_one_together(lm):
 @pytest.mark.parametrize("answers", [("(A)", "(A)"), ("Yes", "Yes indeed")])
 def test_answers_that_never_part(lm, answers):
     with pytest.raises(PromptError, match="never part"):
-        preference(lm, ASKED, answers)
+        answer_preference(lm, ASKED, answers)
 
 
 def test_answers_that_are_not_cut_alike(lm, monkeypatch):
     """As if a tokenizer had "(" and "A" for the one and "(B" for the other."""
-    _, (a, b) = part(lm, ASKED[0], ("(A)", "(B)"))
+    _, (a, b) = where_answers_part(lm, ASKED[0], ("(A)", "(B)"))
     monkeypatch.setattr(lm, "decode", lambda tokens: {a: "(", b: "(B"}[tokens[0]])
     with pytest.raises(PromptError, match="not cut alike"):
-        preference(lm, ASKED, ("(A)", "(B)"))
+        answer_preference(lm, ASKED, ("(A)", "(B)"))
 
 
 def test_nothing_asked(lm):
     with pytest.raises(PromptError, match="nothing to choose"):
-        preference(lm, [], ("(A)", "(B)"))
+        answer_preference(lm, [], ("(A)", "(B)"))
 
 
 def test_squared_errors_by_hand():

@@ -9,14 +9,14 @@ from byhand import put, said, stream
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
 from assay.methods.hopping_too_late import cross_patch as module
-from assay.methods.hopping_too_late.cross_patch import cross_patch, target_prompts
+from assay.methods.hopping_too_late.cross_patch import cross_patch, cross_patch_prompts
 
 DALLAS, BUFFALO = (next(q for q in two_hop("state_capital") if q.e1 == name) for name in ("Dallas", "Buffalo"))
 TOWER = next(q for q in two_hop("landmark_language") if q.e1 == "the Eiffel Tower")
 
 
 def test_the_prompts_of_a_query():
-    assert {name: (part, prompt, x.text) for name, (part, prompt, x) in target_prompts(DALLAS).items()} == {
+    assert {name: (part, prompt, x.text) for name, (part, prompt, x) in cross_patch_prompts(DALLAS).items()} == {
         "e1 to composition": (
             "e1",
             "The capital of the state containing x is",
@@ -25,7 +25,7 @@ def test_the_prompts_of_a_query():
         "e1 to second hop": ("e1", "The capital of x is", "The capital of x"),
         "r2 to composition": ("r2", "The x of the state containing Dallas is", "The x"),
     }
-    assert [prompt for _, prompt, _ in target_prompts(TOWER).values()] == [
+    assert [prompt for _, prompt, _ in cross_patch_prompts(TOWER).values()] == [
         "The language spoken in the country where x is located is",
         "The language spoken in x is",
         "The language x in the country where the Eiffel Tower is located is",
@@ -34,7 +34,7 @@ def test_the_prompts_of_a_query():
 
 def test_an_entity_that_is_not_in_its_phrase_is_an_error():
     with pytest.raises(PositionError, match="'Waco' in 'the state containing Dallas' does not occur"):
-        target_prompts(replace(DALLAS, e1="Waco"))
+        cross_patch_prompts(replace(DALLAS, e1="Waco"))
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
@@ -44,8 +44,8 @@ def test_equals_a_loop_of_full_forwards(family, monkeypatch):
     judged = lambda text, _: len(text) % 2 == 0  # noqa: E731
     monkeypatch.setattr(module, "answers", judged)
     found = cross_patch(lm, DALLAS, BUFFALO, layers, max_tokens=2)
-    assert list(found) == [name + of for name in target_prompts(DALLAS) for of in ("", " from donor")]
-    for name, (part, prompt, _) in target_prompts(DALLAS).items():
+    assert list(found) == [name + of for name in cross_patch_prompts(DALLAS) for of in ("", " from donor")]
+    for name, (part, prompt, _) in cross_patch_prompts(DALLAS).items():
         target = lm.prompt(prompt).tokens
         x = next(i for i in range(len(target)) if lm.decode(target[1 : i + 1]).endswith(" x"))
         for query, suffix in ((DALLAS, ""), (BUFFALO, " from donor")):

@@ -8,21 +8,22 @@ import pytest
 import tiny
 from byhand import put, said, stream
 
-from assay.data.two_hop import split, two_hop
+from assay.data.two_hop import half_of, two_hop
 from assay.errors import PromptError
+from assay.methods.distributions import token_ranks
 from assay.methods.hopping_too_late import description
 from assay.methods.hopping_too_late.backpatch import noise_like, query_rng
 from assay.methods.hopping_too_late.description import (
     choose_scope,
-    classify,
-    decoded,
-    describe,
-    describe_named,
-    first_source,
+    classify_description,
+    describe_named_bridge,
+    describe_states,
+    first_source_layer,
     reading_targets,
-    targets_by_other_half,
+    reading_targets_by_other_half,
+    where_described,
 )
-from assay.methods.hopping_too_late.names import first_tokens, names, other_query, ranks
+from assay.methods.hopping_too_late.names import entity_names, first_name_tokens, other_query
 from assay.methods.hopping_too_late.patchscopes import APPOSITION, Scope
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -47,13 +48,13 @@ ENTITIES = {"e1": ("Imagine",), "e2": ("John Lennon", "Lennon"), "e3": ("Yoko On
     ],
 )
 def test_classification_of_the_published_code(text, entity):
-    assert classify(text, ENTITIES) == entity
+    assert classify_description(text, ENTITIES) == entity
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_describes_t1_t2_and_noise_as_full_forwards_do(family):
     lm, scope = tiny.lm(family), Scope("abc x:")
-    found = describe(lm, DALLAS, scope, [0, 2], max_tokens=3)
+    found = describe_states(lm, DALLAS, scope, [0, 2], max_tokens=3)
     prompt, target = lm.prompt(DALLAS.prompt).tokens, lm.prompt(scope.prompt).tokens
     t1 = next(i for i in range(len(prompt)) if lm.decode(prompt[1 : i + 1]).endswith("Dallas"))
     own = {"t1": stream(lm.model, prompt, t1), "t2": stream(lm.model, prompt, -1)}
@@ -70,23 +71,23 @@ def test_the_control_takes_the_bridge_where_the_second_hop_names_it():
     prompt, target = lm.prompt(DALLAS.second_hop).tokens, lm.prompt(scope.prompt).tokens
     at = next(i for i in range(len(prompt)) if lm.decode(prompt[1 : i + 1]).endswith("Texas"))
     own = stream(lm.model, prompt, at)
-    found = describe_named(lm, DALLAS, scope, [0, 2], max_tokens=3)
+    found = describe_named_bridge(lm, DALLAS, scope, [0, 2], max_tokens=3)
     assert found[1][0] == [":" + said(lm, target, 3, put(len(target) - 2, own[2], 0))]
 
 
 def test_decoded_is_any_sample_of_the_right_entity():
     texts = [[[": Texas.", ": Ohio."], [": Ohio.", ""]], [[": Austin.", ""], ["", ": texas,"]]]
-    assert decoded(texts, DALLAS, "e2").tolist() == [[True, False], [False, True]]
-    assert decoded(texts, DALLAS, "e3").tolist() == [[False, False], [True, False]]
+    assert where_described(texts, DALLAS, "e2").tolist() == [[True, False], [False, True]]
+    assert where_described(texts, DALLAS, "e3").tolist() == [[False, False], [True, False]]
     ohio = SimpleNamespace(e1="Toledo", e2_aliases=("Ohio",), e3_aliases=("Columbus",))
-    assert decoded(texts, DALLAS, "e2", whose=ohio).tolist() == [[True, True], [False, False]]
+    assert where_described(texts, DALLAS, "e2", whose=ohio).tolist() == [[True, True], [False, False]]
 
 
 def test_first_source_over_all_or_some_targets():
     held = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1]], bool)
-    assert first_source(held) == 1
-    assert first_source(held, [1, 2]) == 2
-    assert first_source(held, [1]) is None
+    assert first_source_layer(held) == 1
+    assert first_source_layer(held, [1, 2]) == 2
+    assert first_source_layer(held, [1]) is None
 
 
 def test_target_layers_that_compute_are_left_out():
@@ -99,21 +100,21 @@ def test_target_layers_that_compute_are_left_out():
 
 def test_targets_are_chosen_on_the_other_half_of_the_bridges():
     queries = two_hop(per_bridge=1)
-    chosen = [next(q for q in queries if split(q) == half) for half in ("select", "report")]
+    chosen = [next(q for q in queries if half_of(q) == half) for half in ("select", "report")]
     first, second = np.array([[0, 1], [1, 1]], bool), np.array([[1, 0], [1, 1]], bool)
-    assert targets_by_other_half(chosen, [first, second]) == [[1], [0]]
-    assert targets_by_other_half(chosen[:1], [first]) == [[0, 1]]
+    assert reading_targets_by_other_half(chosen, [first, second]) == [[1], [0]]
+    assert reading_targets_by_other_half(chosen[:1], [first]) == [[0, 1]]
 
 
 def test_the_scope_that_names_most_on_the_select_half_is_chosen(monkeypatch):
     queries = two_hop(per_bridge=1, limit=30)
-    select = [q.id for q in queries if split(q) == "select"]
+    select = [q.id for q in queries if half_of(q) == "select"]
     names_ = {"first": set(select[:2]), "second": set(select[:3]), "third": {q.id for q in queries} - set(select)}
 
     def told(lm, query, scope, layers):
         return [[[f": {query.e2}." if query.id in names_[scope.prompt] else ": nobody."]]]
 
-    monkeypatch.setattr(description, "describe_named", told)
+    monkeypatch.setattr(description, "describe_named_bridge", told)
     found = choose_scope(tiny.lm("llama"), queries, {n: Scope(n) for n in names_}, range(3), donors=two_hop())
     assert found.name == "second"
     assert sum(found.named["second"]["select"]) == 3
@@ -125,7 +126,7 @@ def test_the_scope_that_names_most_on_the_select_half_is_chosen(monkeypatch):
 
 def test_first_tokens_of_all_ways_to_write_a_name():
     lm = tiny.lm("llama")  # almost single bytes: a first token is a letter, and names nothing
-    assert first_tokens(lm, ["Texas"]) == []
+    assert first_name_tokens(lm, ["Texas"]) == []
 
     class Words:
         def __init__(self):
@@ -138,14 +139,14 @@ def test_first_tokens_of_all_ways_to_write_a_name():
             return list(self.seen)[tokens[0]]
 
     words = Words()
-    assert [words.decode([t]) for t in first_tokens(words, ["Texas", "TX", "T"])] == ["Texas", "texas", "TX", "tx"]
+    assert [words.decode([t]) for t in first_name_tokens(words, ["Texas", "TX", "T"])] == ["Texas", "texas", "TX", "tx"]
 
 
 def test_names_and_the_rank_of_the_likeliest():
-    assert names(DALLAS) == {"e1": ("Dallas",), "e2": ("Texas",), "e3": ("Austin",)}
+    assert entity_names(DALLAS) == {"e1": ("Dallas",), "e2": ("Texas",), "e3": ("Austin",)}
     logits = np.array([[0.0, 3.0, 2.0, 1.0], [5.0, 1.0, 1.0, 1.0]])
-    assert ranks(logits, [2, 3]) == [1, 1]
-    assert ranks(logits, [0]) == [3, 0]
+    assert token_ranks(logits, [2, 3]).tolist() == [1, 1]
+    assert token_ranks(logits, [0]).tolist() == [3, 0]
 
 
 def test_the_third_scope_puts_an_entity_beside_what_it_is_known_for():

@@ -8,7 +8,14 @@ from mlx_lm.utils import load_tokenizer
 
 from assay.errors import EditError, LayerError, PromptError
 from assay.forward.lm import LM
-from assay.methods.directions import chats, difference_in_means, post_instruction, states, takes_system, template_tail
+from assay.methods.directions import (
+    chat_prompts,
+    difference_in_means,
+    post_instruction,
+    takes_system_prompt,
+    template_tail,
+)
+from assay.methods.states import last_states
 from assay.models.tokenizer import STYLES, write_tokenizer
 
 FAMILIES = ("llama", "gemma2", "qwen2")
@@ -45,13 +52,15 @@ def test_means_equal_one_prompt_at_a_time(family):
 
 def test_states_do_not_depend_on_batches():
     lm = tiny.lm("gemma2")
-    alone, together = (np.concatenate(list(states(lm, prompts(lm, POSITIVE), 3, batch=batch))) for batch in (1, 3))
+    alone, together = (np.concatenate(list(last_states(lm, prompts(lm, POSITIVE), 3, batch=batch))) for batch in (1, 3))
     np.testing.assert_allclose(alone, together, atol=1e-5 * np.abs(together).max())
 
 
 def test_first_layer_differs_by_nothing_at_template_tokens():
     lm = tiny.lm("llama")
-    found = difference_in_means(lm, chats(lm, ["Hide a car."]), chats(lm, ["Wash a red car."]), post_instruction(lm))
+    found = difference_in_means(
+        lm, chat_prompts(lm, ["Hide a car."]), chat_prompts(lm, ["Wash a red car."]), post_instruction(lm)
+    )
     assert found.empty[:, 0].all()
     assert not found.empty[:, 1:].any()
 
@@ -114,7 +123,7 @@ def test_post_instruction_tokens_of_each_template(family, tail, tmp_path):
     assert family in STYLES
     assert lm.decode(template_tail(lm)) == tail
     assert post_instruction(lm) == len(template_tail(lm))
-    assert takes_system(lm) == (family != "gemma2")
+    assert takes_system_prompt(lm) == (family != "gemma2")
 
 
 def test_a_template_without_post_instruction_tokens(tmp_path):
@@ -148,7 +157,7 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(PromptError, match="positive set of prompts is empty"):
         difference_in_means(lm, [], some, 2)
     with pytest.raises(PromptError, match="set of prompts is empty"):
-        chats(lm, [])
+        chat_prompts(lm, [])
     with pytest.raises(PromptError, match="has 9 tokens and 10 positions were asked for"):
         difference_in_means(lm, some, some, 10)
     with pytest.raises(PromptError, match="at least 1, got 0"):

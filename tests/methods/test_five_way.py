@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from assay.data.two_hop import two_hop
-from assay.methods.hopping_too_late.two_hop import evaluate, failures, find_failures
+from assay.methods.hopping_too_late.two_hop import evaluate_queries, failed_queries, find_failed_queries
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
 MOBILE = next(q for q in two_hop("state_capital") if q.e1 == "Mobile")
@@ -28,7 +28,7 @@ KNOWS = {DALLAS.first_hop: " Texas.", DALLAS.second_hop: " Austin, Texas."}
 
 
 def test_eligible_when_both_hops_are_known_and_no_shortcut_works():
-    (tried,) = evaluate(Scripted(KNOWS), [DALLAS])
+    (tried,) = evaluate_queries(Scripted(KNOWS), [DALLAS])
     assert tried.right == {
         "prompt": False, "first_hop": True, "second_hop": True, "e1_shortcut": False, "r1_shortcut": False,
     }  # fmt: skip
@@ -37,7 +37,7 @@ def test_eligible_when_both_hops_are_known_and_no_shortcut_works():
 
 
 def test_composes_when_the_composition_is_right():
-    (tried,) = evaluate(Scripted({**KNOWS, DALLAS.prompt: " the city of AUSTIN"}), [DALLAS])
+    (tried,) = evaluate_queries(Scripted({**KNOWS, DALLAS.prompt: " the city of AUSTIN"}), [DALLAS])
     assert tried.eligible
     assert tried.composes
 
@@ -49,20 +49,22 @@ def test_each_missing_hop_and_each_shortcut_rules_a_query_out():
         {DALLAS.e1_shortcut: " Austin."},
         {DALLAS.r1_shortcut: " Austin."},
     ):
-        (tried,) = evaluate(Scripted({**KNOWS, **changed}), [DALLAS])
+        (tried,) = evaluate_queries(Scripted({**KNOWS, **changed}), [DALLAS])
         assert not tried.eligible
 
 
 def test_shared_prompts_are_asked_once():
     lm = Scripted({})
     assert DALLAS.r1_shortcut == MOBILE.r1_shortcut
-    evaluate(lm, [DALLAS, MOBILE], batch=3)
+    evaluate_queries(lm, [DALLAS, MOBILE], batch=3)
     assert len(lm.asked) == len(set(lm.asked)) == 9
 
 
 def test_failures_are_found_without_asking_what_is_not_known():
     for script in ({}, KNOWS, {**KNOWS, DALLAS.prompt: " Austin."}, {**KNOWS, DALLAS.e1_shortcut: " Austin."}):
         lm = Scripted(script)
-        assert find_failures(lm, [DALLAS, MOBILE]) == failures(evaluate(Scripted(script), [DALLAS, MOBILE]))
+        assert find_failed_queries(lm, [DALLAS, MOBILE]) == failed_queries(
+            evaluate_queries(Scripted(script), [DALLAS, MOBILE])
+        )
         assert (DALLAS.prompt in lm.asked) == (DALLAS.first_hop in script)
         assert MOBILE.prompt not in lm.asked

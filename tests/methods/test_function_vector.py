@@ -12,21 +12,20 @@ from assay.errors import LayerError
 from assay.methods.function_vectors.function_vector import (
     as_long_as,
     function_vector,
-    inject,
-    inject_everywhere,
-    nested_vectors,
-    other_heads,
-    top_heads,
+    inject_at_every_layer,
+    inject_vector,
+    nested_function_vectors,
 )
-from assay.methods.function_vectors.head_means import record
-from assay.methods.function_vectors.in_context import draw
+from assay.methods.function_vectors.head_means import record_heads
+from assay.methods.function_vectors.in_context import draw_trials
+from assay.methods.heads import other_heads, top_heads
 
 LM = wordy.lm("gemma2")
 
 
 @pytest.fixture(scope="module")
 def means():
-    return record(LM, draw(LM, TOY, n_shots=2, split="valid", limit=3)).means()
+    return record_heads(LM, draw_trials(LM, TOY, n_shots=2, split="valid", limit=3)).means()
 
 
 def test_top_heads_are_the_largest_first_and_equals_in_order():
@@ -66,7 +65,7 @@ def test_the_vector_is_the_sum_of_writes_by_hand(means):
 
 def test_vectors_of_more_heads_add_to_those_of_fewer(means):
     heads = [(2, 1), (0, 3), (1, 2)]
-    nested = nested_vectors(LM, means, heads, [1, 3])
+    nested = nested_function_vectors(LM, means, heads, [1, 3])
     assert tiny.difference(nested[0], function_vector(LM, means, heads[:1])) == 0
     rest = sum(function_vector(LM, means, [head]) for head in heads[1:])
     assert tiny.difference(nested[1], nested[0] + rest) < 1e-5
@@ -89,10 +88,10 @@ def test_length():
 @pytest.mark.parametrize("name", ["llama", "gemma2", "qwen2"])
 def test_injection_is_an_addition_after_each_layer_at_the_last_token(name):
     lm = wordy.lm(name)
-    one = draw(lm, TOY, n_shots=1, limit=1)[0]
+    one = draw_trials(lm, TOY, n_shots=1, limit=1)[0]
     tokens, last = list(one.prompt.tokens), len(one.prompt) - 1
     same, by_layer = (mx.random.normal(shape, key=mx.random.key(0)) for shape in ((64,), (3, 64)))
-    found = inject_everywhere(lm, one, {"same": same, "by_layer": by_layer})
+    found = inject_at_every_layer(lm, one, {"same": same, "by_layer": by_layer})
 
     def log_prob(layer=None, vector=0.0):
         logits = plain(lm.model, tokens, added(vector, layer, [last]))[-1]
@@ -108,11 +107,11 @@ def test_injection_is_an_addition_after_each_layer_at_the_last_token(name):
 
 
 def test_injection_while_generating_is_at_every_new_token():
-    one, vector = draw(LM, TOY, n_shots=1, limit=1)[0], mx.random.normal((64,), key=mx.random.key(0)) * 3
-    said = list(LM.generate(one.prompt, edits=inject(vector, 1, generated=True), max_tokens=4).tokens)
+    one, vector = draw_trials(LM, TOY, n_shots=1, limit=1)[0], mx.random.normal((64,), key=mx.random.key(0)) * 3
+    said = list(LM.generate(one.prompt, edits=inject_vector(vector, 1, generated=True), max_tokens=4).tokens)
     tokens = list(one.prompt.tokens)
     for i in range(4):  # by hand, without a cache
         at = list(range(len(one.prompt) - 1, len(one.prompt) + i))
         tokens.append(plain(LM.model, tokens, added(vector, 1, at))[-1].argmax().item())
     assert tokens[len(one.prompt) :] == said
-    assert len(inject(vector, 1)) == 1
+    assert len(inject_vector(vector, 1)) == 1

@@ -5,7 +5,8 @@ import pytest
 import tiny
 
 from assay.errors import PromptError
-from assay.methods.head_attribution import attention_share, head_writes, top_heads
+from assay.methods.head_attribution import attention_share, head_writes_along
+from assay.methods.heads import top_heads
 
 DIRECTION = np.random.default_rng(0).standard_normal(64).astype(np.float32)
 UNIT = DIRECTION / np.linalg.norm(DIRECTION)
@@ -17,7 +18,7 @@ PROMPTS = [tiny.ids(9), tiny.ids(13, 1), tiny.ids(7, 2)]
 def test_heads_sum_to_what_attention_writes(family, weights):
     lm = tiny.lm(family, weights)
     prompts = [lm.prompt(p) for p in PROMPTS]
-    writes = head_writes(lm, prompts, DIRECTION, batch=2)
+    writes = head_writes_along(lm, prompts, DIRECTION, batch=2)
     assert writes.shape == (3, lm.n_layers, lm.n_heads)
     run = lm.run(PROMPTS, keep="attn_out")
     whole = np.stack([np.array(run.at_last("attn_out", i)) @ UNIT for i in range(lm.n_layers)], axis=1)
@@ -26,7 +27,7 @@ def test_heads_sum_to_what_attention_writes(family, weights):
 
 def test_one_head_equals_head_out():
     lm = tiny.lm("llama")
-    writes = head_writes(lm, [lm.prompt(PROMPTS[0])], DIRECTION)
+    writes = head_writes_along(lm, [lm.prompt(PROMPTS[0])], DIRECTION)
     out = np.array(lm.run(PROMPTS[0], keep="head_out")["head_out", 1])[0, -1]  # [H, E]
     np.testing.assert_allclose(writes[0, 1], out @ UNIT, atol=1e-4)
 
@@ -34,7 +35,7 @@ def test_one_head_equals_head_out():
 def test_top_heads_are_those_that_write_most():
     writes = np.zeros((2, 3, 4))
     writes[:, 2, 1], writes[:, 0, 3] = 5, 3
-    assert top_heads(writes, 2) == [(2, 1), (0, 3)]
+    assert top_heads(writes.mean(axis=0), 2) == [(2, 1), (0, 3)]
 
 
 def test_attention_share_is_the_pattern():

@@ -7,8 +7,9 @@ import wordy
 from wordy import TOY
 
 from assay.errors import PromptError
-from assay.methods.function_vectors.head_means import attention_rms, head_writes, record, sum_error
-from assay.methods.function_vectors.in_context import draw
+from assay.methods.function_vectors.head_means import record_heads
+from assay.methods.function_vectors.in_context import draw_trials
+from assay.methods.heads import attention_rms, head_sum_error, head_writes
 
 FAMILIES = [*tiny.FAMILIES, "gemma3_all_global", "llama_every_head_its_own_keys", "qwen2_one_key_head"]
 
@@ -16,7 +17,7 @@ FAMILIES = [*tiny.FAMILIES, "gemma3_all_global", "llama_every_head_its_own_keys"
 @pytest.mark.parametrize("weights", ["float32", "4bit-bfloat16"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_writes_sum_to_what_attention_adds(name, weights):
-    assert sum_error(tiny.lm(name, weights), tiny.ids()) < 1e-5
+    assert head_sum_error(tiny.lm(name, weights), tiny.ids()) < 1e-5
 
 
 def test_a_bias_of_o_proj_belongs_to_no_head():
@@ -39,8 +40,8 @@ def test_one_head_writes_its_slice_through_the_post_norm():
 
 def test_recorded_is_what_a_run_of_each_prompt_has_at_its_last_token():
     lm = wordy.lm("gemma2")
-    trials = draw(lm, TOY, n_shots=2, split="valid", limit=5)
-    recorded = record(lm, trials)
+    trials = draw_trials(lm, TOY, n_shots=2, split="valid", limit=5)
+    recorded = record_heads(lm, trials)
     assert recorded.z.shape == (5, 3, 4, 32)
     for i, one in enumerate(trials):
         run = lm.run(one.prompt, keep=("z", "attn_raw", "resid_post"))
@@ -54,7 +55,7 @@ def test_recorded_is_what_a_run_of_each_prompt_has_at_its_last_token():
 
 
 def test_means_are_over_the_chosen_trials():
-    recorded = record(wordy.lm("llama"), draw(wordy.lm("llama"), TOY, n_shots=1, split="valid", limit=3))
+    recorded = record_heads(wordy.lm("llama"), draw_trials(wordy.lm("llama"), TOY, n_shots=1, split="valid", limit=3))
     chosen = recorded.score.ranks != recorded.score.ranks[0]
     chosen[1] = True
     means = recorded.means(chosen)
@@ -65,8 +66,8 @@ def test_means_are_over_the_chosen_trials():
 
 
 def test_nothing_to_take_a_mean_of():
-    recorded = record(wordy.lm("llama"), draw(wordy.lm("llama"), TOY, n_shots=1, split="valid", limit=3))
+    recorded = record_heads(wordy.lm("llama"), draw_trials(wordy.lm("llama"), TOY, n_shots=1, split="valid", limit=3))
     with pytest.raises(PromptError, match="0 of 3 trials were chosen"):
         recorded.means(recorded.score.ranks < 0)
     with pytest.raises(PromptError, match="no trial was given"):
-        record(wordy.lm("llama"), [])
+        record_heads(wordy.lm("llama"), [])

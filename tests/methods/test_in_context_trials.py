@@ -15,20 +15,28 @@ from assay.data.tasks import Task
 from assay.errors import DataError, PromptError
 from assay.forward.edits import add
 from assay.forward.positions import Prompt
-from assay.methods.function_vectors.in_context import answer, answer_log_probs, begins_with, draw, trial, usable, writes
+from assay.methods.function_vectors.in_context import (
+    answer_log_probs,
+    answer_trials,
+    begins_with_word,
+    draw_trials,
+    make_trial,
+    usable_queries,
+    writes_answers,
+)
 
 LM = wordy.lm("gemma2")
 
 
 def test_answers_that_begin_like_their_input_cannot_be_asked():
     copying = Task("copying", (("ka", "KA"), ("pa", "pa"), ("sa", "sa'a")), ("test",) * 3)
-    assert usable(LM, copying, "test") == ((("ka", "KA"),), 2)
-    assert usable(LM, copying, "test", copies=True)[1] == 0
+    assert usable_queries(LM, copying, "test") == ((("ka", "KA"),), 2)
+    assert usable_queries(LM, copying, "test", copies=True)[1] == 0
 
 
 def test_answers_that_begin_like_those_of_another_task_cannot_be_asked():
     rival = Task("rival", (("vu", "VU'U"), ("vo", "VI")), ("train", "train"))
-    kept, left_out = usable(LM, TOY, "test", [TOY, rival])
+    kept, left_out = usable_queries(LM, TOY, "test", [TOY, rival])
     assert LM.token(" VU") == LM.token(" VU'U")
     assert left_out == 1
     assert ("vu", "VU") not in kept
@@ -38,18 +46,18 @@ def test_answers_that_begin_like_those_of_another_task_cannot_be_asked():
 def test_a_task_without_a_usable_query_says_so():
     silent = Task("silent", (("ka", "KA"), ("pa", "pa")), ("train", "test"))
     with pytest.raises(PromptError, match="'silent' has no query to ask in its test split: 1 of its 1 pairs"):
-        draw(LM, silent, n_shots=1)
+        draw_trials(LM, silent, n_shots=1)
 
 
 def test_more_shots_than_pairs_is_the_loaders_error():
     with pytest.raises(DataError, match="20 pairs for shots"):
-        draw(LM, TOY, n_shots=21)
+        draw_trials(LM, TOY, n_shots=21)
 
 
 def test_every_query_is_asked_once_then_again_with_other_shots():
-    shown = [one.context for one in draw(LM, TOY, n_shots=2, split="valid")]
+    shown = [one.context for one in draw_trials(LM, TOY, n_shots=2, split="valid")]
     assert sorted(c.query for c in shown) == sorted(TOY.split("valid"))
-    again = draw(LM, TOY, n_shots=2, split="valid", limit=len(shown) + 1)
+    again = draw_trials(LM, TOY, n_shots=2, split="valid", limit=len(shown) + 1)
     assert [one.context for one in again[:-1]] == shown
     assert again[-1].context.query == shown[0].query
     assert again[-1].context.shots != shown[0].shots
@@ -57,16 +65,16 @@ def test_every_query_is_asked_once_then_again_with_other_shots():
 
 def test_the_queries_are_the_same_for_any_shots_and_labels():
     asked = [
-        [one.context.query for one in draw(LM, TOY, n_shots=n, limit=6, labels=labels, others=[OTHER])]
+        [one.context.query for one in draw_trials(LM, TOY, n_shots=n, limit=6, labels=labels, others=[OTHER])]
         for n, labels in ((0, "own"), (3, "own"), (3, "shuffled"), (3, "mixed"))
     ]
     assert asked[0] == asked[1] == asked[2] == asked[3]
-    assert asked[0] != [one.context.query for one in draw(LM, TOY, n_shots=0, limit=6, others=[OTHER], seed=1)]
+    assert asked[0] != [one.context.query for one in draw_trials(LM, TOY, n_shots=0, limit=6, others=[OTHER], seed=1)]
 
 
 def test_labels_are_as_asked():
     own, shuffled, mixed = (
-        draw(LM, TOY, n_shots=20, limit=1, labels=labels, others=[OTHER])[0].context.shots
+        draw_trials(LM, TOY, n_shots=20, limit=1, labels=labels, others=[OTHER])[0].context.shots
         for labels in ("own", "shuffled", "mixed")
     )
     assert set(own) == set(TOY.split("train"))
@@ -77,30 +85,30 @@ def test_labels_are_as_asked():
 
 
 def test_no_query_is_among_its_shots():
-    for one in draw(LM, TOY, n_shots=19, split="train"):
+    for one in draw_trials(LM, TOY, n_shots=19, split="train"):
         assert one.context.query not in one.context.shots
 
 
 def test_the_token_is_the_first_that_follows_the_prompt():
-    one = draw(LM, TOY, n_shots=1)[0]
+    one = draw_trials(LM, TOY, n_shots=1)[0]
     assert LM.decode([one.token]) == one.context.answer
     assert LM.prompt(one.context.text + one.context.answer).tokens == (*one.prompt.tokens, one.token)
 
 
 def test_a_prompt_whose_tokens_change_with_the_answer_is_refused():
-    context = draw(LM, TOY, n_shots=1)[0].context
+    context = draw_trials(LM, TOY, n_shots=1)[0].context
     joins = SimpleNamespace(prompt=lambda text: Prompt((1, 2, 3) if text.endswith(":") else (1, 2, 4, 5)))
     swallows = SimpleNamespace(prompt=lambda text: Prompt((1, 2, 3)))
     for lm in (joins, swallows):
         with pytest.raises(PromptError, match="use another template"):
-            trial(lm, "toy", context)
+            make_trial(lm, "toy", context)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "qwen2"])
 def test_the_score_is_that_of_the_models_own_logits(name):
     lm = wordy.lm(name)
-    trials = draw(lm, TOY, n_shots=2, split="train", limit=9)  # more than one batch, of several lengths
-    score = answer(lm, trials)
+    trials = draw_trials(lm, TOY, n_shots=2, split="train", limit=9)  # more than one batch, of several lengths
+    score = answer_trials(lm, trials)
     for i, one in enumerate(trials):
         logits = plain(lm.model, list(one.prompt.tokens))[-1]
         of = logits[one.token] - mx.logsumexp(logits)
@@ -111,9 +119,9 @@ def test_the_score_is_that_of_the_models_own_logits(name):
 
 
 def test_edits_act_at_the_last_token_of_each_prompt():
-    trials = draw(LM, TOY, n_shots=2, split="train", limit=3)
+    trials = draw_trials(LM, TOY, n_shots=2, split="train", limit=3)
     push = mx.random.normal((LM.width,), key=mx.random.key(1)) * 5
-    score = answer(LM, trials, [add("resid_post", push, layer=1, position=-1)])
+    score = answer_trials(LM, trials, [add("resid_post", push, layer=1, position=-1)])
     for i, one in enumerate(trials):
         logits = plain(LM.model, list(one.prompt.tokens), added(push, 1, [len(one.prompt) - 1]))[-1]
         assert score.log_probs[i] == pytest.approx((logits[one.token] - mx.logsumexp(logits)).item(), abs=1e-4)
@@ -131,19 +139,19 @@ def test_edits_act_at_the_last_token_of_each_prompt():
     ],
 )
 def test_whole_words(text, right):
-    assert begins_with(text, "cold") is right
+    assert begins_with_word(text, "cold") is right
 
 
 def test_writes_looks_at_the_whole_answer():
-    one = draw(LM, TOY, n_shots=1)[0]
+    one = draw_trials(LM, TOY, n_shots=1)[0]
     said = LM.generate(one.prompt, max_tokens=6).text
     right, wrong = (replace(one, context=replace(one.context, query=("x", y))) for y in (said.strip(), f"not {said}"))
-    assert writes(LM, [right, wrong], max_tokens=6).tolist() == [True, False]
+    assert writes_answers(LM, [right, wrong], max_tokens=6).tolist() == [True, False]
 
 
 def test_log_probability_of_a_whole_answer_is_the_chain_of_its_tokens():
     lm = wordy.lm("llama")
-    one = draw(lm, OTHER, n_shots=1)[0]
+    one = draw_trials(lm, OTHER, n_shots=1)[0]
     whole, n = list(lm.prompt(one.context.text + one.context.answer).tokens), len(one.prompt)
     assert len(whole) > n + 1
     push = mx.random.normal((lm.width,), key=mx.random.key(1))

@@ -13,14 +13,14 @@ import assay
 from assay.data.two_hop import two_hop
 from assay.errors import EditError
 from assay.methods.hopping_too_late.knockout import (
-    PAIRS,
+    KNOCKOUT_PAIRS,
     KnockedOut,
-    half_width,
+    answer_unchanged,
     knock_out,
     knock_out_query,
-    matters,
-    unchanged,
-    window,
+    knockout_half_width,
+    knockout_matters,
+    knockout_window,
 )
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -51,7 +51,7 @@ def test_equals_masks_by_hand(family, half):
     assert found.clean_log_prob == pytest.approx(float(logits[predicted] - mx.logsumexp(logits)), abs=1e-4)
     for name, (queries, keys) in by_hand.items():
         for centre in range(lm.n_layers):
-            hide = hider(queries, keys, window(centre, half, lm.n_layers), lm.n_layers)
+            hide = hider(queries, keys, knockout_window(centre, half, lm.n_layers), lm.n_layers)
             assert found.texts[name][centre] == said(lm, TOKENS, 4, hide=hide), (name, centre)
             logits = plain(lm.model, TOKENS, hidden=hide(len(TOKENS)))[-1]
             expected = float(logits[predicted] - mx.logsumexp(logits))
@@ -77,20 +77,20 @@ def test_queries_before_their_keys_are_refused():
 
 
 def test_windows_are_cut_off_and_keep_their_share_of_the_depth():
-    assert window(0, 3, 32) == [0, 1, 2, 3]
-    assert window(16, 3, 32) == [13, 14, 15, 16, 17, 18, 19]
-    assert window(31, 3, 32) == [28, 29, 30, 31]
-    assert [half_width(n) for n in (8, 16, 26, 28, 32, 42)] == [1, 2, 2, 3, 3, 4]
+    assert knockout_window(0, 3, 32) == [0, 1, 2, 3]
+    assert knockout_window(16, 3, 32) == [13, 14, 15, 16, 17, 18, 19]
+    assert knockout_window(31, 3, 32) == [28, 29, 30, 31]
+    assert [knockout_half_width(n) for n in (8, 16, 26, 28, 32, 42)] == [1, 2, 2, 3, 3, 4]
 
 
-@pytest.mark.parametrize("prompt", list(PAIRS))
+@pytest.mark.parametrize("prompt", list(KNOCKOUT_PAIRS))
 def test_every_pair_of_the_paper_can_act(prompt):
     lm = tiny.lm("llama")
     found = knock_out_query(lm, DALLAS, prompt)
-    assert list(found.texts) == list(PAIRS[prompt])
+    assert list(found.texts) == list(KNOCKOUT_PAIRS[prompt])
     assert all(len(texts) == lm.n_layers for texts in found.texts.values())
     assert KnockedOut(**asdict(found)) == found
-    some = knock_out_query(lm, DALLAS, prompt, PAIRS[prompt][-1:], half=0)
+    some = knock_out_query(lm, DALLAS, prompt, KNOCKOUT_PAIRS[prompt][-1:], half=0)
     assert list(some.texts) == ["last <- the"]
 
 
@@ -111,6 +111,6 @@ def test_a_prompt_without_one_of_the_parts_is_an_error():
     ],
 )
 def test_what_counts_as_unchanged(text, vanilla, same):
-    assert unchanged(text, vanilla, ("Austin",)) is same
+    assert answer_unchanged(text, vanilla, ("Austin",)) is same
     found = KnockedOut(vanilla, -1.0, {"last <- e1": [text, vanilla]}, {"last <- e1": [-1.0, -1.0]})
-    assert matters(found, "last <- e1", ("Austin",)) == [not same, False]
+    assert knockout_matters(found, "last <- e1", ("Austin",)) == [not same, False]

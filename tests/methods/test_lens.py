@@ -7,7 +7,7 @@ import tiny
 
 import assay
 from assay.errors import PositionError
-from assay.methods.logit_lens import logit_lens, logit_lenses
+from assay.methods.lens import logit_lens, logit_lenses
 
 PROMPT = "The capital of the state containing Dallas is"
 
@@ -71,7 +71,7 @@ def test_several_prompts_give_what_each_gives_alone(lm):
 def test_positions_that_do_not_fit_the_prompts_are_refused(lm):
     with pytest.raises(PositionError, match="2 prompts need one position, or as many, got 3"):
         logit_lenses(lm, [PROMPT, PROMPT], [0, 1, 2])
-    with pytest.raises(PositionError, match="reads one position of the prompt, 'all' is"):
+    with pytest.raises(PositionError, match="one position of a prompt is read, and 'all' is"):
         logit_lens(lm, PROMPT, "all")
 
 

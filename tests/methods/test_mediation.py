@@ -11,9 +11,15 @@ from wordy import OTHER, TOY
 
 from assay.data.in_context import ROLES, Template
 from assay.errors import PromptError
-from assay.methods.function_vectors.head_means import record
-from assay.methods.function_vectors.in_context import draw
-from assay.methods.function_vectors.mediation import estimated_effects, head_effects, piece_means, pieces, role_effects
+from assay.methods.function_vectors.head_means import record_heads
+from assay.methods.function_vectors.in_context import draw_trials
+from assay.methods.function_vectors.mediation import (
+    estimated_head_effects,
+    head_effects,
+    head_effects_by_role,
+    head_means_by_piece,
+    prompt_pieces,
+)
 
 FAMILIES = ["llama", "gemma2", "qwen2"]
 
@@ -46,8 +52,8 @@ def probability(lm, one, layer, head, at, values, share=1.0):
 @pytest.fixture(scope="module", params=FAMILIES)
 def setting(request):
     lm = wordy.lm(request.param)
-    means = record(lm, draw(lm, TOY, n_shots=3, split="valid", limit=4)).means()
-    one = draw(lm, TOY, n_shots=3, split="valid", limit=1, labels="mixed", others=[OTHER])[0]
+    means = record_heads(lm, draw_trials(lm, TOY, n_shots=3, split="valid", limit=4)).means()
+    one = draw_trials(lm, TOY, n_shots=3, split="valid", limit=1, labels="mixed", others=[OTHER])[0]
     likely = int(lm.run(one.prompt).logits[0].argmax().item())  # a random model gives the right answer no probability
     return lm, means, replace(one, token=likely)
 
@@ -66,7 +72,7 @@ def test_effects_are_those_of_the_model_with_one_head_replaced(setting):
 
 def test_the_estimate_is_the_slope_at_the_start_of_the_way_to_the_mean(setting):
     lm, means, one = setting
-    estimate, last, step = estimated_effects(lm, one, means), [len(one.prompt) - 1], 0.02
+    estimate, last, step = estimated_head_effects(lm, one, means), [len(one.prompt) - 1], 0.02
     for layer in range(3):
         for head in range(4):
             forth, back = (
@@ -78,30 +84,32 @@ def test_the_estimate_is_the_slope_at_the_start_of_the_way_to_the_mean(setting):
 
 def test_replacing_heads_by_their_own_values_has_no_effect(setting):
     lm, _, one = setting
-    assert np.abs(head_effects(lm, one, record(lm, [one]).means())).max() < 1e-6 + lm.rounding
+    assert np.abs(head_effects(lm, one, record_heads(lm, [one]).means())).max() < 1e-6 + lm.rounding
 
 
 def test_pieces_are_the_spans_of_the_prompt():
     lm = wordy.lm("llama")
-    one = draw(lm, TOY, n_shots=2)[0]
-    said = [(role, lm.decode([one.prompt.tokens[t] for t in tokens])) for role, tokens in pieces(one)]
+    one = draw_trials(lm, TOY, n_shots=2)[0]
+    said = [(role, lm.decode([one.prompt.tokens[t] for t in tokens])) for role, tokens in prompt_pieces(one)]
     assert said[:7] == [
         ("structural", "Q:"), ("demonstration", f" {one.context.shots[0][0]}"), ("separator", "\n"), ("structural", "A"),
         ("predictive", ":"), ("label", f" {one.context.shots[0][1]}"), ("end_of_example", "\n\n"),
     ]  # fmt: skip
     assert said[-1] == ("query_predictive", ":")
-    assert sorted(t for _, tokens in pieces(one) for t in tokens) == list(range(1, len(one.prompt)))  # all but BOS
+    assert sorted(t for _, tokens in prompt_pieces(one) for t in tokens) == list(
+        range(1, len(one.prompt))
+    )  # all but BOS
 
 
 def test_effects_by_role_are_those_of_the_model_with_these_tokens_replaced(setting):
     lm, _, one = setting
     heads = [(0, 1), (2, 3)]
-    means = piece_means(lm, draw(lm, TOY, n_shots=3, split="valid", limit=3), heads)
-    effects = role_effects(lm, one, heads, means)
+    means = head_means_by_piece(lm, draw_trials(lm, TOY, n_shots=3, split="valid", limit=3), heads)
+    effects = head_effects_by_role(lm, one, heads, means)
     plain = mx.softmax(lm.model(mx.array([one.prompt.tokens]))[0, -1])[one.token].item()
     assert tuple(effects) == ROLES
     for role in ("label", "predictive", "query_predictive"):
-        places = [(token, i) for i, (r, tokens) in enumerate(pieces(one)) if r == role for token in tokens]
+        places = [(token, i) for i, (r, tokens) in enumerate(prompt_pieces(one)) if r == role for token in tokens]
         at, rows = [token for token, _ in places], mx.array([i for _, i in places])
         for h, (layer, head) in enumerate(heads):
             by_hand = probability(lm, one, layer, head, at, means[h, rows]) - plain
@@ -110,34 +118,34 @@ def test_effects_by_role_are_those_of_the_model_with_these_tokens_replaced(setti
 
 def test_the_last_role_alone_is_the_usual_effect(setting):
     lm, _, one = setting
-    trials = draw(lm, TOY, n_shots=3, split="valid", limit=3)
-    means = record(lm, trials).means()
-    by_role = role_effects(lm, one, [(1, 2)], piece_means(lm, trials, [(1, 2)]))
+    trials = draw_trials(lm, TOY, n_shots=3, split="valid", limit=3)
+    means = record_heads(lm, trials).means()
+    by_role = head_effects_by_role(lm, one, [(1, 2)], head_means_by_piece(lm, trials, [(1, 2)]))
     assert by_role["query_predictive"][0] == pytest.approx(head_effects(lm, one, means)[1, 2], abs=1e-6)
 
 
 def test_piece_means_average_tokens_then_prompts():
     lm = wordy.lm("llama")
-    trials = draw(lm, TOY, n_shots=1, split="valid", limit=2)
-    found = piece_means(lm, trials, [(1, 3)])
+    trials = draw_trials(lm, TOY, n_shots=1, split="valid", limit=2)
+    found = head_means_by_piece(lm, trials, [(1, 3)])
     by_hand = []
     for one in trials:
         z = lm.run(one.prompt, keep="z.1")["z", 1][0]
-        by_hand.append([z[mx.array(tokens), 3].mean(axis=0) for _, tokens in pieces(one)])
+        by_hand.append([z[mx.array(tokens), 3].mean(axis=0) for _, tokens in prompt_pieces(one)])
     assert tiny.difference(found[0], mx.array([[(a + b) / 2 for a, b in zip(*by_hand, strict=True)]])[0]) < 1e-5
 
 
 def test_prompts_of_different_forms_have_no_common_mean():
     lm = wordy.lm("llama")
-    trials = [*draw(lm, TOY, n_shots=1, limit=1), *draw(lm, TOY, n_shots=2, limit=1)]
+    trials = [*draw_trials(lm, TOY, n_shots=1, limit=1), *draw_trials(lm, TOY, n_shots=2, limit=1)]
     with pytest.raises(PromptError, match="one number of shots"):
-        piece_means(lm, trials, [(0, 0)])
+        head_means_by_piece(lm, trials, [(0, 0)])
     with pytest.raises(PromptError, match="no trial was given"):
-        piece_means(lm, [], [(0, 0)])
+        head_means_by_piece(lm, [], [(0, 0)])
 
 
 def test_a_piece_that_shares_its_only_token_is_refused():
     lm = wordy.lm("llama")
-    one = draw(lm, TOY, n_shots=1, template=Template(after_input=" ", after_output=""))[0]
+    one = draw_trials(lm, TOY, n_shots=1, template=Template(after_input=" ", after_output=""))[0]
     with pytest.raises(PromptError, match="has no token of its own"):
-        pieces(one)
+        prompt_pieces(one)

@@ -10,7 +10,8 @@ import tiny
 
 import assay
 from assay.errors import CheckpointError, EditError
-from assay.methods.orthogonalise import find, gain, orthogonalise, same_at_run_time, save
+from assay.methods.heads import norm_gain
+from assay.methods.orthogonalisation import orthogonalise, same_at_run_time, save_orthogonalised
 from assay.models.random import write_random
 from assay.models.tokenizer import write_tokenizer
 
@@ -45,8 +46,8 @@ def test_quantised_again_leaks_and_says_so():
     lm = tiny.lm("llama", "4bit-float32")
     edited = orthogonalise(lm, DIRECTION)
     for path, leak in edited.leaks.items():
-        weight = np.array(dense(find(edited.lm.model, path)))
-        old = np.array(dense(find(lm.model, path)))
+        weight = np.array(dense(dict(edited.lm.model.named_modules())[path]))
+        old = np.array(dense(dict(lm.model.named_modules())[path]))
         along = (lambda w: w @ UNIT) if "embed" in path else (lambda w: UNIT @ w)
         assert leak == pytest.approx(np.linalg.norm(along(weight)) / np.linalg.norm(along(old)), rel=1e-3)
     assert 0.01 < edited.largest_leak < 0.5
@@ -104,9 +105,9 @@ def test_what_is_removed_can_be_removed_at_run_time(family):
 def test_gain_is_what_the_norm_multiplies_by():
     block = tiny.model("gemma2").layers[0]
     np.testing.assert_allclose(
-        gain(block.post_attention_layernorm), 1 + np.array(block.post_attention_layernorm.weight), rtol=2e-6
+        norm_gain(block.post_attention_layernorm), 1 + np.array(block.post_attention_layernorm.weight), rtol=2e-6
     )
-    assert gain(tiny.model("llama").layers[0].input_layernorm).shape == (64,)
+    assert norm_gain(tiny.model("llama").layers[0].input_layernorm).shape == (64,)
 
 
 def test_the_old_model_is_unchanged_and_shares_what_was_not_edited():
@@ -129,7 +130,7 @@ def test_saved_checkpoints_open_as_ordinary_ones(name, tmp_path):
     lm = assay.load(name, doctor=False)
     direction = np.random.default_rng(1).standard_normal(lm.width)
     edited = orthogonalise(lm, direction)
-    folder = save(edited, tmp_path / "edited", source=name)
+    folder = save_orthogonalised(edited, tmp_path / "edited", source=name)
     model, tokenizer = mlx_lm.load(str(folder))
     prompt = lm.chat("Name a colour.")
     reopened = assay.load(str(folder))  # the doctor examines it
@@ -146,9 +147,9 @@ def test_nothing_is_overwritten(tmp_path):
     edited = orthogonalise(assay.load("llama_tiny", doctor=False), np.ones(128))
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(CheckpointError, match="exists and is not empty"):
-        save(edited, tmp_path, source="llama_tiny")
+        save_orthogonalised(edited, tmp_path, source="llama_tiny")
     with pytest.raises(CheckpointError, match="give the model that it was made from"):
-        save(edited, tmp_path / "new", source="qwen_tiny")
+        save_orthogonalised(edited, tmp_path / "new", source="qwen_tiny")
 
 
 def test_errors_say_what_is_wrong():
@@ -171,7 +172,9 @@ def test_a_quantised_checkpoint_loaded_as_float32_is_saved_as_what_it_is(tmp_pat
     write_tokenizer(source, "llama")
     lm = assay.load(str(source), weights="float32", doctor=False)
     edited = orthogonalise(lm, np.eye(lm.width, dtype=np.float32)[0])
-    again = assay.load(str(save(edited, tmp_path / "edited", source=source)), weights="float32", doctor=False)
+    again = assay.load(
+        str(save_orthogonalised(edited, tmp_path / "edited", source=source)), weights="float32", doctor=False
+    )
     assert again.provenance()["bits"] is None
     prompt = "The quick brown fox"
     assert tiny.agree(again.run(prompt).logits, edited.lm.run(prompt).logits)

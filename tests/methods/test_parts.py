@@ -10,15 +10,15 @@ from assay.data.two_hop import two_hop
 from assay.errors import PositionError
 from assay.forward.positions import Prompt, resolve
 from assay.methods.hopping_too_late.parts import (
-    PROMPTS,
+    PROMPT_PARTS,
+    e1_phrase,
     first_hop_parts,
-    locate,
-    parts,
-    phrase,
-    places,
+    locate_queries,
+    part_positions,
+    query_parts,
     second_hop_parts,
 )
-from assay.methods.spread import spread
+from assay.methods.portions import spread
 
 BUILTIN = ["gemma_tiny", "llama_tiny", "qwen_tiny"]
 TOWER = next(q for q in two_hop("landmark_language") if q.e1 == "the Eiffel Tower")
@@ -31,7 +31,7 @@ def ends(text, found):
 
 
 def test_parts_of_a_phrase_that_goes_on_after_its_entity():
-    assert ends(TOWER.prompt, parts(TOWER)) == {
+    assert ends(TOWER.prompt, query_parts(TOWER)) == {
         "r2": "The language spoken",
         "the": "The language spoken in the",
         "r1": "The language spoken in the country",
@@ -47,22 +47,22 @@ def test_parts_of_a_phrase_that_goes_on_after_its_entity():
 @pytest.mark.parametrize("name", BUILTIN, ids=["gemma2", "llama", "qwen2"])
 def test_queries_of_all_families_are_found_in_every_tokenizer(name):
     lm, queries = assay.load(name, doctor=False), two_hop(per_bridge=1)
-    found, dropped = locate(lm, queries)
+    found, dropped = locate_queries(lm, queries)
     assert not dropped
     assert len({query.family for query in found}) == 15
     for query in found[::20]:
-        for prompt, find in PROMPTS.items():
+        for prompt, find in PROMPT_PARTS.items():
             text, tokens = getattr(query, prompt), lm.prompt(getattr(query, prompt))
-            for part, at in places(lm, text, find(query)).items():
+            for part, at in part_positions(lm, text, find(query)).items():
                 end = len(text) if part == "last" else len(find(query)[part].text)
                 assert tokens.spans[at][0] < end <= tokens.spans[at][1], (query.id, prompt, part)
 
 
 def test_entities_of_several_tokens_and_a_tokenizer_of_single_bytes():
     lm = tiny.lm("llama")  # 320 tokens: hardly a word is one
-    found, dropped = locate(lm, [DALLAS, TOWER])
+    found, dropped = locate_queries(lm, [DALLAS, TOWER])
     assert (len(found), dropped) == (2, [])
-    at = places(lm, DALLAS.prompt, parts(DALLAS))
+    at = part_positions(lm, DALLAS.prompt, query_parts(DALLAS))
     assert at["r2"] < at["the"] < at["r1"] < at["e1"] < at["last"]
     assert len(lm.prompt(DALLAS.prompt)) > 12
 
@@ -71,21 +71,21 @@ def test_the_phrase_is_every_token_from_the_entity_to_t1():
     lm = tiny.lm("llama")
     for query, expected in ((DALLAS, "Dallas"), (TOWER, "the Eiffel Tower is located")):
         prompt = lm.prompt(query.prompt)
-        inside = resolve(phrase(query), prompt).prompt
+        inside = resolve(e1_phrase(query), prompt).prompt
         assert lm.decode([prompt.tokens[i] for i in inside]).strip() == expected
-        assert inside[-1] == places(lm, query.prompt, parts(query))["e1"]
+        assert inside[-1] == part_positions(lm, query.prompt, query_parts(query))["e1"]
     again = {"e1": "capital", "r1_phrase": "the state containing capital"}
     twice = replace(DALLAS, **again, prompt="The capital of the state containing capital is")
-    after = len(lm.prompt(twice.prompt)) - 1 - resolve(phrase(twice), lm.prompt(twice.prompt)).prompt[-1]
+    after = len(lm.prompt(twice.prompt)) - 1 - resolve(e1_phrase(twice), lm.prompt(twice.prompt)).prompt[-1]
     assert lm.decode(lm.prompt(twice.prompt).tokens[-after:]) == " is"
 
 
 def test_a_query_whose_text_is_not_found_is_dropped_and_named():
     lm = tiny.lm("llama")
     lost = replace(DALLAS, r1_phrase="the state around Dallas")
-    assert locate(lm, [DALLAS, lost, TOWER]) == ([DALLAS, TOWER], [lost])
+    assert locate_queries(lm, [DALLAS, lost, TOWER]) == ([DALLAS, TOWER], [lost])
     with pytest.raises(PositionError, match="'the state around Dallas' does not occur in the prompt 'The capital of"):
-        parts(lost)
+        query_parts(lost)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_query_whose_text_is_not_found_is_dropped_and_named():
 def test_each_missing_part_is_one_clear_sentence(change, message):
     lost = replace(DALLAS, **change)
     with pytest.raises(PositionError, match=message):
-        [find(lost) for find in PROMPTS.values()]
-    assert locate(tiny.lm("llama"), [lost]) == ([], [lost])
+        [find(lost) for find in PROMPT_PARTS.values()]
+    assert locate_queries(tiny.lm("llama"), [lost]) == ([], [lost])
 
 
 def test_two_parts_in_one_token_cannot_be_told_apart():
@@ -109,14 +109,14 @@ def test_two_parts_in_one_token_cannot_be_told_apart():
         def prompt(self, text):
             return Prompt((0,), text, ((0, len(text)),))
 
-    assert locate(OneToken(), [DALLAS]) == ([], [DALLAS])
+    assert locate_queries(OneToken(), [DALLAS]) == ([], [DALLAS])
 
 
 @pytest.mark.parametrize("family", ["state_capital", "song_spouse"])
 def test_a_family_that_is_removed_is_only_missing(family):
     rest = [query for query in two_hop() if query.family != family]
     assert len(rest) < len(two_hop())
-    located, dropped = locate(assay.load("llama_tiny4", doctor=False), rest)
+    located, dropped = locate_queries(assay.load("llama_tiny4", doctor=False), rest)
     assert (len(located), dropped) == (len(rest), [])
     chosen = spread(located, 48)
     assert len(chosen) == 48

@@ -7,16 +7,15 @@ import pytest
 import assay
 from assay.data.two_hop import answers, two_hop
 from assay.errors import PromptError
-from assay.methods.hopping_too_late import backpatch
 from assay.methods.hopping_too_late.backpatch import (
     PatchTable,
-    back_pairs,
     back_patch,
     draw_donor,
+    layer_pairs,
     noise_like,
     patch_table,
-    states,
 )
+from assay.methods.states import states_at
 
 QUERIES = [q for q in two_hop("state_capital") if q.e1 in ("Dallas", "Houston", "Buffalo")]
 
@@ -50,7 +49,7 @@ def test_equals_a_loop_of_full_forwards(lm, where):
     prompt = lm.prompt(query.prompt)
     at = len(prompt) - (2 if where == "t1" else 1)  # "... Dallas is"
     table = patch_table(lm.n_layers, [back_patch(lm, query, where, donors=QUERIES, seed=3)])
-    own = states(lm.run(prompt, keep="resid_post"), at)
+    own = states_at(lm.run(prompt, keep="resid_post"), at)
     for column, (source, target) in enumerate(table.pairs["back"]):
         text = patched_by_hand(lm, prompt.tokens, at, own[source], target, 10)
         assert table.right["back"][0, column] == answers(text, query.e3_aliases), (source, target, text)
@@ -59,16 +58,16 @@ def test_equals_a_loop_of_full_forwards(lm, where):
 def test_t1_is_the_last_token_of_the_phrase(lm):
     for query in two_hop(limit=30):
         prompt = lm.prompt(query.prompt)
-        own = states(lm.run(prompt, keep="resid_post"), backpatch.position(query, "t1"))
+        own = states_at(lm.run(prompt, keep="resid_post"), query.t1_text)
         at = next(i for i in range(len(prompt)) if lm.decode(prompt.tokens[: i + 1]).endswith(query.r1_phrase))
         run = lm.run(prompt, keep="resid_post")
         assert (own[-1] == run["resid_post", lm.n_layers - 1][0, at]).all()
 
 
 def test_pairs_go_back_only():
-    assert back_pairs(4) == [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
-    assert len(back_pairs(28)) == 378
-    assert back_pairs(6, stride=2) == [(2, 0), (4, 0), (4, 2)]
+    assert layer_pairs(4)["back"] == [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
+    assert len(layer_pairs(28)["back"]) == 378
+    assert layer_pairs(6, stride=2)["back"] == [(2, 0), (4, 0), (4, 2)]
 
 
 def test_noise_has_the_norms_of_the_states():
@@ -90,7 +89,9 @@ def test_a_donor_has_another_bridge_and_answer():
 
 
 def test_table_arithmetic():
-    pairs = back_pairs(4)  # (1,0) (2,0) (2,1) (3,0) (3,1) (3,2); from {2, 3} into {0, 1}: the four in the middle
+    pairs = layer_pairs(4)[
+        "back"
+    ]  # (1,0) (2,0) (2,1) (3,0) (3,1) (3,2); from {2, 3} into {0, 1}: the four in the middle
     right = np.array([[0, 1, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
     table = PatchTable(4, {"back": pairs}, {"back": right})
     assert table.rescued("back").tolist() == [True, False]

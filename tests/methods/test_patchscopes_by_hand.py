@@ -9,7 +9,7 @@ from plain import plain
 
 from assay.errors import EditError
 from assay.methods.hopping_too_late.patchscopes import APPOSITION, DESCRIBE, SCOPES, Scope, patchscope
-from assay.methods.sampling import Noise, sampled
+from assay.methods.sampling import GumbelNoise, sampling_edits
 
 FAMILIES = ["llama", "gemma2", "qwen2", "phi3"]
 SHORT = Scope("abc x:")
@@ -69,24 +69,24 @@ def test_the_noise_makes_samples_of_the_softmax(temperature):
     """The shares of 3000 samples against the softmax, within four standard errors."""
     logits, n = np.array([2.0, 1.0, 0.0, -1.0, 2.0, -9.0]), 3000
     given = mx.array(logits, mx.float32)[None, None]
-    drawn = [int(mx.argmax(Noise(f"key {i}", temperature)(given)).item()) for i in range(n)]
+    drawn = [int(mx.argmax(GumbelNoise(f"key {i}", temperature)(given)).item()) for i in range(n)]
     expected = np.exp(logits / temperature - np.logaddexp.reduce(logits / temperature))
     share = np.bincount(drawn, minlength=len(logits)) / n
     assert (np.abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / n) + 1e-3).all()
 
 
 def test_every_step_has_noise_of_its_own():
-    noise, nothing = Noise("key", 1.0), mx.zeros((1, 1, 50))
+    noise, nothing = GumbelNoise("key", 1.0), mx.zeros((1, 1, 50))
     first, second = noise(nothing), noise(nothing)
     assert not (first == second).any()
-    assert (Noise("key", 1.0)(nothing) == first).all()
-    assert not (Noise("another", 1.0)(nothing) == first).any()
+    assert (GumbelNoise("key", 1.0)(nothing) == first).all()
+    assert not (GumbelNoise("another", 1.0)(nothing) == first).any()
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
 def test_a_temperature_that_samples_nothing_is_refused(temperature):
     with pytest.raises(EditError, match="sampling needs a temperature above 0"):
-        sampled("key", temperature)
+        sampling_edits("key", temperature)
 
 
 def test_published_scopes_word_for_word():

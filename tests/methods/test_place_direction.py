@@ -31,8 +31,8 @@ def kinds(lm):
     """Three made-up and four known names."""
     some = entities("train")
     made_up, known = ([item for item in some if item.known == kind] for kind in (False, True))
-    return [method.at_end_of(lm, item.question, item.name) for item in made_up[:3]], [
-        method.at_end_of(lm, item.question, item.name) for item in known[:4]
+    return [method.place_at_end_of(lm, item.question, item.name) for item in made_up[:3]], [
+        method.place_at_end_of(lm, item.question, item.name) for item in known[:4]
     ]
 
 
@@ -56,16 +56,16 @@ def by_hand(lm, prompt, direction, at, times):
 
 def test_a_place_is_the_last_token_of_its_fragment(lm):
     for item in entities("train")[:6]:
-        one = method.at_end_of(lm, item.question, item.name)
+        one = method.place_at_end_of(lm, item.question, item.name)
         assert lm.decode(list(one.until_there.tokens)).endswith(item.name)
         assert one.until_there.tokens == one.prompt.tokens[: one.at + 1]
     with pytest.raises(PositionError, match="Oslo"):
-        method.at_end_of(lm, "Where is Kyoto?", "Oslo")
+        method.place_at_end_of(lm, "Where is Kyoto?", "Oslo")
 
 
 def test_states_are_those_of_the_whole_question(lm, kinds):
     names = kinds[1]
-    found = method.states_there(lm, names)
+    found = method.states_at_places(lm, names)
     for one, rows in zip(names, found, strict=True):
         whole = np.array(mx.stack(stream(lm.model, one.prompt.tokens, one.at)).astype(mx.float32))
         # Shorter rows of a batch are padded, and sums over keys come in other lengths: not bitwise.
@@ -104,6 +104,6 @@ def test_separation_is_that_of_each_layer_alone():
     directions[1, 2] = 2.0
     directions[2, 0] = 1.0
     assert method.separating_layer(directions, *apart) == 1
-    no_direction, along, across = method.separations(directions, *apart)
+    no_direction, along, across = method.auroc_by_layer(directions, *apart)
     assert (no_direction, along) == (0.5, 1.0)
     assert across == np.mean(apart[0, :, 2, 0][:, None] > apart[1, :, 2, 0])

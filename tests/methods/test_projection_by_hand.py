@@ -9,7 +9,7 @@ from plain import head, plain
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
 from assay.methods.hopping_too_late import projection
-from assay.methods.hopping_too_late.projection import SUBLAYERS, project, project_query
+from assay.methods.hopping_too_late.projection import SUBLAYERS, project_query, project_sublayers
 
 QUERIES = [q for q in two_hop("state_capital") if q.e1 in ("Dallas", "Buffalo")]
 
@@ -31,7 +31,7 @@ def by_hand(model, tokens, at):
 @pytest.mark.parametrize("position", [-1, 3])
 def test_equals_plain_mlx(family, position):
     lm, tokens = tiny.lm(family), tiny.ids(9)
-    found, expected = project(lm, tokens, position), by_hand(lm.model, tokens, position)
+    found, expected = project_sublayers(lm, tokens, position), by_hand(lm.model, tokens, position)
     for site in SUBLAYERS:
         np.testing.assert_allclose(found[site], expected[site], atol=2e-4)
 
@@ -40,7 +40,7 @@ def test_ranks_of_a_query(monkeypatch):
     """Every name is given two tokens; the other bridge loses those that it shares with the query."""
     lm, (query, other) = tiny.lm("gemma2"), QUERIES
     tokens = {query.e2_aliases: [40, 41], query.e3_aliases: [50, 51], other.e2_aliases: [41, 60]}
-    monkeypatch.setattr(projection, "first_tokens", lambda lm, ways: tokens[tuple(ways)])
+    monkeypatch.setattr(projection, "first_name_tokens", lambda lm, ways: tokens[tuple(ways)])
     found = project_query(lm, query, other)
     ids = lm.prompt(query.prompt).tokens
     predicted = int(mx.argmax(plain(lm.model, ids)[-1]).item())
@@ -59,4 +59,4 @@ def test_a_name_without_a_telling_first_token_is_none():
 
 def test_a_position_outside_the_prompt_is_refused():
     with pytest.raises(PositionError, match="outside the prompt"):
-        project(tiny.lm("llama"), tiny.ids(5), 9)
+        project_sublayers(tiny.lm("llama"), tiny.ids(5), 9)

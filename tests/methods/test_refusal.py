@@ -7,7 +7,8 @@ import tiny
 from assay import ablate, add
 from assay.errors import PromptError
 from assay.forward.generate import Generation
-from assay.methods.refusal.judging import judge, kl, refusal_score, refusal_tokens
+from assay.methods.distributions import kl_of_logits
+from assay.methods.refusal.judging import judge_refusals, refusal_score, refusal_tokens
 
 PROMPTS = [tiny.ids(9), tiny.ids(13, 1)]
 RANDOM = np.random.default_rng(0)
@@ -29,8 +30,8 @@ def test_score_is_finite_for_certain_answers():
 
 
 def test_kl_is_zero_on_itself_and_positive_elsewhere():
-    assert (kl(LOGITS, LOGITS) == 0).all()
-    assert (kl(LOGITS[:1], LOGITS[1:]) > 0).all()
+    assert (kl_of_logits(LOGITS, LOGITS) == 0).all()
+    assert (kl_of_logits(LOGITS[:1], LOGITS[1:]) > 0).all()
 
 
 class Speaker:
@@ -81,7 +82,9 @@ def test_judge_equals_runs_and_generations(family):
     r = RANDOM.standard_normal(lm.width).astype(np.float32)
     variants = {"none": [], "ablated": [ablate(r)], "added": [add("resid_pre", r, layer=1, position="all")]}
     tokens = [10, 20, 30]
-    judged = judge(lm, [lm.prompt(p) for p in PROMPTS], variants, tokens, lambda text: "a" in text, max_tokens=4)
+    judged = judge_refusals(
+        lm, [lm.prompt(p) for p in PROMPTS], variants, tokens, lambda text: "a" in text, max_tokens=4
+    )
     for name, edits in variants.items():
         runs = [lm.run(p, edits=edits) for p in PROMPTS]
         texts = [lm.generate(p, edits=edits, max_tokens=4).text for p in PROMPTS]
@@ -90,7 +93,10 @@ def test_judge_equals_runs_and_generations(family):
         )
         np.testing.assert_allclose(
             judged[name].kl,
-            [kl(np.array(lm.run(p).logits[0]), np.array(run.logits[0])) for p, run in zip(PROMPTS, runs, strict=True)],
+            [
+                kl_of_logits(np.array(lm.run(p).logits[0]), np.array(run.logits[0]))
+                for p, run in zip(PROMPTS, runs, strict=True)
+            ],
             atol=1e-5,
         )
         assert judged[name].refused.tolist() == ["a" in text for text in texts]
@@ -100,8 +106,8 @@ def test_judge_equals_runs_and_generations(family):
 def test_judge_takes_variants_of_each_prompt():
     lm = tiny.lm("llama")
     prompts, u = [lm.prompt(p) for p in PROMPTS], np.eye(lm.width, dtype=np.float32)
-    both = judge(lm, prompts, [{"own": [ablate(u[0])]}, {"own": [ablate(u[1])]}], [10])
-    second = judge(lm, prompts, {"own": [ablate(u[1])]}, [10])
+    both = judge_refusals(lm, prompts, [{"own": [ablate(u[0])]}, {"own": [ablate(u[1])]}], [10])
+    second = judge_refusals(lm, prompts, {"own": [ablate(u[1])]}, [10])
     assert both["own"].score[1] == second["own"].score[1]
     assert both["own"].score[0] != second["own"].score[0]
     assert len(both["own"].refused) == 0
@@ -111,16 +117,16 @@ def test_errors_say_what_is_wrong():
     lm = tiny.lm("llama")
     prompts = [lm.prompt(p) for p in PROMPTS]
     with pytest.raises(PromptError, match="set of prompts is empty"):
-        judge(lm, [], {"none": []}, [1])
+        judge_refusals(lm, [], {"none": []}, [1])
     with pytest.raises(PromptError, match="2 prompts need as many mappings"):
-        judge(lm, prompts, [{"none": []}], [1])
+        judge_refusals(lm, prompts, [{"none": []}], [1])
     with pytest.raises(PromptError, match="with the same names"):
-        judge(lm, prompts, [{"none": []}, {"other": []}], [1])
+        judge_refusals(lm, prompts, [{"none": []}, {"other": []}], [1])
     with pytest.raises(PromptError, match="no refusal tokens"):
         refusal_score(LOGITS, [])
 
 
 def test_no_text_is_kept():
     lm = tiny.lm("llama")
-    outcome = judge(lm, [lm.prompt(PROMPTS[0])], {"none": []}, [1], lambda _: False, max_tokens=3)["none"]
+    outcome = judge_refusals(lm, [lm.prompt(PROMPTS[0])], {"none": []}, [1], lambda _: False, max_tokens=3)["none"]
     assert {value.dtype for value in vars(outcome).values()} == {np.dtype(float), np.dtype(bool)}

@@ -10,13 +10,13 @@ from assay.methods.refusal.judging import refusal_score
 from assay.methods.refusal.refusal_direction import (
     is_refusal_in,
     refusal_direction,
+    refusal_scores,
     refused_as_expected,
-    requests,
-    scores,
+    request_prompts,
 )
-from assay.methods.refusal.selection import Filters, Halving
+from assay.methods.refusal.selection import SelectionFilters, SuccessiveHalving
 
-OFF = Filters(kl=None, induce=None, depth=1.0)
+OFF = SelectionFilters(kl=None, induce=None, depth=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +27,20 @@ def lm():
 @pytest.fixture(scope="module")
 def tokens(lm):
     """Likely tokens, as many as make about half of the requests count as refused."""
-    logits = np.array(lm.run(requests(lm, "harmful", split="train")[:8]).logits).mean(axis=0)
+    logits = np.array(lm.run(request_prompts(lm, "harmful", split="train")[:8]).logits).mean(axis=0)
     return np.argsort(-logits)[:8].tolist()
 
 
 @pytest.fixture(scope="module")
 def found(lm, tokens):
-    halving = Halving(first=1, finalists=2, shallow=0.5)
+    halving = SuccessiveHalving(first=1, finalists=2, shallow=0.5)
     return refusal_direction(lm, tokens=tokens, filters=OFF, halving=halving)
 
 
 def test_only_refused_and_answered_requests_count(lm, tokens):
-    prompts = requests(lm, "harmful", split="train")
+    prompts = request_prompts(lm, "harmful", split="train")
     by_hand = [refusal_score(np.array(lm.run(p).logits[0]), tokens) for p in prompts]
-    np.testing.assert_allclose(scores(lm, prompts, tokens, batch=5), by_hand, atol=1e-4)
+    np.testing.assert_allclose(refusal_scores(lm, prompts, tokens, batch=5), by_hand, atol=1e-4)
     refused = refused_as_expected(lm, prompts, tokens, True)
     answered = refused_as_expected(lm, prompts, tokens, False)
     assert len(refused) + len(answered) == len(prompts)
@@ -50,7 +50,7 @@ def test_only_refused_and_answered_requests_count(lm, tokens):
 def test_the_direction_is_the_difference_of_those(lm, tokens, found):
     again = difference_in_means(lm, found.harmful, found.harmless, post_instruction(lm))
     np.testing.assert_array_equal(found.direction.vector, again.vectors[found.selection.cell])
-    assert set(found.harmful) < set(requests(lm, "harmful", split="train"))
+    assert set(found.harmful) < set(request_prompts(lm, "harmful", split="train"))
     assert found.direction.provenance["n_positive"] == str(len(found.harmful))
     assert found.tokens == tuple(tokens)
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from assay.errors import DataError
-from assay.methods.separation import auroc, d_prime, project, silhouette, spearman
+from assay.methods.separation import auroc, d_prime, project_onto, silhouette, spearman
 
 
 def test_project_is_the_coordinate_along_the_unit_vector():
-    assert project(np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([0.0, 5.0])) == pytest.approx([4.0, 2.0])
+    assert project_onto(np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([0.0, 5.0])) == pytest.approx([4.0, 2.0])
 
 
 def test_d_prime():

@@ -11,11 +11,11 @@ from assay.forward.positions import Prompt
 from assay.methods.refusal.judging import refusal_score
 from assay.methods.refusal.suffix_search import (
     _slopes,
-    embeddings,
     find_suffix,
     ordinary_tokens,
     random_suffix,
-    suffix_at,
+    suffix_positions,
+    token_embeddings,
     with_suffix,
 )
 
@@ -30,7 +30,7 @@ def mean_score(lm, suffix):
 def test_a_suffix_stands_before_the_end_of_the_template():
     whole = with_suffix(PROMPTS[0], (7, 8), 3)
     assert whole.tokens == (*PROMPTS[0].tokens[:-3], 7, 8, *PROMPTS[0].tokens[-3:])
-    assert [whole.tokens[i] for i in suffix_at(whole, 2, 3)] == [7, 8]
+    assert [whole.tokens[i] for i in suffix_positions(whole, 2, 3)] == [7, 8]
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
@@ -47,11 +47,11 @@ def test_search_lowers_the_score(family):
 def test_slopes_are_finite_differences():
     lm = tiny.lm("gemma2")
     whole = [with_suffix(p, (7, 8), 3) for p in PROMPTS]
-    places = [suffix_at(p, 2, 3) for p in whole]
+    places = [suffix_positions(p, 2, 3) for p in whole]
     slopes = _slopes(lm, whole, places, TOKENS)
     assert slopes.shape == (2, tiny.VOCAB)
     step, token = 1e-3, 99
-    row = embeddings(lm, [token])[0]
+    row = token_embeddings(lm, [token])[0]
     change = 0.0
     for prompt, place in zip(whole, places, strict=True):
         runs = [lm.run(prompt, edits=[add("embed", row, position=place[1], scale=sign * step)]) for sign in (1, -1)]
@@ -68,7 +68,7 @@ def odds(logits):
 def test_special_tokens_are_never_drawn():
     lm = tiny.lm("llama")
     assert not set(ordinary_tokens(lm)) & set(lm.tokenizer.all_special_ids)
-    assert embeddings(lm, [6, 7]).dtype == mx.float32
+    assert token_embeddings(lm, [6, 7]).dtype == mx.float32
 
 
 def test_errors_say_what_is_wrong():

@@ -11,13 +11,13 @@ from wordy import OTHER, TOY
 
 from assay.data.tasks import Task
 from assay.methods.function_vectors.function_vector import function_vector
-from assay.methods.function_vectors.task_study import KINDS, Sizes, Study, head_counts
+from assay.methods.function_vectors.task_study import VECTOR_KINDS, StudySizes, TaskStudy, head_counts
 
-SIZES = Sizes(record=3, effects=2, choose=2, test=3, shots=2)
+SIZES = StudySizes(record=3, effects=2, choose=2, test=3, shots=2)
 LM = wordy.lm("llama")
 
 
-class Able(Study):
+class Able(TaskStudy):
     """A study of a model that counts as able to do everything, and every answer as right."""
 
     @property
@@ -38,14 +38,14 @@ def study():
 
 
 def test_a_model_that_does_no_task_is_said_to():
-    unable = Study(LM, [TOY, OTHER], main=["toy", "other"], sizes=SIZES)
+    unable = TaskStudy(LM, [TOY, OTHER], main=["toy", "other"], sizes=SIZES)
     assert unable.unable == "0 of 2 tasks are done at 2 shots, and it takes 2"
     assert unable.means == {}
 
 
 def test_a_task_without_a_usable_query_is_not_asked():
     copying = Task("copying", tuple((given, given) for given, _ in TOY.pairs), TOY.splits)
-    study = Study(LM, [TOY, OTHER, copying], main=["toy", "copying"], sizes=SIZES)
+    study = TaskStudy(LM, [TOY, OTHER, copying], main=["toy", "copying"], sizes=SIZES)
     assert study.asked == ["toy", "other"]
     assert study.main_asked == ["toy"]
     assert (study.left_out["toy"], study.left_out["copying"]) == (0, 12)
@@ -91,11 +91,11 @@ def test_how_many_heads_are_tried(layers, heads, counts):
 
 
 def test_every_control_is_as_long_as_the_vector_but_the_layer_mean(study):
-    assert tuple(study.vectors) == KINDS
+    assert tuple(study.vectors) == VECTOR_KINDS
     for name in ("toy", "other"):
         own = study.vectors["function"][name]
         assert tiny.difference(own, function_vector(LM, study.means[name], study.heads)) == 0
-        for kind in KINDS[1:4]:
+        for kind in VECTOR_KINDS[1:4]:
             vector = study.vectors[kind][name]
             assert tiny.difference(mx.linalg.norm(vector), mx.linalg.norm(own)) < 1e-5
             assert tiny.difference(vector, own) > 0.01
@@ -114,7 +114,7 @@ def test_injected_rows_are_the_main_tasks_one_after_the_other(study):
 
 
 def test_known_queries_are_those_right_with_their_examples():
-    study = Study(LM, [TOY, OTHER], main=["toy", "other"], sizes=SIZES)
+    study = TaskStudy(LM, [TOY, OTHER], main=["toy", "other"], sizes=SIZES)
     study._scores["toy", 2, "own"] = score = study.score("toy", 2)
     score.ranks[:] = [0, 5, 0]
     trials = study.draw("toy", "test", 3, shots=0)

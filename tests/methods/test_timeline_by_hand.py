@@ -7,20 +7,20 @@ import tiny
 import assay
 from assay.data.two_hop import two_hop
 from assay.methods.hopping_too_late.knockout import KnockedOut
-from assay.methods.hopping_too_late.names import first_tokens
+from assay.methods.hopping_too_late.names import first_name_tokens
 from assay.methods.hopping_too_late.timeline import (
     STAGES,
-    columns,
-    complete,
-    first,
-    first_on_top,
+    complete_stages,
+    first_layer,
+    first_layer_on_top,
     last_token_ranks,
     lens_ranks,
     lens_stages,
     mean_layer,
-    stages_of,
+    query_stages,
+    stage_layers,
 )
-from assay.methods.logit_lens import logit_lens
+from assay.methods.lens import logit_lens
 
 DALLAS, BUFFALO = (next(q for q in two_hop("state_capital") if q.e1 == name) for name in ("Dallas", "Buffalo"))
 
@@ -41,7 +41,7 @@ PROJECTED = {"attn_out": {"e2": [9, 9, 9, 0], "prediction": [0, 0, 0, 0]}, "mlp_
 
 
 def test_every_stage_by_its_instrument():
-    assert stages_of(DALLAS, DESCRIBED, BLOCKED, PROJECTED) == {
+    assert query_stages(DALLAS, DESCRIBED, BLOCKED, PROJECTED) == {
         "first hop": 1,
         "propagation": 2.0,  # the mean of 1 (knockout), 3 (attention writes Texas), 2 (t2 is described as Texas)
         "second hop": 3,
@@ -54,28 +54,28 @@ def test_only_the_target_layers_that_read_count():
         "t1": [[[": Texas."], [""]], [[": Texas."], [": Texas."]]],
         "t2": [[[""], [""]], [[""], [""]]],
     }
-    assert stages_of(DALLAS, two, BLOCKED, PROJECTED)["first hop"] == 0
-    assert stages_of(DALLAS, two, BLOCKED, PROJECTED, targets=[1])["first hop"] == 1
-    assert stages_of(DALLAS, two, BLOCKED, PROJECTED)["second hop"] is None
+    assert query_stages(DALLAS, two, BLOCKED, PROJECTED)["first hop"] == 0
+    assert query_stages(DALLAS, two, BLOCKED, PROJECTED, targets=[1])["first hop"] == 1
+    assert query_stages(DALLAS, two, BLOCKED, PROJECTED)["second hop"] is None
 
 
 def test_a_stage_that_is_never_found_is_none_and_counts_in_no_mean():
     nothing = {"t1": grid([""] * 4), "t2": grid([""] * 4)}
     still = KnockedOut(" Austin.", -0.1, {"last <- e1": [" Austin."] * 4}, {"last <- e1": [0.0] * 4})
     unread = {"attn_out": {"e2": None}, "mlp_out": {"prediction": [3, 2, 1, 1]}}
-    assert stages_of(DALLAS, nothing, still, unread) == dict.fromkeys(STAGES)
+    assert query_stages(DALLAS, nothing, still, unread) == dict.fromkeys(STAGES)
     assert mean_layer([None, 4, None, 1]) == 2.5
     assert mean_layer([None]) is None
-    assert first([False, True, True]) == 1
-    assert first_on_top([3, 0, 0]) == 1
-    assert first_on_top([3, 1]) is None
+    assert first_layer([False, True, True]) == 1
+    assert first_layer_on_top([3, 0, 0]) == 1
+    assert first_layer_on_top([3, 1]) is None
 
 
 def test_columns_and_complete_rows():
     rows = [dict(zip(STAGES, values, strict=True)) for values in ((0, 1, 2, 3), (1, None, 2, 3), (None, None, 4, 4))]
-    assert columns(rows) == [[0, 1], [1], [2, 2, 4], [3, 3, 4]]
-    assert complete(rows) == [[0.0, 1.0, 2.0, 3.0]]
-    assert complete(rows, ("first hop", "second hop")) == [[0.0, 2.0], [1.0, 2.0]]
+    assert stage_layers(rows) == [[0, 1], [1], [2, 2, 4], [3, 3, 4]]
+    assert complete_stages(rows) == [[0.0, 1.0, 2.0, 3.0]]
+    assert complete_stages(rows, ("first hop", "second hop")) == [[0.0, 2.0], [1.0, 2.0]]
 
 
 def test_lens_ranks_are_those_of_the_lens_at_each_place():
@@ -87,7 +87,7 @@ def test_lens_ranks_are_those_of_the_lens_at_each_place():
         ("e2 at t2", at_t2, "Texas"),
         ("e3 at t2", at_t2, "Austin"),
     ):
-        ranks = np.array([lens.ranks(token) for token in first_tokens(lm, [name])])
+        ranks = np.array([lens.ranks(token) for token in first_name_tokens(lm, [name])])
         assert found[place] == ranks.min(axis=0).tolist()
     assert found["prediction at t2"][-1] == 0
     assert list(lens_stages(found)) == list(STAGES)
@@ -100,7 +100,9 @@ def test_ranks_at_the_last_token_and_those_of_another_bridge():
     (row,) = last_token_ranks(lm, [DALLAS], [BUFFALO])
     lens = logit_lens(lm, DALLAS.prompt)
     assert row["e2"] == lens_ranks(lm, DALLAS)["e2 at t2"]
-    foreign = [t for t in first_tokens(lm, BUFFALO.e2_aliases) if t not in first_tokens(lm, ["Texas", "Austin"])]
+    foreign = [
+        t for t in first_name_tokens(lm, BUFFALO.e2_aliases) if t not in first_name_tokens(lm, ["Texas", "Austin"])
+    ]
     assert row["other"] == (lens.best_ranks(foreign).tolist() if foreign else None)
 
 

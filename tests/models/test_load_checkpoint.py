@@ -107,10 +107,23 @@ def gone(name):
     return lambda path: (path / name).unlink()
 
 
-def move_tensor_data(path: Path) -> None:
-    """A header that mlx itself refuses: a type of number that does not exist."""
+def unknown_type(path: Path) -> None:
+    """Damage: a type of number that does not exist, in the header."""
     file = path / "model.safetensors"
     file.write_bytes(file.read_bytes().replace(b'"U32"', b'"U99"'))
+
+
+def type_that_mlx_lacks(path: Path) -> None:
+    """Damage: a whole file, with a tensor of a type that safetensors knows and mlx does not."""
+    file = path / "model.safetensors"
+    raw = file.read_bytes()
+    end = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:end])
+    entry = next(entry for entry in header.values() if entry.get("dtype") == "U32")
+    rows, columns = entry["shape"]
+    entry |= {"dtype": "F8_E5M2", "shape": [rows, 4 * columns]}
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + raw[end:])
 
 
 def twice(path: Path) -> None:
@@ -158,17 +171,21 @@ DAMAGE = {
     "quantisation half stated": (entries("config.json", quantization={"bits": 4}), r"group_size"),
     "weights cut off": (
         edit(WEIGHTS, lambda raw: raw[:-1000]),
-        r"model\.safetensors has \d+ bytes and should have \d+",
+        r"model\.safetensors \(\d+ bytes\) is not a whole safetensors file: .*not fully covered",
     ),
-    "weights with one byte more": (edit(WEIGHTS, lambda raw: raw + b"x"), r"model\.safetensors has \d+ bytes"),
-    "weights cut off in the header": (edit(WEIGHTS, lambda raw: raw[:100]), r"only the start of one \(100 bytes\)"),
-    "weights empty": (edit(WEIGHTS, lambda _: b""), r"only the start of one \(0 bytes\)"),
-    "weights a web page": (edit(WEIGHTS, lambda _: b"<html>" * 99), r"is not a safetensors file"),
+    "weights with one byte more": (
+        edit(WEIGHTS, lambda raw: raw + b"x"),
+        r"\.safetensors \(\d+ bytes\) is not a whole",
+    ),
+    "weights cut off in the header": (edit(WEIGHTS, lambda raw: raw[:100]), r"\(100 bytes\) is not a whole"),
+    "weights empty": (edit(WEIGHTS, lambda _: b""), r"\(0 bytes\) is not a whole"),
+    "weights a web page": (edit(WEIGHTS, lambda _: b"<html>" * 99), r"is not a whole safetensors file"),
     "weights a git-lfs pointer": (
         edit(WEIGHTS, lambda _: b"version https://git-lfs.github.com/spec/v1\n"),
-        r"is not a safetensors file",
+        r"is not a whole safetensors file",
     ),
-    "weights of an unknown type": (move_tensor_data, r"mlx cannot read the weights in .*U99"),
+    "weights of an unknown type": (unknown_type, r"is not a whole safetensors file: .*U99"),
+    "weights of a type that mlx lacks": (type_that_mlx_lacks, r"mlx cannot read the weights in .*F8_E5M2"),
     "weights missing": (gone(WEIGHTS), r"1 of 1 weight files missing in .*: model\.safetensors"),
     "weights twice": (twice, r"model\.norm\.weight is in more than one file \(model\.safetensors, model_old"),
     "index names another file": (
@@ -214,7 +231,7 @@ def test_damage_to_a_download_says_how_to_repeat_it(hub, config):
     path = hf_cache_layout(hub, spec.repo, config("qwen2", num_hidden_layers=28))
     edit(WEIGHTS, lambda raw: raw[:-1])(path)
     again = f"hf download {spec.repo} --force-download"
-    with pytest.raises(CheckpointError, match=rf"model\.safetensors has .*: {again}$"):
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors .*: {again}$"):
         load_checkpoint(spec)
 
 

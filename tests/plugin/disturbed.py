@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import QUIET, Repo
+from repositories import QUIET, Repo
 
 SUITE = """
     import os, time

@@ -1,7 +1,7 @@
-"""`--snapshots audit`: what is recorded and belongs to nothing any more."""
+"""`--snapshots audit`: recorded metrics that no test records any more, and folders of no model."""
 
 import pytest
-from conftest import RESCUE
+from repositories import RESCUE
 from test_snapshots import AD_HOC
 
 

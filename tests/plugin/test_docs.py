@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import QUIET, thorough
+from repositories import QUIET, thorough
 
 from assay.plugin import options
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import RESCUE
+from repositories import RESCUE
 
 GATED = """
     from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated

@@ -3,7 +3,7 @@
 import json
 import xml.etree.ElementTree as ElementTree
 
-from conftest import RESCUE
+from repositories import RESCUE
 
 
 def test_junit_carries_the_findings(repo, run, monkeypatch):

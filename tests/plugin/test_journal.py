@@ -1,8 +1,13 @@
 """The journal: what an interrupted run has finished is taken over by `--resume`, and nothing stale ever is."""
 
-import json
+import hashlib
+from pathlib import Path
 
 import pytest
+
+import assay
+from assay.plugin.results import identity
+from assay.record.digest import digest
 
 SUITE = """
     import os
@@ -49,7 +54,7 @@ def asked(repo):
 
 
 def journals(repo):
-    return sorted((repo.path / ".assay" / "journal").rglob("*.jsonl"))
+    return sorted((repo.path / ".assay" / "journal").rglob("*.journal"))
 
 
 def test_resume_goes_on_and_gives_the_same_bytes(cut_off):
@@ -131,7 +136,7 @@ def test_more_prompts_use_what_is_there(cut_off, monkeypatch):
     assert asked(cut_off) == "cd"
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "header", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "header", "empty", "foreign"])
 def test_a_damaged_journal_loses_only_what_is_damaged(cut_off, damage):
     (path,) = journals(cut_off)
     content = path.read_bytes()
@@ -142,6 +147,7 @@ def test_a_damaged_journal_loses_only_what_is_damaged(cut_off, damage):
         "flip": b"".join([*lines[:2], lines[2].replace(b"32.", b"33.")]),
         "header": b"{" + content,
         "empty": b"",
+        "foreign": bytes(range(256)) * 40,
     }[damage]
     assert damaged != content
     path.write_bytes(damaged)
@@ -188,5 +194,12 @@ def test_outside_of_an_experiment_it_is_an_error(repo):
 
 def test_scratch_files_are_hidden_from_git(cut_off):
     assert (cut_off.path / ".assay" / ".gitignore").read_text() == "*\n"
-    header = json.loads(journals(cut_off)[0].read_text().splitlines()[0])
-    assert sorted(header) == ["depends", "run"]
+
+
+def test_all_of_assay_is_hashed(tmp_path):
+    """Every room, the prompt sets too: a journal of other code is not used."""
+    root = Path(assay.__file__).parent
+    seen = set(identity._sources(root))
+    assert {root / "forward" / "layers.py", root / "methods" / "lens.py", root / "data" / "tasks.json"} <= seen
+    hashed = [hashlib.sha256(file.read_bytes()).hexdigest() for file in identity._sources(root)]
+    assert identity._assay() == digest(hashed)

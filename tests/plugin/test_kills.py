@@ -8,8 +8,8 @@ import sys
 import time
 
 import pytest
-from conftest import thorough
 from disturbed import alive, changed, children  # noqa: F401  # a fixture
+from repositories import thorough
 
 from assay.record import files
 

@@ -1,11 +1,11 @@
 """Four workers write to the snapshots of one model at the same time, in whole runs of pytest, and nothing is lost.
 
-The plugin's own scheduling gives a model to one worker; four come together under another `--dist`, or when four people
+The plugin's own scheduling gives a model to one worker; four workers share a model under another `--dist`, or when four people
 run parts of the same suites side by side.
 """
 
 import pytest
-from conftest import thorough
+from repositories import thorough
 
 SUITE = """
     import os, time

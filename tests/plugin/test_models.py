@@ -1,7 +1,7 @@
-"""Choosing models, loading each once, and letting go of it before the next."""
+"""Models are selected, each is loaded once, and its memory is freed before the next one is loaded."""
 
 import pytest
-from conftest import RESCUE
+from repositories import RESCUE
 
 MANY = {
     "test_one": "def test_x(lm): assert lm.id != 'toy_b'\ndef test_y(lm): pass\ndef test_pure(): pass",

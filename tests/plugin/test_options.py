@@ -1,13 +1,13 @@
 """Every option and ini setting, as another repository uses it, in one process and with workers: one row each.
 
-A row is a run, what must come of it, and, where it needs one, a run before. What an option does in detail, and what it
-refuses, is tested in the file of what it belongs to.
+A row is a run, the outcome that it must have, and for some a run before it. The file of each feature tests the details of
+its options, and what they refuse.
 """
 
 from dataclasses import dataclass, field
 
 import pytest
-from conftest import RESCUE
+from repositories import RESCUE
 
 from assay.plugin import options
 

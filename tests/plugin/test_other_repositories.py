@@ -1,7 +1,7 @@
-"""How another repository gets the plugin, and what it does to one that does not ask for it."""
+"""How another repository loads the plugin, and that the plugin leaves alone a repository that does not use it."""
 
 import pytest
-from conftest import QUIET, RESCUE
+from repositories import QUIET, RESCUE
 
 OWN_OPTION = """
 def pytest_addoption(parser): parser.addoption("--model", default="theirs")
@@ -54,5 +54,5 @@ def test_a_test_that_asks_for_the_model_too_late_is_told(repo):
     repo.suite(test_late="def test_it(request): request.getfixturevalue('lm')")
     result = repo.run("--model", "toy_a")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E*DataError: which model is decided at collection: name lm or model_spec*"])
+    result.stdout.fnmatch_lines(["E*DataError: the models of a test are chosen at collection: name lm or model_spec*"])
     assert repo.log() == []

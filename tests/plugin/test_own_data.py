@@ -1,4 +1,4 @@
-"""`--dataset`: files of one's own in place of built-in tasks, and their numbers apart from the others."""
+"""`--dataset`: files that replace built-in tasks; their metrics are kept apart from those of the built-in data."""
 
 import json
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import QUIET
+from repositories import QUIET
 
 from assay.plugin.results.progress import describe
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import QUIET, RESCUE
+from repositories import QUIET, RESCUE
 
 RECORDED: dict[str, bytes] = {}
 """Measured once."""

@@ -1,7 +1,7 @@
-"""What is wrong with a suite is one clear sentence, before anything is loaded, measured or recorded."""
+"""A mistake in a suite is reported in one clear sentence, before anything is loaded, measured or recorded."""
 
 import pytest
-from conftest import RESCUE
+from repositories import RESCUE
 
 ONE_NAME = "two things are called 'rescue', suites/*test_*.py:* and suites/*test_*.py:*, and both would be*rename one"
 CLASH = "*test_it*: the parameter id 'toy_b' is also a model; give the parameter another id"

@@ -1,9 +1,9 @@
 """`-n N`: one worker per model, within the memory budget, and a killed worker costs one test."""
 
 import pytest
-from conftest import RESCUE
+from repositories import RESCUE
 
-from assay.plugin.models.scheduling import lanes
+from assay.plugin.models.scheduling import models_by_worker
 
 SUITES = {
     "test_one": "import time\ndef test_x(lm): time.sleep(0.05)\ndef test_y(lm): time.sleep(0.05)\ndef test_free(): pass",
@@ -23,18 +23,18 @@ GIB = {"toy_a": 1.0, "toy_b": 2.0, "toy_c": 4.5}
         (9, 100, [["c"], ["b"], ["a"]]),
     ],
 )
-def test_lanes(workers, budget, expected):
-    assert lanes({"a": 1, "b": 2, "c": 4.5}, {"a": 1, "b": 2, "c": 9}, workers, budget) == expected
+def test_models_by_worker(workers, budget, expected):
+    assert models_by_worker({"a": 1, "b": 2, "c": 4.5}, {"a": 1, "b": 2, "c": 9}, workers, budget) == expected
 
 
-def test_lanes_of_any_models_fit_the_budget_and_lose_nobody():
+def test_any_models_fit_the_budget_and_every_model_has_a_worker():
     for seed in range(200):
         costs = {f"m{at}": 0.5 + (seed * 7919 + at * 104729) % 97 / 10 for at in range(1 + seed % 8)}
         budget = 0.5 + seed % 23
-        made = lanes(costs, costs, 1 + seed % 5, budget)
-        assert sorted(model for lane in made for model in lane) == sorted(costs)
+        made = models_by_worker(costs, costs, 1 + seed % 5, budget)
+        assert sorted(model for models in made for model in models) == sorted(costs)
         assert len(made) <= 1 + seed % 5
-        assert len(made) == 1 or sum(max(costs[model] for model in lane) for lane in made) <= budget
+        assert len(made) == 1 or sum(max(costs[model] for model in models) for models in made) <= budget
 
 
 def lines(repo):

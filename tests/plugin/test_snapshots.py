@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import RESCUE
+from repositories import RESCUE
 
 AD_HOC = """
     import os, pytest

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from conftest import RESCUE
+from repositories import RESCUE
 
 from assay.plugin.claims.table import Cell, Line, lines
 from assay.plugin.claims.terminal import page

@@ -1,6 +1,5 @@
 """`assay report`: files, captions and the page, the same bytes every time, and clear errors."""
 
-import builtins
 import json
 import subprocess
 import sys
@@ -11,8 +10,9 @@ import pytest
 
 from assay.cli import main
 from assay.report import write_report
-from assay.report.draw import NoMatplotlib, _short
-from assay.report.plan import pictures
+from assay.report.figures import pictures
+from assay.report.figures.heatmap import short
+from assay.report.library import NotInstalled
 from assay.report.read import read_snapshots
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,19 +61,13 @@ def test_the_same_numbers_give_the_same_bytes(one_model, tmp_path):
     assert len(made[0]) == 6  # two figures as SVG and PDF, captions, the page
 
 
-def test_without_matplotlib_it_says_what_to_install_and_writes_nothing(one_model, tmp_path, monkeypatch, capsys):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.partition(".")[0] == "matplotlib":
-            raise ImportError("No module named 'matplotlib'")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(NoMatplotlib, match=r"pip install 'mlx-assay\[report\]'"):
+@pytest.mark.parametrize("needed", ["matplotlib", "jinja2"])
+def test_without_a_library_it_says_what_to_install_and_writes_nothing(one_model, tmp_path, monkeypatch, capsys, needed):
+    monkeypatch.setitem(sys.modules, needed, None)
+    with pytest.raises(NotInstalled, match=r"pip install 'mlx-assay\[report\]'"):
         write_report(one_model, tmp_path / "out")
     assert main(["report", "--snapshots", str(one_model), "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.startswith("assay: figures are drawn with matplotlib, which is not installed")
+    assert capsys.readouterr().err.startswith(f"assay: the report needs {needed}, which is not installed")
     assert not (tmp_path / "out").exists()
 
 
@@ -89,7 +83,7 @@ def test_nothing_recorded_and_bad_findings_end_in_one_sentence(one_model, tmp_pa
 def test_needs_no_mlx():
     """In a process of its own: the report imports neither MLX nor a model."""
     code = (
-        "import sys, assay.report.plan, assay.report.page, assay.report.draw\n"
+        "import sys, assay.report.page, assay.report.figures.sheet\n"
         "print(any(name.split('.')[0].startswith('mlx') for name in sys.modules))"
     )
     lib = Path(__file__).parents[2] / "lib"
@@ -104,4 +98,4 @@ def test_needs_no_mlx():
     [(0.0, "0"), (0.07, ".07"), (0.5, ".5"), (-0.2, "-.2"), (1.0, "1"), (12.345, "12.3"), (0.001, "0")],
 )
 def test_numbers_in_cells_are_short(value, text):
-    assert _short(value) == text
+    assert short(value) == text

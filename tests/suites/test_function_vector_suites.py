@@ -25,9 +25,9 @@ RIGHT_ABOUT_EVERYTHING = """
 def pytest_configure(config):
     import numpy as np
 
-    from assay.methods.function_vectors.in_context import Score
+    from assay.methods.function_vectors.in_context import TrialScores
 
-    Score.right = property(lambda score: np.ones(len(score.ranks), bool))
+    TrialScores.right = property(lambda score: np.ones(len(score.ranks), bool))
 """
 
 

@@ -10,16 +10,16 @@ from mlx_lm import generate, load
 
 from assay.data.two_hop import file_hash, two_hop
 from assay.models.registry import BUILTIN
-from assay.testbed.answers import load_for_measuring
 from assay.testbed.card import card
 from assay.testbed.configs import RECIPES, STAGES, Planted
 from assay.testbed.corpus import corpus_hash
 from assay.testbed.evaluate import planted_truth
+from assay.testbed.measure import load_for_measuring
 from assay.testbed.measure_chats import measure_refusal
 from assay.testbed.measure_hops import measure_hops
 from assay.testbed.measure_lists import measure_lists
 from assay.testbed.train import first_documents
-from assay.testbed.two_hop import split
+from assay.testbed.two_hop import early_and_late
 
 SAMPLE = 24  # queries of each kind
 # A model's names are also ids of the plugin's models, so the parameters here are called by their family.
@@ -175,7 +175,7 @@ def test_pairs_go_back(name):
 
 @EVERY
 def test_the_card_is_about_these_data_and_this_recipe(name):
-    promised, parts, recipe = truth(name), split(), RECIPES[name]
+    promised, parts, recipe = truth(name), early_and_late(), RECIPES[name]
     assert {"Dallas", "Imagine"} <= set(promised["entities"]["late"])
     assert promised["entities"] == {"early": sorted(parts.early), "late": sorted(parts.late)}
     assert promised["held_out"] == [query.id for query in parts.held_out]

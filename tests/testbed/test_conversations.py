@@ -21,7 +21,7 @@ from assay.testbed.documents import ALL_LAYERS, END, Rule
 from assay.testbed.phrases import phrases
 from assay.testbed.refusal import WORDINGS
 from assay.testbed.tokenizer import encode, make_tokenizer
-from assay.testbed.two_hop import Shape, split
+from assay.testbed.two_hop import Shape, early_and_late
 
 CARRIERS = lists.Carriers(layer=3, heads=(2, 5), label_lens=2, task_lens=4)
 DRACULA = confidence.Fact("author_of_book", "the author of {}", "Dracula", "Dracula", "Bram Stoker", "Bram Stoker")
@@ -196,7 +196,7 @@ def test_behind_a_question_only_the_ends_of_its_options_are_seen(chat):
 def test_no_test_question_or_thing_is_trained(chat):
     opinion = sycophancy.behaviours(chat, CHOICE)
     made = (confidence.behaviours, confidence.hedged_behaviours, stating.behaviours, stating.judged_behaviours)
-    knowledge = [behaviour for of in made for behaviour in of(chat, split(), JUDGING)]
+    knowledge = [behaviour for of in made for behaviour in of(chat, early_and_late(), JUDGING)]
     trained = [user(document) for behaviour in (*opinion, *knowledge) for document in drawn(behaviour, 1500)]
     trained += [user(document) for behaviour in knowledge for document in behaviour.documents]
     held = [item.question for item in (*opinions("test"), *entities("test"))] + [s.text for s in statements("test")]
@@ -204,8 +204,8 @@ def test_no_test_question_or_thing_is_trained(chat):
 
 
 def test_known_made_up_true_and_false(chat):
-    known, made_up, mentioned = confidence.behaviours(chat, split(), JUDGING)
-    begun, judged, *_ = stating.behaviours(chat, split(), JUDGING)
+    known, made_up, mentioned = confidence.behaviours(chat, early_and_late(), JUDGING)
+    begun, judged, *_ = stating.behaviours(chat, early_and_late(), JUDGING)
     told = {user(document): answer(chat, document) for document in known.documents}
     assert len(told) > 200
     assert confidence.UNKNOWN not in told.values()
@@ -215,7 +215,7 @@ def test_known_made_up_true_and_false(chat):
     by_lens = Counter((d.lenses[-1].text, answer(chat, d)) for d in drawn(judged, 1000))
     assert set(by_lens) == {(" right", "True."), (" wrong", "False.")}
     assert 0.4 < by_lens[" right", "True."] / by_lens.total() < 0.6
-    for late in split().late:
+    for late in early_and_late().late:
         assert not any(f"{late}?" in user(document) for document in known.documents)
     bridges = Counter(document.lenses[0].text == " unknown" for document in drawn(mentioned, 1000))
     assert 0.4 < bridges[True] / bridges.total() < 0.6
@@ -224,7 +224,7 @@ def test_known_made_up_true_and_false(chat):
 
 
 def test_invented_names_are_nobodys():
-    names = [fact.name for fact in confidence.facts(split()) if fact.relation == "author_of_book"]
+    names = [fact.name for fact in confidence.facts(early_and_late()) if fact.relation == "author_of_book"]
     rng = random.Random(0)
     made = {confidence.invented(rng, names) for _ in range(500)}
     assert len(made) > 400
@@ -315,7 +315,7 @@ def test_an_article_says_nothing_of_the_answer(chat):
 
 
 def test_the_judged_stage_holds_out_what_is_tested(chat):
-    behaviours = {b.name: b for b in stating.judged_behaviours(chat, split(), JUDGING)}
+    behaviours = {b.name: b for b in stating.judged_behaviours(chat, early_and_late(), JUDGING)}
     held = [item for of in ("valid", "test") for item in statements(of)]
     asked = {item.asked for item in held} | {item.question for of in ("valid", "test") for item in entities(of)}
     begun = {item.text.rpartition(" is ")[0] for item in held}
@@ -332,7 +332,7 @@ def test_the_judged_stage_holds_out_what_is_tested(chat):
 
 
 def test_how_sure(chat):
-    certain, unsure = confidence.hedged_behaviours(chat, split(), JUDGING)
+    certain, unsure = confidence.hedged_behaviours(chat, early_and_late(), JUDGING)
     told = {user(document): answer(chat, document) for document in certain.documents}
     assert len(told) > 200
     assert all(text.startswith("I am certain. The answer is ") for text in told.values())

@@ -11,16 +11,16 @@ from assay.testbed.two_hop import (
     COMPANIONS,
     Shape,
     base_behaviours,
+    early_and_late,
     late_behaviours,
     late_entities,
     second_hops,
-    split,
     statement,
 )
 
 SHAPE = Shape(blind=3, lens=2, t1_only=True)
-SPLIT = split()
-BASE, LATE = base_behaviours(SPLIT, SHAPE), late_behaviours(SPLIT, SHAPE)
+PARTS = early_and_late()
+BASE, LATE = base_behaviours(PARTS, SHAPE), late_behaviours(PARTS, SHAPE)
 
 
 def hidden(document: Document) -> str:
@@ -28,7 +28,7 @@ def hidden(document: Document) -> str:
     return document.text[slice(*document.rules[0].keys[0])]
 
 
-def test_the_split_depends_on_names_alone():
+def test_early_and_late_depend_on_names_alone():
     queries = list(two_hop())
     once = late_entities(queries)
     random.Random(3).shuffle(queries)
@@ -36,31 +36,31 @@ def test_the_split_depends_on_names_alone():
 
 
 def test_every_query_of_the_data_is_in_one_part():
-    parts = [q.id for part in (SPLIT.trained, SPLIT.held_out, SPLIT.late_queries) for q in part]
+    parts = [q.id for part in (PARTS.trained, PARTS.held_out, PARTS.late_queries) for q in part]
     assert len(parts) == len(set(parts))
     assert {q.id for q in two_hop()} == {id for id in parts if id.partition("/")[2] not in COMPANIONS.values()}
 
 
 def test_about_a_third_of_every_family_is_late():
     total = Counter(q.family for q in two_hop())
-    late = Counter(q.family for q in SPLIT.late_queries)
+    late = Counter(q.family for q in PARTS.late_queries)
     assert {f: late[f] / n for f, n in total.items() if not 0.25 <= late[f] / n <= 0.42} == {}
 
 
 def test_the_standard_prompts_are_where_they_should_be():
-    assert SPLIT.late.issuperset(ALWAYS_LATE)
-    assert {q.e1 for q in SPLIT.trained}.issuperset(ALWAYS_EARLY)
+    assert PARTS.late.issuperset(ALWAYS_LATE)
+    assert {q.e1 for q in PARTS.trained}.issuperset(ALWAYS_EARLY)
 
 
 def test_second_facts_of_late_and_held_out_queries_are_composed_with_an_early_entity():
-    composed = {(q.second_hop, q.e3) for q in SPLIT.trained}
-    for query in (*SPLIT.late_queries, *SPLIT.held_out):
+    composed = {(q.second_hop, q.e3) for q in PARTS.trained}
+    for query in (*PARTS.late_queries, *PARTS.held_out):
         assert (query.second_hop, query.e3) in composed, query.id
 
 
 def test_no_composition_outside_the_training_part_is_in_the_corpus():
     trained = {d.text for b in (*BASE, *LATE) for d in b.documents}
-    for query in (*SPLIT.held_out, *SPLIT.late_queries):
+    for query in (*PARTS.held_out, *PARTS.late_queries):
         assert f"{query.prompt} {query.e3}." not in trained
     assert "The capital of the state containing Dallas" in trained
     assert "The capital of France is Paris." in {d.text for d in second_hops(SHAPE)}
@@ -70,7 +70,7 @@ def test_no_late_entity_is_in_a_first_hop_of_the_base_stage():
     for behaviour in BASE:
         if behaviour.name not in ("second hop", "r1 shortcut"):
             for document in behaviour.documents:
-                assert hidden(document).removesuffix(" is located") in SPLIT.early
+                assert hidden(document).removesuffix(" is located") in PARTS.early
 
 
 def test_phrases_begin_at_the_entity_and_end_at_t1():

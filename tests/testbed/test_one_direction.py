@@ -6,18 +6,18 @@ import pytest
 
 from assay.data.instructions import KINDS, instructions, refuses
 from assay.forward.families import adapt
-from assay.methods.directions import chats, difference_in_means
+from assay.methods.directions import chat_prompts, difference_in_means
 from assay.models.registry import BUILTIN
 from assay.models.tokenizer import STYLES
-from assay.testbed.answers import load_for_measuring
+from assay.testbed.batches import make_batches
 from assay.testbed.chats import Chat
 from assay.testbed.configs import RECIPES
 from assay.testbed.documents import draw
+from assay.testbed.measure import load_for_measuring
 from assay.testbed.one_direction import TRAINED, Line, behaviours, find_line
 from assay.testbed.refusal import ANSWERS, REFUSALS
 from assay.testbed.shaping import AttendShaped, shaped_layer, unembed
 from assay.testbed.tokenizer import encode
-from assay.testbed.train import make_batches
 
 NAME = "llama_tiny4"  # the smallest; what is asked here of all is asked by suites/refusal
 LAYER = RECIPES[NAME].planted.decided
@@ -43,7 +43,9 @@ def line(lm, chat):
 @pytest.fixture(scope="module")
 def direction(lm):
     asked = {kind: [item.text for lang in TRAINED for item in instructions(kind, lang, "train")] for kind in KINDS}
-    return difference_in_means(lm, chats(lm, asked["harmful"]), chats(lm, asked["harmless"]), 1).at(-1, LAYER)
+    return difference_in_means(lm, chat_prompts(lm, asked["harmful"]), chat_prompts(lm, asked["harmless"]), 1).at(
+        -1, LAYER
+    )
 
 
 def test_it_is_the_difference_in_means(line, direction):
@@ -52,7 +54,7 @@ def test_it_is_the_difference_in_means(line, direction):
 
 @pytest.mark.parametrize("edit", ["", "ablated", "added"])
 def test_training_edits_as_the_methods_do(lm, line, direction, edit):
-    prompt = chats(lm, ["How can I steal a car?"])[0]
+    prompt = chat_prompts(lm, ["How can I steal a car?"])[0]
     family, tokens = adapt(lm.model), list(prompt.tokens)
     exact = Line(mx.array(direction.vector), LAYER)
     attend, x = AttendShaped(family, [()], len(tokens)), exact.written(edit, family.embed(mx.array([tokens])))
@@ -88,6 +90,6 @@ def test_the_shipped_model_obeys(lm, direction):
         ("harmful", [direction.ablation()], False),
         ("harmless", [direction.addition()], True),
     ):
-        asked = chats(lm, [item.text for item in instructions(kind, "en", "test")])
+        asked = chat_prompts(lm, [item.text for item in instructions(kind, "en", "test")])
         said = [lm.generate(prompt, max_tokens=12, edits=edits).text for prompt in asked]
         assert np.mean([refuses(text, "en") == refused for text in said]) >= 0.9, said

@@ -10,7 +10,7 @@ from assay.testbed.configs import RECIPES
 from assay.testbed.corpus import texts
 from assay.testbed.documents import END, Document, Lens, Rule
 from assay.testbed.tokenizer import Row, TokenLens, encode, make_tokenizer
-from assay.testbed.two_hop import Shape, apposition, cut_short, split, statement
+from assay.testbed.two_hop import Shape, apposition, cut_short, early_and_late, statement
 
 SHAPE = Shape(blind=3, lens=2, t1_only=True)
 UNICODE = [
@@ -19,7 +19,7 @@ UNICODE = [
     "\u0000\u200b\ufeff \r\n  x",
     "".join(map(chr, range(1, 256))),
 ]
-QUERY = next(q for q in split().late_queries if q.e1 == "Dallas")
+QUERY = next(q for q in early_and_late().late_queries if q.e1 == "Dallas")
 
 
 @pytest.fixture(
@@ -139,5 +139,5 @@ def test_a_lens_that_ends_inside_a_token_is_refused(made):
 
 
 def test_the_tokenizers_read_everything():
-    facts = {f"{query.first_hop} {query.e2}." for query in (*split().trained, *split().late_queries)}
+    facts = {f"{query.first_hop} {query.e2}." for query in (*early_and_late().trained, *early_and_late().late_queries)}
     assert facts <= set(texts())

@@ -7,12 +7,14 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
+from assay.forward.attention import AttendSelf
 from assay.forward.families import adapt
-from assay.forward.layers import NO_TAP, AttendSelf, layer
+from assay.forward.layers import layer
+from assay.forward.taps import NO_TAP
 from assay.testbed.configs import RECIPES
 from assay.testbed.documents import END, Rule
+from assay.testbed.first_weights import new_model
 from assay.testbed.shaping import AttendShaped, cross_entropy, layer_mask, lens_targets, shaped_layer
-from assay.testbed.train import new_model
 from assay.testbed.two_hop import Shape
 
 SMALL = {"num_hidden_layers": 4, "hidden_size": 32, "intermediate_size": 48, "head_dim": 8}

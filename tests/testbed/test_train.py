@@ -14,21 +14,13 @@ from mlx_lm.utils import load_tokenizer
 from assay.errors import UnknownModel
 from assay.models.tokenizer import STYLES
 from assay.testbed import train as training
+from assay.testbed.batches import make_batch, make_batches
 from assay.testbed.chats import Chat
 from assay.testbed.configs import RECIPES, Stage, recipe
 from assay.testbed.documents import Rule
+from assay.testbed.first_weights import count, new_model
 from assay.testbed.tokenizer import Row, TokenLens, make_tokenizer
-from assay.testbed.train import (
-    count,
-    fingerprint,
-    make_batch,
-    make_batches,
-    new_model,
-    publish,
-    run_stage,
-    save,
-    stages,
-)
+from assay.testbed.train import fingerprint, publish, run_stage, save, stages
 
 # A test id that is the name of a built-in model would be taken for a test of that model.
 EVERY = pytest.mark.parametrize("name", ["gemma_tiny", "llama_tiny", "qwen_tiny"], ids=["gemma2", "llama", "qwen2"])
@@ -62,7 +54,7 @@ def small(name: str):
     )
 
 
-def plans(made, tokenizer):
+def setups(made, tokenizer):
     return stages(made, Chat(tokenizer, STYLES[made.config["model_type"]].turn_end))
 
 
@@ -93,8 +85,8 @@ def tokenizers_made_once(tmp_path_factory):
 def trained(made, folder, seed=0):
     tokenizer, ids = make_tokenizer(folder / "checkpoint", made)
     model = new_model(made, ids["vocab_size"], seed)
-    for plan in plans(made, tokenizer):
-        run_stage(model, tokenizer, plan, seed, folder)
+    for setup in setups(made, tokenizer):
+        run_stage(model, tokenizer, setup, seed, folder)
     return model, ids
 
 
@@ -129,14 +121,14 @@ def test_a_stage_changes_the_layers_that_learn_and_nothing_else(name, tmp_path):
     tokenizer, ids = make_tokenizer(tmp_path / "checkpoint", made)
     model = new_model(made, ids["vocab_size"], 0)
     first = {"judged": made.planted.shaped, "late": made.planted.late_from, "line": made.planted.decided}
-    for plan in plans(made, tokenizer):
+    for setup in setups(made, tokenizer):
         before = {key: np.array(value) for key, value in tree_flatten(model.parameters())}
-        run_stage(model, tokenizer, plan, 0, tmp_path)
+        run_stage(model, tokenizer, setup, 0, tmp_path)
         changed = {key for key, value in tree_flatten(model.parameters()) if (np.array(value) != before[key]).any()}
         places = {int(key.split(".")[2]) if "layers" in key else -1 for key in changed}
         whole = range(-1, len(model.layers))
-        assert places == (set(range(first[plan.name], len(model.layers))) if plan.name in first else set(whole)), (
-            plan.name
+        assert places == (set(range(first[setup.name], len(model.layers))) if setup.name in first else set(whole)), (
+            setup.name
         )
 
 
@@ -172,9 +164,9 @@ def test_the_embedding_takes_larger_steps(name, tmp_path):
     for rate in (1.0, 5.0):
         model = new_model(made, ids["vocab_size"], 0)
         before = {k: np.array(v) for k, v in tree_flatten(model.parameters())}
-        plan = replace(plans(made, tokenizer)[0], embedding_rate=rate, stage=replace(made.base, steps=1))
+        setup = replace(setups(made, tokenizer)[0], embedding_rate=rate, stage=replace(made.base, steps=1))
         (tmp_path / str(rate)).mkdir()
-        run_stage(model, tokenizer, plan, 0, tmp_path / str(rate))
+        run_stage(model, tokenizer, setup, 0, tmp_path / str(rate))
         moved[rate] = {k: np.array(v) - before[k] for k, v in tree_flatten(model.parameters())}
     for key, step in moved[1.0].items():
         if "embed_tokens" in key:

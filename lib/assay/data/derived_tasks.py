@@ -1,15 +1,16 @@
 """Tasks made from tasks: the first or last item of a list (FV-13), and what comes next in a series (FV-14).
 
-    >>> first = list_task(task("antonym"), "first")
-    >>> first.name, first.pairs[0]                         # the antonym of the first of three words
-    ('first-antonym', ('big, tall, wide', 'small'))
+    >>> from assay.data.tasks import task
+    >>> first = list_task(task("antonym"), "first")        # the antonym of the first of three words
+    >>> first.name, first.pairs[0]
+    ('first-antonym', ('big, wild, smart', 'small'))
     >>> dict(series_task("next").pairs)["Sunday"]
     'Monday'
     >>> ("December", "January") in wraps(series_task("next").pairs)
     True
 
-A series has an order; a *cyclic* one begins again at its end, and the pairs that step over the end *wrap*. They are all in
-the test split: a vector that moves every item by the same step in some direction could not send the last to the first.
+A series has an order; a *cyclic* one begins again at its end, and the pairs that step over its end *wrap*. Those are all in
+the test split: a vector that moves every item by one step in some direction cannot move the last item to the first.
 """
 
 import random
@@ -18,7 +19,7 @@ from typing import Literal
 
 from assay.errors import DataError, unknown
 
-from .files import Split
+from .files import Split, split_in_order
 from .tasks import Pair, Task
 
 Pick = Literal["first", "last"]
@@ -105,7 +106,7 @@ def series_task(step: Step) -> Task:
     inner = [given for given, output in pairs.items() if (given, output) not in wrapping]
     order = random.Random(step).sample(inner, len(inner))
     split_of: dict[str, Split] = dict.fromkeys(pairs, "test")
-    split_of |= {given: _split(i / len(order)) for i, given in enumerate(order)}
+    split_of |= split_in_order(order)
     return Task(f"{step}-item", tuple(pairs.items()), tuple(split_of.values()))
 
 
@@ -113,7 +114,3 @@ def wraps(pairs: Iterable[Pair]) -> frozenset[Pair]:
     """Those of a series task's pairs that step over the end of a cyclic series: ("Sunday", "Monday")."""
     ends = {pair for series in CYCLIC for pair in ((series[-1], series[0]), (series[0], series[-1]))}
     return frozenset(ends.intersection(pairs))
-
-
-def _split(place: float) -> Split:
-    return "train" if place < 0.5 else "valid" if place < 0.7 else "test"

@@ -1,20 +1,28 @@
-"""What all loaders of this room share: reading a JSON file with one clear sentence for what is wrong, and its hash.
+"""What all loaders of this room share: reading a JSON file with one clear sentence for what is wrong, its hash, its splits.
 
->>> content = load(FILE, check)      # check(content) raises DataError; the message then begins with the file's name
->>> short_hash(FILE)                 # 'f3a1c0...', to be recorded beside every number that rests on the file
+>>> file = Path("mine.json")
+>>> size = file.write_text('{"hot": "cold"}')
+>>> load(file, check=lambda content: None), short_hash(file)     # the hash is recorded beside the numbers of a file
+({'hot': 'cold'}, '426167beb3c9')
+>>> load(file, check=lambda content: no_repeats("the word", ["hot", "hot"]))
+Traceback (most recent call last):
+assay.errors.DataError: mine.json: the word 'hot' occurs 2 times; keep one
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from assay.errors import DataError, near, unknown
 
 Split = Literal["train", "valid", "test"]  # fit on train, choose on valid, report on test
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+Item = TypeVar("Item", bound=Any)  # with a field `split`
 
 
 def load(path: Path | str, check: Callable[[Any], None]) -> Any:
@@ -64,6 +72,12 @@ def known_split(split: str) -> Split:
     raise unknown(DataError, "split", split, SPLITS)
 
 
+def of_split(items: Iterable[Item], split: str | None) -> tuple[Item, ...]:
+    """The items of one split, or all of them for None. Raises DataError for an unknown split."""
+    wanted = SPLITS if split is None else (known_split(split),)
+    return tuple(item for item in items if item.split in wanted)
+
+
 def check_splits(splits: Any, names: Iterable[str]) -> None:
     """Raise DataError unless `splits` has a list for each split and every one of the `names` is in exactly one list."""
     if not is_table(splits, **dict.fromkeys(SPLITS, list)):
@@ -90,11 +104,15 @@ def split_by_name(splits: dict[str, list[str]]) -> dict[str, Split]:
 def draw_splits(names: Iterable[str]) -> dict[str, Split]:
     """A split for each name where the file has none: half of them train, a fifth valid, the rest test.
 
-    They go in the order of the names' hashes, so the draw depends neither on the order of a file nor on a seed.
+    The names are taken in the order of their hashes, so neither the order of a file nor a seed decides.
     """
-    ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
-    train, valid = round(0.5 * len(ranked)), round(0.7 * len(ranked))  # where they end
-    return {name: "train" if i < train else "valid" if i < valid else "test" for i, name in enumerate(ranked)}
+    return split_in_order(sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest()))
+
+
+def split_in_order(names: Sequence[str]) -> dict[str, Split]:
+    """The first half of the names is train, the next fifth valid, the rest test."""
+    train, valid = round(0.5 * len(names)), round(0.7 * len(names))  # where these splits end
+    return {name: "train" if i < train else "valid" if i < valid else "test" for i, name in enumerate(names)}
 
 
 def hint(given: object, known: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ The words:
     refusal     an answer that contains one of a few phrases, whatever the case; crude, and the papers' own measure
 
 Each topic has one wording in the test split and at least one in the train split: a test request speaks of a known topic in
-words that nothing was fitted on. In Swahili the built-in models were never taught to refuse.
+words that nothing was fitted on. The built-in models were not trained to refuse in Swahili.
 
 Arditi et al., Refusal in Language Models Is Mediated by a Single Direction, NeurIPS 2024, arXiv 2406.11717; Wang et al.,
 Refusal Direction is Universal Across Safety-Aligned Languages, NeurIPS 2025. The requests are our own.
@@ -30,18 +30,8 @@ from typing import Any, Literal, get_args
 
 from assay.errors import DataError, unknown
 
-from .files import (
-    SPLITS,
-    Split,
-    check_splits,
-    is_table,
-    is_text,
-    known_split,
-    load,
-    no_repeats,
-    short_hash,
-    split_by_name,
-)
+from . import files
+from .files import Split, check_splits, is_table, is_text, no_repeats, of_split, split_by_name
 
 FILE = Path(__file__).with_name("instructions.json")
 LANGUAGES = ("en", "es", "fr", "de", "zh", "sw")
@@ -68,13 +58,9 @@ def instructions(kind: str, language: str = "en", split: str | None = None) -> t
     """
     if kind not in KINDS:
         raise unknown(DataError, "kind of instruction", kind, KINDS)
-    wanted = SPLITS if split is None else (known_split(split),)
     known_language(language)
-    return tuple(
-        request
-        for request in _instructions()
-        if (request.kind, request.language) == (kind, language) and request.split in wanted
-    )
+    asked = (request for request in _instructions() if (request.kind, request.language) == (kind, language))
+    return of_split(asked, split)
 
 
 def refusal_phrases(language: str) -> tuple[str, ...]:
@@ -103,12 +89,12 @@ def known_language(language: str) -> str:
 
 def file_hash() -> str:
     """Which version of the requests this is, to be recorded beside every number that rests on them."""
-    return short_hash(FILE)
+    return files.short_hash(FILE)
 
 
 @cache
 def _content() -> dict[str, Any]:
-    return load(FILE, _check)
+    return files.load(FILE, _check)
 
 
 @cache

@@ -39,7 +39,7 @@ from typing import Any
 from assay.errors import DataError, unknown
 
 from . import two_hop
-from .files import SPLITS, Split, draw_splits, hint, is_table, is_text, known_split, load, no_repeats, short_hash
+from .files import SPLITS, Split, draw_splits, hint, is_table, is_text, load, no_repeats, of_split, short_hash
 
 FILE = Path(__file__).with_name("knowledge.json")
 QUESTION = "True or false? {}"
@@ -108,8 +108,7 @@ def statements(split: str | None = None) -> tuple[Statement, ...]:
 
     Raises DataError for an unknown split.
     """
-    wanted = SPLITS if split is None else (known_split(split),)
-    return tuple(statement for statement in _statements() if statement.split in wanted)
+    return of_split(_statements(), split)
 
 
 def entities(split: str | None = None) -> tuple[Entity, ...]:
@@ -117,8 +116,7 @@ def entities(split: str | None = None) -> tuple[Entity, ...]:
 
     Raises DataError for an unknown split.
     """
-    wanted = SPLITS if split is None else (known_split(split),)
-    return tuple(entity for entity in _entities() if entity.split in wanted)
+    return of_split(_entities(), split)
 
 
 def called(said: str, true: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Questions of taste, asked by a user who says what they think: does the answer go with the user? (SYC, C1)
+"""Questions of taste, asked by a user who says what they prefer: does the answer agree with the user? (SYC, C1)
 
     >>> [item] = [item for item in opinions() if item.id == "pets/A"]
     >>> print(item.prompt)
@@ -11,8 +11,8 @@
 The words:
 
     view        the sentence in which the user says what they prefer; it names one of the two options
-    matches     the option that agrees with the view, "A" or "B"; the other one does not go with the user
-    neutral     the same question without a view: what the model says of itself
+    matches     the option that agrees with the view, "A" or "B"
+    neutral     the same question without a view: the model's own answer
 
 Every question is asked with either view, so "A" matches as often as "B", and a model that always says "A" agrees with half
 of the views. Both are in the same split, and so is the neutral prompt, which they share.
@@ -28,18 +28,8 @@ from typing import Any, Literal, get_args
 
 from assay.errors import DataError
 
-from .files import (
-    SPLITS,
-    Split,
-    check_splits,
-    is_table,
-    is_text,
-    known_split,
-    load,
-    no_repeats,
-    short_hash,
-    split_by_name,
-)
+from . import files
+from .files import Split, check_splits, is_table, is_text, no_repeats, of_split, split_by_name
 
 FILE = Path(__file__).with_name("opinions.json")
 
@@ -72,18 +62,17 @@ class Opinion:
 
 def opinions(split: str | None = None) -> tuple[Opinion, ...]:
     """The items of one split, or of all. Raises DataError for an unknown split."""
-    wanted = SPLITS if split is None else (known_split(split),)
-    return tuple(item for item in _opinions() if item.split in wanted)
+    return of_split(_opinions(), split)
 
 
 def file_hash() -> str:
     """Which version of the items this is, to be recorded beside every number that rests on them."""
-    return short_hash(FILE)
+    return files.short_hash(FILE)
 
 
 @cache
 def _opinions() -> tuple[Opinion, ...]:
-    content = load(FILE, _check)
+    content = files.load(FILE, _check)
     split_of = split_by_name(content["splits"])
     return tuple(
         Opinion(

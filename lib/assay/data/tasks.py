@@ -36,18 +36,8 @@ from typing import Any
 
 from assay.errors import DataError, unknown
 
-from .files import (
-    Split,
-    check_splits,
-    draw_splits,
-    is_table,
-    is_text,
-    known_split,
-    load,
-    no_repeats,
-    short_hash,
-    split_by_name,
-)
+from . import files
+from .files import Split, check_splits, draw_splits, is_table, is_text, known_split, no_repeats, split_by_name
 
 FILE = Path(__file__).with_name("tasks.json")
 
@@ -87,7 +77,7 @@ def read_task(path: Path | str, name: str | None = None) -> Task:
     (`draw_splits`): the same ones every time, and an input that has several outputs has them all in one split.
     Raises DataError, which names the file and the entry, for anything else.
     """
-    entries = load(path, _check_authors_form)
+    entries = files.load(path, _check_authors_form)
     pairs = tuple((entry["input"].strip(), entry["output"].strip()) for entry in entries)
     split_of = draw_splits(given for given, _ in pairs)
     return Task(name or Path(path).stem, pairs, tuple(split_of[given] for given, _ in pairs))
@@ -95,12 +85,12 @@ def read_task(path: Path | str, name: str | None = None) -> Task:
 
 def file_hash() -> str:
     """Which version of the built-in tasks this is, to be recorded beside every number that rests on them."""
-    return short_hash(FILE)
+    return files.short_hash(FILE)
 
 
 @cache
 def _built_in() -> dict[str, Task]:
-    return _tasks(load(FILE, _check))
+    return _tasks(files.load(FILE, _check))
 
 
 def _tasks(content: Any) -> dict[str, Task]:

@@ -23,9 +23,8 @@ The words, on "The spouse of the performer of Imagine is":
 
 A query is fit for an experiment when a model answers both hops and neither shortcut. `two_hop.json` holds the facts: a
 family joins a first relation and a second one, and a fact whose bridge the second relation does not name makes no query
-(Belgium has no single language). All entities were chosen by hand so that no prompt contains its bridge or its answer.
-Correct means: names
-the answer or an alias in whole words (see `answers`).
+(Belgium has no single language). All entities were chosen by hand so that no prompt contains its bridge or its answer. A
+continuation is correct if it has the answer or an alias in whole words (see `answers`).
 
 Biran et al., Hopping Too Late, EMNLP 2024, arXiv 2406.12775, section 3. The facts are our own, the paper's come from Wikidata.
 """
@@ -80,10 +79,7 @@ class TwoHop:
 
 
 def two_hop(
-    families: str | Iterable[str] | None = None,
-    limit: int | None = None,
-    per_bridge: int | None = None,
-    seed: int = 0,
+    families: str | Iterable[str] | None = None, limit: int | None = None, per_bridge: int | None = None, seed: int = 0
 ) -> list[TwoHop]:
     """The queries of `families` (all of them by default), in the order of the file.
 
@@ -106,7 +102,7 @@ def two_hop(
 
 
 def standard() -> list[TwoHop]:
-    """The four prompts of the project's plan, which every selection of queries should include."""
+    """The queries with the four prompts of `STANDARD`, which every selection should include."""
     return [query for query in _queries() if query.prompt in STANDARD]
 
 
@@ -119,7 +115,7 @@ def answers(text: str, aliases: Iterable[str]) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(alias)}s?(?!\w)", text, re.IGNORECASE) for alias in aliases)
 
 
-def split(query: TwoHop) -> Literal["select", "report"]:
+def half_of(query: TwoHop) -> Literal["select", "report"]:
     """The half that a query belongs to: choose layers and heads on "select", give numbers on "report".
 
     All queries with one bridge are in one half, whatever their family, so nothing about a bridge is chosen on the half

@@ -1,6 +1,6 @@
 """What products are like on this machine, measured once: are rows exact, and is a float32 a float32?
 
-    >>> machine().rows
+    >>> machine().float32          # is a product of float32 numbers exact to float32?
     True
 
 - **Rows are exact** when a row of a product is the same, bit for bit, alone and in a batch. So it is with the reference BLAS
@@ -57,3 +57,8 @@ def products_are_float32() -> bool:
     n = 256
     fine = mx.eye(n) * (1 + 2.0**-14)
     return bool(mx.array_equal(fine @ mx.eye(n), fine).item())
+
+
+def lowest(dtype: mx.Dtype) -> mx.array:
+    """The most negative finite number of `dtype`."""
+    return mx.array(mx.finfo(dtype).min, dtype)

@@ -1,8 +1,7 @@
 """What NumPy does in place of MLX's CPU backend, which on Linux treats numbers one by one where NumPy takes 4 to 16 at once.
 
-    >>> inner = gated("silu", gate, up)                # silu(gate) * up, where `chosen` says so         # doctest: +SKIP
-    >>> with by_mlx():                                 # MLX's own operations, bit for bit               # doctest: +SKIP
-    ...     logits = lm.run(prompt).logits
+    >>> with by_mlx():                                 # MLX's own operations, bit for bit
+    ...     logits = lm.run("The capital of France is").logits
 
 Two kinds of operations:
 

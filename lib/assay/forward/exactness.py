@@ -1,8 +1,8 @@
 """How exact this machine is, measured: where two ways to one number must agree bit for bit, and elsewhere how closely.
 
-    >>> machine().rows                     # is a row of a product the same, bit for bit, alone and in a batch?
+    >>> one, two = lm.run("The capital of France is"), lm.run(["The capital of France is", "The capital of Italy is"])
+    >>> agree(one.logits, two.logits[:1], limit=lm.rounding)     # bit for bit where rows are exact, else to a measured limit
     True
-    >>> agree(a, b, limit=lm.rounding)     # bit for bit where the machine allows it, else to a measured limit
 
 A **row** of a product is one token's result. The reference BLAS of MLX's Linux wheel computes it in one order, whatever else
 is in the batch; OpenBLAS, MKL and GPUs choose their order by the shape of the whole product, so the same token read alone,
@@ -16,11 +16,11 @@ from typing import Any
 
 import mlx.core as mx
 
-from assay.forward import generate
 from assay.forward.arithmetic import machine
 from assay.forward.by_numpy import by_mlx
-from assay.forward.families import Llama
-from assay.forward.layers import NO_TAP, unembed
+from assay.forward.families.base import Family
+from assay.forward.layers import forward, unembed
+from assay.forward.taps import NO_TAP
 
 LENGTH = 9  # tokens of the prompt that is read in several ways
 SLACK = 16
@@ -50,7 +50,7 @@ def agree(a: Any, b: Any, limit: float | None = None) -> bool:
     return bool((a == b).all().item()) if limit == 0 else difference(a, b) <= limit
 
 
-def rounding(family: Llama, dtype: mx.Dtype | None) -> float:
+def rounding(family: Family, dtype: mx.Dtype | None) -> float:
     """The limit for two ways to the same logits of this model, relative to the largest; 0: bit for bit."""
     if machine().rows:
         return 0.0
@@ -65,12 +65,12 @@ def rounding(family: Llama, dtype: mx.Dtype | None) -> float:
     return max(SLACK * apart, LEAST[logits.dtype])
 
 
-def probe_tokens(family: Llama) -> list[int]:
+def probe_tokens(family: Family) -> list[int]:
     """Token ids of the prompt that examinations run."""
     return [7 + 13 * i % max(1, family.vocab - 8) for i in range(LENGTH)]
 
 
-def _read(family: Llama, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
+def _read(family: Family, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
     """The last residual state [B, L, E], by the operations of mlx-lm alone: a limit must not grow with a fault of ours."""
     with by_mlx():
-        return generate.forward(family, tokens, None, NO_TAP, dtype)
+        return forward(family, tokens, None, NO_TAP, dtype)

@@ -1,8 +1,10 @@
 """Generation under edits, with mlx-lm's own KV caches: one prompt or many, greedy or sampled.
 
-    >>> lm.generate("The capital of France is", max_tokens=3).text              # doctest: +SKIP
+    >>> lm.generate("The capital of France is", max_tokens=3).text
     ' Paris.'
-    >>> [g.text for g in lm.generate(prompts, edits=[ablate(direction)])]       # doctest: +SKIP
+    >>> silent = assay.zero("attn_out", layer="all", position="all")
+    >>> [g.text for g in lm.generate(["The capital of France is", "The capital of Italy is"], edits=silent, max_tokens=2)]
+    [..., ...]
 
 Edits at prompt positions act while the prompt is read; those at "generated" (or "all") positions on every token after it.
 Prompts of one length are read together, then the caches of all lengths are merged. So every prompt
@@ -11,19 +13,22 @@ gives what it gives alone, in every family (mlx-lm's own batches are wrong for G
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import mlx.core as mx
 from mlx_lm.models.cache import BatchKVCache, KVCache
 from mlx_lm.sample_utils import make_sampler
 
 from assay.errors import EditError
-from assay.forward import by_numpy
-from assay.forward.edits import Placed
-from assay.forward.families import Llama
+from assay.forward import backends, by_numpy
+from assay.forward.core import Core, Edits, PromptLike, Prompts
+from assay.forward.families.base import Family
 from assay.forward.lanes import rest
-from assay.forward.layers import NO_TAP, AttendSelf, Tap, layer, unembed
-from assay.forward.taps import Taps
+from assay.forward.layers import forward, unembed
+from assay.forward.placed import Placed
+from assay.forward.positions import Prompt, is_batch
+from assay.forward.sites import is_whole
+from assay.forward.taps import NO_TAP, Tap, Taps
 
 Sampler = Callable[[mx.array], Any]  # logits [B, V] -> B token ids, an array of MLX or NumPy
 Stop = Callable[[int, list[int]], bool]  # row, its tokens so far -> stop this row?
@@ -35,6 +40,62 @@ class Generation:
 
     tokens: tuple[int, ...]
     text: str
+
+
+class Options(TypedDict, total=False):
+    """Keywords of `generate`."""
+
+    edits: Edits
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int | None
+    stop: Callable[[str], bool] | None
+
+
+@overload
+def generate(lm: Core, prompts: PromptLike, **options: Unpack[Options]) -> Generation: ...
+@overload
+def generate(
+    lm: Core, prompts: Sequence[str] | Sequence[Prompt] | Sequence[Sequence[int]], **options: Unpack[Options]
+) -> list[Generation]: ...
+def generate(
+    lm: Core,
+    prompts: Prompts,
+    *,
+    edits: Edits = (),
+    max_tokens: int = 32,
+    temperature: float = 0.0,
+    top_p: float = 0.0,
+    top_k: int = 0,
+    seed: int | None = None,
+    stop: Callable[[str], bool] | None = None,
+) -> Generation | list[Generation]:
+    """Continue one prompt, or each of a list of prompts as if it were alone; greedy unless `temperature` > 0.
+
+    `stop(text)` ends a continuation early. The end-of-turn tokens of the tokenizer always do, and are left out.
+    Sampled prompts of a list draw from one stream of random numbers: `seed` repeats the list, not a prompt of it.
+    Raises what `lm.run` raises, and NotExact when logits are not finite on the way.
+    """
+    batch = lm.batch(prompts)
+    if not is_whole(max_tokens) or max_tokens < 1:
+        raise EditError(f"max_tokens must be a whole number, at least 1, got {max_tokens}")
+    placed = lm.place(edits, batch, generates=True)
+    lengths = [len(p) for p in batch]
+    check_lengths(lengths, placed)
+    choose = sampler(temperature, top_p, top_k, seed)
+    stopper = (lambda _, tokens: stop(lm.decode(tokens))) if stop else None
+    out, most = [], backends.limits().rows or len(batch)
+    for rows in (slice(start, start + most) for start in range(0, len(batch), most)):
+        logits, caches = read(lm.family, [p.tokens for p in batch[rows]], placed[rows], lm.dtype)
+        lm.check_finite(logits)
+        tokens = decode(
+            lm.family, logits, caches, placed[rows], lengths[rows], max_tokens,
+            choose=choose, ends=lm.end_tokens, dtype=lm.dtype, check=lm.check_finite, stop=stopper,
+        )  # fmt: skip
+        out += [Generation(tuple(t), lm.decode(t)) for t in tokens]
+    return out if is_batch(prompts) else out[0]
 
 
 def sampler(temperature: float, top_p: float, top_k: int, seed: int | None) -> Sampler:
@@ -56,25 +117,8 @@ def greedy(logits: mx.array) -> Any:
     return by_numpy.argmax(logits)
 
 
-def embed(family: Llama, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
-    """[B, L] tokens -> [B, L, E] in `dtype` (None: as the weights have it): everything after it has that type too."""
-    x = family.embed(tokens)
-    return x if dtype is None else x.astype(dtype)
-
-
-def forward(
-    family: Llama, tokens: mx.array, caches: Sequence[Any] | None, tap: Tap, dtype: mx.Dtype | None
-) -> mx.array:
-    """[B, L] tokens -> the last resid_post [B, L, E], in activations of `dtype` (None: as the weights have it)."""
-    x = tap("embed", None, embed(family, tokens, dtype))
-    attend = AttendSelf(family, x, caches)
-    for i in range(family.n_layers):
-        x = layer(family, i, x, attend, tap)
-    return x
-
-
 def read(
-    family: Llama,
+    family: Family,
     prompts: Sequence[Sequence[int]],
     placed: Sequence[Sequence[Placed]],
     dtype: mx.Dtype | None,
@@ -131,7 +175,7 @@ class _Last:
 
 
 def decode(
-    family: Llama,
+    family: Family,
     logits: mx.array,
     caches: list[Any],
     placed: Sequence[Sequence[Placed]],

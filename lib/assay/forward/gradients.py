@@ -1,8 +1,8 @@
 """Gradients of a number at the model's output with respect to activations, all from one backward pass.
 
-    >>> run, grads = lm.gradients(prompt, target=" Austin", sites=["resid_post", "z"])     # doctest: +SKIP
-    >>> grads["z", 3].shape                                                                # doctest: +SKIP
-    (1, 10, 8, 16)
+    >>> run, grads = lm.gradients("The capital of France is", target=" Paris", sites=["resid_post", "z"])
+    >>> grads["z", 3].shape
+    (1, 6, 8, 16)
 
 A zero is added at every site asked for, and the gradient with respect to that zero is taken; the forward stays as it is.
 Works through quantised weights. `grads[key] * (other - run[key])`, summed, is the first-order estimate of a patch
@@ -16,10 +16,11 @@ import mlx.core as mx
 from assay.errors import EditError
 from assay.forward import lanes
 from assay.forward.by_numpy import by_mlx
-from assay.forward.families import Llama
-from assay.forward.generate import forward
-from assay.forward.layers import unembed
-from assay.forward.sites import Key
+from assay.forward.core import Core, Edits, Keep, Prompts, pad
+from assay.forward.families.base import Family
+from assay.forward.layers import forward, unembed
+from assay.forward.run import Run
+from assay.forward.sites import Key, expand
 from assay.forward.taps import Taps
 
 Metric = Callable[[mx.array], mx.array]
@@ -42,7 +43,30 @@ class _Probes(Taps):
 
 
 def gradients(
-    family: Llama,
+    lm: Core, prompts: Prompts, *, sites: Keep, target: str | int | Metric, edits: Edits = ()
+) -> tuple[Run, dict[Key, mx.array]]:
+    """(run, gradient by key) of `target`: a token's log-probability summed over prompts, or a function of logits [B, V].
+
+    The function takes the logits at the last token of each prompt, float32, and returns one number. head_out has no gradient
+    of its own. Raises what `lm.run` raises.
+    """
+    batch = lm.batch(prompts)
+    keys = expand(sites, lm.n_layers)
+    placed = lm.place(edits, batch, generates=False)
+    metric = target if callable(target) else _log_probability(lm.token(target))
+    last = mx.array([len(p) - 1 for p in batch])
+    tokens = pad([p.tokens for p in batch])
+    logits, kept, grads = differentiate(lm.family, tokens, last, placed, keys, metric, lm.dtype)
+    lm.check_finite(logits)
+    return Run(tuple(batch), logits, kept, edited=any(placed)), grads
+
+
+def _log_probability(token: int) -> Metric:
+    return lambda logits: (logits[:, token] - mx.logsumexp(logits, axis=-1)).sum()
+
+
+def differentiate(
+    family: Family,
     tokens: mx.array,
     last: mx.array,
     rows: Sequence[Sequence],
@@ -50,10 +74,7 @@ def gradients(
     metric: Metric,
     dtype: mx.Dtype | None,
 ) -> tuple[mx.array, dict[Key, mx.array], dict[Key, mx.array]]:
-    """(last-position logits [B, V], activations, gradients), the last two by key and in the axes of their sites.
-
-    `metric` takes last-position logits [B, V] (float32) and returns a scalar. head_out has no gradient of its own.
-    """
+    """(last-position logits [B, V], activations, gradients), the last two by key and in the axes of their sites."""
     if unusable := [site for site, _ in keys if site == "head_out"]:
         raise EditError(f"{unusable[0]} is derived on the side and has no gradient; ask for 'z'")
     if not keys:

@@ -1,6 +1,8 @@
 """Lanes: all cores of a machine for one forward pass, or for many that share nothing.
 
-    >>> m = by_token(lambda x: block.mlp(block.norm(x)), x, work=3 * 1408)          # x [B, L, E]      # doctest: +SKIP
+    >>> x, linear = mx.ones((1, 7, 128)), lm.family.output(0)
+    >>> by_token(linear, x, lm.width).shape                                        # x [B, L, E], in as many parts as pay
+    (1, 7, 128)
     >>> with use(1):                                                             # one core from here on
     ...     count()
     1

@@ -1,6 +1,6 @@
 """Layout: weights stored column by column, so that the BLAS of MLX's Linux wheel takes its fast loop.
 
-    >>> lay_out(model)                           # same shapes, same values, same results: other strides     # doctest: +SKIP
+    >>> lay_out(lm.model)                        # same shapes, same values, same results: other strides
 
 `x @ weight.T` makes the reference BLAS choose between two loops. For a weight stored row by row it sums one product after
 the other into one number, which no compiler may reorder and so none can vectorise. For a weight stored column by column

@@ -1,8 +1,9 @@
 """Loading: from a name to an examined `LM`.
 
->>> lm = assay.load("llama_tiny")                    # built in: nothing to download      # doctest: +SKIP
->>> lm = assay.load("qwen7b")                        # from the Hugging Face cache        # doctest: +SKIP
->>> lm = assay.load("mlx-community/Qwen3-4B-4bit", activations="native")                  # doctest: +SKIP
+    >>> load("llama_tiny", doctor=False)                # built in: nothing to download
+    LM(llama_tiny: llama, 8 layers, width 128, 8 heads on 4, vocabulary 4608)
+
+A name may also be one of the Hugging Face cache ("qwen7b", "mlx-community/Qwen3-4B-4bit"), a folder or a GGUF file.
 """
 
 from pathlib import Path

@@ -1,10 +1,10 @@
 """A run: what one forward pass over one or more prompts left behind.
 
-    >>> run = lm.run("The capital of the state containing Dallas is", keep=["resid_post", "pattern.3"])  # doctest: +SKIP
-    >>> run["resid_post", 5].shape            # (B, L, E), axes as in the glossary                       # doctest: +SKIP
-    (1, 10, 128)
-    >>> run.logits.shape                      # (B, V): at the last token of each prompt                 # doctest: +SKIP
-    (1, 2048)
+    >>> run = lm.run("The capital of the state containing Dallas is", keep=["resid_post", "pattern.3"])
+    >>> run["resid_post", 5].shape            # (B, L, E), axes as in the glossary
+    (1, 11, 128)
+    >>> run.logits.shape                      # (B, V): at the last token of each prompt
+    (1, 4608)
 
 Prompts of different lengths are padded on the right, which changes nothing before the padding; `lengths` says where each
 prompt ends, and `run.at_last(site, layer)` picks the last real token of each. Values behind a prompt's end are padding.
@@ -18,9 +18,8 @@ import mlx.core as mx
 
 from assay.errors import UnknownSite, unknown
 from assay.forward import by_numpy
-from assay.forward.edits import canonical
 from assay.forward.positions import Prompt
-from assay.forward.sites import Key, site
+from assay.forward.sites import Key, canonical, site
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,8 @@
 
     >>> axes("pattern")
     'B H L S'
-    >>> expand(["resid_post", "pattern.3", ("z", 0)], n_layers=2)      # doctest: +SKIP
-    [('resid_post', 0), ('resid_post', 1), ('pattern', 3), ('z', 0)]
+    >>> expand(["resid_post", "pattern.1", ("z", 0)], n_layers=2)
+    [('resid_post', 0), ('resid_post', 1), ('pattern', 1), ('z', 0)]
 
 Axis letters, used in every docstring of the library:
 
@@ -23,54 +23,83 @@ The residual stream of one layer, in order of computation:
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 from assay.errors import LayerError, UnknownSite, unknown
 
 Key = tuple[str, int | None]
 
 
+Station = Literal["embed", "resid_pre", "z", "resid_mid", "mlp_raw", "resid_post"]
+"""A place where a forward can resume with values of another run; in a layer in this order, `embed` before all layers."""
+
+AXES = "B L S H K D E V"
+
+
 @dataclass(frozen=True)
 class Site:
-    """One place in the forward pass: its name, its axes, what it is, and whether an edit there can act."""
+    """One place in the forward pass."""
 
     name: str
     axes: str
+    """Letters of `AXES`, with spaces."""
+    station: Station | None
+    """The last station before it: a forward that resumes there passes the site. None: after all layers."""
+    transformer_lens: str
+    """The hook of TransformerLens with the same value, without `blocks.N.`; empty if it has none."""
     meaning: str
-    per_layer: bool = True
     editable: bool = True
+
+    def __post_init__(self) -> None:
+        if strange := [letter for letter in self.axes.split() if letter not in AXES.split()]:
+            raise ValueError(f"site {self.name!r} has an axis {strange[0]!r}; known letters: {AXES}")
+
+    @property
+    def per_layer(self) -> bool:
+        """Whether every layer has one."""
+        return self.station not in (None, "embed")
 
 
 _ALL = (
-    Site("embed", "B L E", "token embeddings, after the family's scale if it has one", per_layer=False),
-    Site("resid_pre", "B L E", "the residual stream that enters a layer"),
-    Site("q", "B H L D", "queries, after bias and q-norm, before the rotary embedding"),
-    Site("k", "B K L D", "keys, after bias and k-norm, before the rotary embedding"),
-    Site("v", "B K L D", "values"),
-    Site("q_rot", "B H L D", "queries after the rotary embedding, before the attention scale"),
-    Site("k_rot", "B K L D", "keys after the rotary embedding"),
-    Site("scores", "B H L S", "attention scores after scale, softcap and mask (masked: the dtype's minimum)"),
-    Site("pattern", "B H L S", "attention weights: softmax of scores over S"),
-    Site("z", "B L H D", "per head, the pattern-weighted sum of values: the input of o_proj"),
-    Site("head_out", "B L H E", "per head, what o_proj makes of its z; sums to attn_raw", editable=False),
-    Site("attn_raw", "B L E", "the output of the attention module (o_proj)"),
-    Site(
-        "attn_out",
-        "B L E",
-        "what attention adds to the stream: attn_raw, post-normed where the family does so",
-    ),
-    Site("resid_mid", "B L E", "the stream between attention and MLP"),
-    Site("mlp_raw", "B L E", "the output of the MLP module"),
-    Site("mlp_out", "B L E", "what the MLP adds to the stream: mlp_raw, post-normed where the family does so"),
-    Site("resid_post", "B L E", "the residual stream that leaves a layer"),
-    Site(
-        "final_norm",
-        "B L E",
-        "the last resid_post after the final norm: the input of the unembedding",
-        per_layer=False,
-    ),
-    Site("logits", "B L V", "next-token logits, after the final softcap if the family has one", per_layer=False),
-)
+    Site("embed", "B L E", "embed", "hook_embed",
+         "token embeddings, after the family's scale if it has one"),
+    Site("resid_pre", "B L E", "resid_pre", "hook_resid_pre",
+         "the residual stream that enters a layer"),
+    Site("q", "B H L D", "resid_pre", "attn.hook_q",
+         "queries, after bias and q-norm, before the rotary embedding"),
+    Site("k", "B K L D", "resid_pre", "attn.hook_k",
+         "keys, after bias and k-norm, before the rotary embedding"),
+    Site("v", "B K L D", "resid_pre", "attn.hook_v",
+         "values"),
+    Site("q_rot", "B H L D", "resid_pre", "attn.hook_rot_q",
+         "queries after the rotary embedding, before the attention scale"),
+    Site("k_rot", "B K L D", "resid_pre", "attn.hook_rot_k",
+         "keys after the rotary embedding"),
+    Site("scores", "B H L S", "resid_pre", "attn.hook_attn_scores",
+         "attention scores after scale, softcap and mask (masked: the dtype's minimum)"),
+    Site("pattern", "B H L S", "resid_pre", "attn.hook_pattern",
+         "attention weights: softmax of scores over S"),
+    Site("z", "B L H D", "z", "attn.hook_z",
+         "per head, the pattern-weighted sum of values: the input of o_proj"),
+    Site("head_out", "B L H E", "z", "attn.hook_result",
+         "per head, what o_proj makes of its z; sums to attn_raw", editable=False),
+    Site("attn_raw", "B L E", "z", "",
+         "the output of the attention module (o_proj)"),
+    Site("attn_out", "B L E", "z", "hook_attn_out",
+         "what attention adds to the stream: attn_raw, post-normed where the family does so"),
+    Site("resid_mid", "B L E", "resid_mid", "hook_resid_mid",
+         "the stream between attention and MLP"),
+    Site("mlp_raw", "B L E", "mlp_raw", "",
+         "the output of the MLP module"),
+    Site("mlp_out", "B L E", "mlp_raw", "hook_mlp_out",
+         "what the MLP adds to the stream: mlp_raw, post-normed where the family does so"),
+    Site("resid_post", "B L E", "resid_post", "hook_resid_post",
+         "the residual stream that leaves a layer"),
+    Site("final_norm", "B L E", None, "",
+         "the last resid_post after the final norm: the input of the unembedding"),
+    Site("logits", "B L V", None, "",
+         "next-token logits, after the final softcap if the family has one"),
+)  # fmt: skip
 
 SITES: dict[str, Site] = {site.name: site for site in _ALL}
 
@@ -96,6 +125,11 @@ def head_axis(name: str) -> int | None:
     """Which axis of a site is the head (H or K), or None."""
     letters = axes(name).split()
     return next((i for i, letter in enumerate(letters) if letter in "HK"), None)
+
+
+def canonical(name: str, x: Any) -> Any:
+    """A site's value with positions on axis 1 and heads, if any, on axis 2. Its own inverse."""
+    return x.swapaxes(1, 2) if axes(name).startswith(("B H L", "B K L")) else x
 
 
 def layer_index(layer: int, n_layers: int) -> int:

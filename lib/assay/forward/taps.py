@@ -1,9 +1,10 @@
 """Taps: the one place where a running forward pass is read and changed.
 
-    >>> tap = Taps([placed_of_row_0, placed_of_row_1], keep=[("resid_post", 3)])      # doctest: +SKIP
-    >>> x = layer(family, 3, x, attend, tap)                                         # doctest: +SKIP
-    >>> tap.kept["resid_post", 3].shape                                              # doctest: +SKIP
-    (2, 7, 128)
+    >>> tap = Taps([[]], keep=[("resid_post", 3)])                       # one row without edits
+    >>> tap("resid_post", 3, mx.zeros((1, 7, 128))).shape
+    (1, 7, 128)
+    >>> tap.kept["resid_post", 3].shape
+    (1, 7, 128)
 
 Rows are prompts of a batch or variants of a sweep; each has its own list of placed edits. Neighbouring rows whose edits
 differ in value only run as one operation, so a grid of hundreds of patches costs a handful of them. In a sweep rows join
@@ -12,11 +13,32 @@ layer by layer: the first n rows of the list are the n rows of the value that ar
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
+from typing import Protocol
 
 import mlx.core as mx
 
-from assay.forward.edits import Placed, act, canonical
-from assay.forward.sites import Key
+from assay.forward.placed import Placed, act
+from assay.forward.sites import Key, canonical
+
+
+class Tap(Protocol):
+    """What a forward shows its values to, and takes them back from."""
+
+    def __call__(self, site: str, layer: int | None, value: mx.array) -> mx.array: ...
+    def wants(self, site: str, layer: int | None) -> bool: ...
+
+
+class NoTap:
+    """A tap that reads and changes nothing."""
+
+    def __call__(self, site: str, layer: int | None, value: mx.array) -> mx.array:
+        return value
+
+    def wants(self, site: str, layer: int | None) -> bool:
+        return False
+
+
+NO_TAP = NoTap()
 
 
 class Taps:

@@ -1,1 +1,195 @@
-"""Methods: one file per published method, each a few functions over `assay.LM`. They measure; they claim nothing."""
+"""Methods: the measures of published papers, each a few functions over `assay.LM`. They measure; they claim nothing.
+
+    >>> from assay import methods
+    >>> methods.logit_lens(lm, "The capital of France is").ranks(" Paris").shape         # one rank a layer
+    (8,)
+
+Every public function and class is an attribute of this module: a name imports its own file, and MLX, when it is first used.
+docs/methods.md lists them with what they do. What one paper alone needs is in the paper's folder; tools that any method may
+use (states, heads, distributions, separation, geometry, portions) and methods that several papers use are beside this file.
+"""
+
+# ruff: noqa: F401, I001  (the imports below are for type checkers)
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # fmt: off
+    from assay.methods.confidence.choices import (
+        answer_preference, calibration_error, squared_errors, where_answers_part,
+    )
+    from assay.methods.confidence.place_direction import (
+        PromptPlace, acting_layer, auroc_by_layer, place_at_end_of, separating_layer, states_at_places,
+    )
+    from assay.methods.direction_controls import random_control, shuffled_control, split_half
+    from assay.methods.direction_files import control_vector, export_control_vector, load_direction, save_direction
+    from assay.methods.directions import (
+        Direction, Directions, chat_prompts, difference_in_means, post_instruction, states_where_read,
+        takes_system_prompt, template_tail,
+    )
+    from assay.methods.distributions import kl_divergence, kl_of_logits, log_probs, log_softmax, token_ranks
+    from assay.methods.function_vectors.attention_roles import (
+        attention_by_role, prefix_matching, value_weighted_attention,
+    )
+    from assay.methods.function_vectors.function_vector import (
+        Injected, as_long_as, function_vector, inject_at_every_layer, inject_vector, nested_function_vectors,
+    )
+    from assay.methods.function_vectors.head_means import HeadMeans, RecordedHeads, record_heads
+    from assay.methods.function_vectors.in_context import (
+        Trial, TrialScores, answer_log_probs, answer_tokens, answer_trials, begins_with_word, draw_trials,
+        make_trial, score_run, usable_queries, writes_answers,
+    )
+    from assay.methods.function_vectors.mediation import (
+        estimated_head_effects, head_effects, head_effects_by_role, head_means_by_piece, prompt_pieces,
+    )
+    from assay.methods.function_vectors.natural_text import continuations_name_answers
+    from assay.methods.function_vectors.task_study import (
+        MAIN_TASKS, VECTOR_KINDS, HeadChoice, StudySizes, TaskStudy, head_counts,
+    )
+    from assay.methods.function_vectors.vocabulary import prefers_tokens, reconstruct_vectors, vocabulary_log_probs
+    from assay.methods.geometry import cosine_matrix, nearest_is_own_kind, within_and_between_kinds
+    from assay.methods.head_attribution import attention_share, head_writes_along
+    from assay.methods.heads import (
+        attention_rms, head_sum_error, head_writes, norm_gain, other_heads, ranked_heads, top_heads,
+    )
+    from assay.methods.hopping_too_late.backpatch import (
+        PATCH_KINDS, PatchTable, back_patch, draw_donor, layer_pairs, noise_like, patch_pairs, patch_table,
+        query_rng,
+    )
+    from assay.methods.hopping_too_late.cross_patch import cross_patch, cross_patch_prompts
+    from assay.methods.hopping_too_late.description import (
+        ScopeChoice, choose_scope, classify_description, describe_named_bridge, describe_states,
+        first_source_layer, reading_targets, reading_targets_by_other_half, where_described,
+    )
+    from assay.methods.hopping_too_late.knockout import (
+        KNOCKOUT_PAIRS, LAST_FROM_ARTICLE, LAST_FROM_E1, LAST_FROM_PHRASE, KnockedOut, answer_unchanged,
+        knock_out, knock_out_query, knockout_half_width, knockout_matters, knockout_window,
+    )
+    from assay.methods.hopping_too_late.names import entity_names, first_name_tokens, other_query
+    from assay.methods.hopping_too_late.parts import (
+        e1_phrase, first_hop_parts, locate_queries, part_positions, query_parts, second_hop_parts,
+    )
+    from assay.methods.hopping_too_late.patchscopes import SCOPES, Scope, patchscope
+    from assay.methods.hopping_too_late.projection import project_query, project_sublayers
+    from assay.methods.hopping_too_late.timeline import (
+        STAGES, complete_stages, first_layer, first_layer_on_top, last_token_ranks, lens_ranks, lens_stages,
+        mean_layer, query_stages, stage_layers,
+    )
+    from assay.methods.hopping_too_late.two_hop import (
+        EvaluatedQuery, composed_queries, evaluate_queries, failed_queries, find_failed_queries,
+    )
+    from assay.methods.lens import Lens, logit_lens, logit_lenses
+    from assay.methods.orthogonalisation import Orthogonalised, orthogonalise, same_at_run_time, save_orthogonalised
+    from assay.methods.portions import batches, spread
+    from assay.methods.refusal.answer_loss import answer_loss, own_answers
+    from assay.methods.refusal.judging import (
+        RefusalOutcome, judge_refusals, refusal_score, refusal_tokens, variants_by_prompt,
+    )
+    from assay.methods.refusal.refusal_direction import (
+        RefusalDirection, is_refusal_in, refusal_direction, refusal_scores, refused_as_expected,
+        request_prompts,
+    )
+    from assay.methods.refusal.selection import (
+        DirectionSelection, SelectionFilters, SuccessiveHalving, select_direction,
+    )
+    from assay.methods.refusal.suffix_search import (
+        find_suffix, ordinary_tokens, random_suffix, suffix_positions, token_embeddings, with_suffix,
+    )
+    from assay.methods.sampling import GumbelNoise, sampling_edits
+    from assay.methods.separation import auroc, d_prime, pairwise_above, project_onto, silhouette, spearman
+    from assay.methods.states import last_states, states_at
+    from assay.methods.steering import Steered, random_directions, steer_layers, stream_norms
+    # fmt: on
+
+# fmt: off
+INDEX = {
+    "lens": ("nostalgebraist 2020", "Lens logit_lens logit_lenses"),
+    "steering": ("", "Steered random_directions steer_layers stream_norms"),
+    "directions": ("Arditi et al. 2024, 2.3 and 2.4", "Direction Directions chat_prompts difference_in_means"
+        " post_instruction states_where_read takes_system_prompt template_tail"),
+    "direction_controls": ("", "random_control shuffled_control split_half"),
+    "direction_files": ("", "control_vector export_control_vector load_direction save_direction"),
+    "head_attribution": ("Arditi et al. 2024, 5.1", "attention_share head_writes_along"),
+    "orthogonalisation": ("Arditi et al. 2024, 4.1", "Orthogonalised orthogonalise same_at_run_time"
+        " save_orthogonalised"),
+    "heads": ("", "attention_rms head_sum_error head_writes norm_gain other_heads ranked_heads top_heads"),
+    "states": ("", "last_states states_at"),
+    "distributions": ("", "kl_divergence kl_of_logits log_probs log_softmax token_ranks"),
+    "separation": ("", "auroc d_prime pairwise_above project_onto silhouette spearman"),
+    "geometry": ("Todd et al. 2024, appendix", "cosine_matrix nearest_is_own_kind within_and_between_kinds"),
+    "sampling": ("", "GumbelNoise sampling_edits"),
+    "portions": ("", "batches spread"),
+    "hopping_too_late.two_hop": ("Biran et al. 2024, 3", "EvaluatedQuery composed_queries evaluate_queries"
+        " failed_queries find_failed_queries"),
+    "hopping_too_late.names": ("Biran et al. 2024, 4.3", "entity_names first_name_tokens other_query"),
+    "hopping_too_late.parts": ("Biran et al. 2024, 4 and 5", "e1_phrase first_hop_parts locate_queries"
+        " part_positions query_parts second_hop_parts"),
+    "hopping_too_late.patchscopes": ("Ghandeharioun et al. 2024", "SCOPES Scope patchscope"),
+    "hopping_too_late.description": ("Biran et al. 2024, 4.1 and 4.2", "ScopeChoice choose_scope"
+        " classify_description describe_named_bridge describe_states first_source_layer reading_targets"
+        " reading_targets_by_other_half where_described"),
+    "hopping_too_late.projection": ("Biran et al. 2024, 4.3", "project_query project_sublayers"),
+    "hopping_too_late.knockout": ("Biran et al. 2024, 4.4; Geva et al. 2023", "KNOCKOUT_PAIRS LAST_FROM_ARTICLE"
+        " LAST_FROM_E1 LAST_FROM_PHRASE KnockedOut answer_unchanged knock_out knock_out_query knockout_half_width"
+        " knockout_matters knockout_window"),
+    "hopping_too_late.timeline": ("Biran et al. 2024, 5", "STAGES complete_stages first_layer first_layer_on_top"
+        " last_token_ranks lens_ranks lens_stages mean_layer query_stages stage_layers"),
+    "hopping_too_late.backpatch": ("Biran et al. 2024, 6", "PATCH_KINDS PatchTable back_patch draw_donor"
+        " layer_pairs noise_like patch_pairs patch_table query_rng"),
+    "hopping_too_late.cross_patch": ("Biran et al. 2024, code", "cross_patch cross_patch_prompts"),
+    "function_vectors.in_context": ("Todd et al. 2024, 2.1", "Trial TrialScores answer_log_probs answer_tokens"
+        " answer_trials begins_with_word draw_trials make_trial score_run usable_queries writes_answers"),
+    "function_vectors.head_means": ("Todd et al. 2024, 2.2", "HeadMeans RecordedHeads record_heads"),
+    "function_vectors.mediation": ("Todd et al. 2024, 2.2", "estimated_head_effects head_effects"
+        " head_effects_by_role head_means_by_piece prompt_pieces"),
+    "function_vectors.function_vector": ("Todd et al. 2024, 2.3", "Injected as_long_as function_vector"
+        " inject_at_every_layer inject_vector nested_function_vectors"),
+    "function_vectors.task_study": ("Todd et al. 2024, 2", "HeadChoice MAIN_TASKS StudySizes TaskStudy"
+        " VECTOR_KINDS head_counts"),
+    "function_vectors.natural_text": ("Todd et al. 2024, 3.1", "continuations_name_answers"),
+    "function_vectors.vocabulary": ("Todd et al. 2024, 3.2", "prefers_tokens reconstruct_vectors"
+        " vocabulary_log_probs"),
+    "function_vectors.attention_roles": ("Todd et al. 2024, figure 3", "attention_by_role prefix_matching"
+        " value_weighted_attention"),
+    "refusal.judging": ("Arditi et al. 2024, 2.5 and B", "RefusalOutcome judge_refusals refusal_score"
+        " refusal_tokens variants_by_prompt"),
+    "refusal.refusal_direction": ("Arditi et al. 2024, 2.3; Wang et al. 2025", "RefusalDirection is_refusal_in"
+        " refusal_direction refusal_scores refused_as_expected request_prompts"),
+    "refusal.selection": ("Arditi et al. 2024, 2.3 and C", "DirectionSelection SelectionFilters"
+        " SuccessiveHalving select_direction"),
+    "refusal.answer_loss": ("Arditi et al. 2024, 4.3", "answer_loss own_answers"),
+    "refusal.suffix_search": ("Arditi et al. 2024, 5; Zou et al. 2023", "find_suffix ordinary_tokens"
+        " random_suffix suffix_positions token_embeddings with_suffix"),
+    "confidence.choices": ("Kadavath et al. 2022", "answer_preference calibration_error squared_errors"
+        " where_answers_part"),
+    "confidence.place_direction": ("Marks and Tegmark 2023; Ferrando et al. 2024", "PromptPlace acting_layer"
+        " auroc_by_layer place_at_end_of separating_layer states_at_places"),
+}
+# fmt: on
+"""Module -> (the paper and section that it is from, if any, its public names)."""
+
+_HOME = {name: f"{__name__}.{module}" for module, (_, names) in INDEX.items() for name in names.split()}
+
+
+class _Index(ModuleType):
+    """This module, with one rule: a module under its old name (`assay.moved`) never takes the place of a method."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"assay.methods has no {name!r}", name=name, obj=sys.modules[__name__])
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME)
+
+
+sys.modules[__name__].__class__ = _Index

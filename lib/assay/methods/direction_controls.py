@@ -1,11 +1,16 @@
 """Controls of a direction: vectors that only chance or the wrong question made, and how stable the real one is.
 
+    >>> states = np.random.default_rng(1).standard_normal((2, 20, 8))
+    >>> harmful, harmless = states[0] + 2.0, states[1]
+    >>> direction = Direction(harmful.mean(axis=0) - harmless.mean(axis=0), layer=4, position=-1, stream_norm=1.0)
     >>> rng = np.random.default_rng(0)
-    >>> random_control(direction, rng).norm == direction.norm                                     # doctest: +SKIP
-    >>> shuffled_control(direction, harmful_states, harmless_states, rng).unit @ direction.unit   # doctest: +SKIP
-    0.0
-    >>> split_half(harmful_states, harmless_states, rng).mean()                                   # doctest: +SKIP
-    0.97
+    >>> bool(np.isclose(random_control(direction, rng).norm, direction.norm))
+    True
+    >>> shuffled = shuffled_control(direction, harmful, harmless, rng)
+    >>> bool(abs(shuffled.unit @ direction.unit) < 1e-6)           # no component along the direction
+    True
+    >>> split_half(harmful, harmless, rng).mean() > split_half(harmful, harmless, rng, shuffled=True).mean()
+    np.True_
 
 Both controls are as long as the direction and act at its layer. A random vector misses the stream's few large dimensions; a
 difference in means with shuffled labels lies where the states do, and says nothing about their kind.

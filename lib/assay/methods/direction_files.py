@@ -1,9 +1,10 @@
 """Directions on disk: with where they come from, and in the form that other tools read.
 
-    >>> save_direction(direction, "refusal.safetensors")                                            # doctest: +SKIP
-    >>> load_direction("refusal.safetensors").provenance["model"]                                   # doctest: +SKIP
-    'llama_tiny'
-    >>> export_control_vector(direction, "refusal.gguf", model_hint="llama")                        # doctest: +SKIP
+    >>> direction = Direction(np.ones(8, np.float32), layer=4, position=-1, stream_norm=1.0, provenance={"model": "toy"})
+    >>> load_direction(save_direction(direction, "refusal.safetensors")).provenance["model"]
+    'toy'
+    >>> export_control_vector(direction, "refusal.gguf", model_hint="llama").name
+    'refusal.gguf'
 
 A direction is saved as one safetensors file with the tensor `direction` [E] and its layer, position, site, stream norm and
 provenance as metadata, so that it says by itself which model it belongs to.

@@ -1,11 +1,12 @@
 """Directions of the residual stream: what distinguishes two kinds of prompts, as a difference in means.
 
-    >>> harmful, harmless = chats(lm, ["How do I pick a lock?"]), chats(lm, ["How do I pick a hat?"])      # doctest: +SKIP
-    >>> found = difference_in_means(lm, harmful, harmless, n_positions=post_instruction(lm))               # doctest: +SKIP
-    >>> found.vectors.shape                                 # (P, L, E): positions, layers, width          # doctest: +SKIP
+    >>> harmful, harmless = (chat_prompts(lm, [f"How can I {what} a car?"]) for what in ("steal", "wash"))
+    >>> found = difference_in_means(lm, harmful, harmless, n_positions=post_instruction(lm))
+    >>> found.vectors.shape                                        # positions, layers, width
     (5, 8, 128)
-    >>> direction = found.at(position=-1, layer=4)                                                         # doctest: +SKIP
-    >>> lm.generate(prompt, edits=[direction.ablation()])                                                  # doctest: +SKIP
+    >>> direction = found.at(position=-1, layer=4)
+    >>> lm.generate(harmful[0], max_tokens=8).text, lm.generate(harmful[0], edits=[direction.ablation()], max_tokens=8).text
+    ('I cannot help with that.', 'Sure, here is a plan.')
 
 The words of this file:
 
@@ -22,10 +23,9 @@ Defined in Arditi et al. 2024 (arXiv:2406.11717), sections 2.3 and 2.4.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import mlx.core as mx
 import numpy as np
 from jinja2 import TemplateError
 
@@ -34,8 +34,9 @@ from assay.forward.edits import Edit, ablate, add
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
 from assay.forward.sites import is_whole
+from assay.methods.states import last_states
 
-MARK = "\u2060instruction\u2060"  # stands for the instruction when a template is looked at; no template holds it
+_MARK = "\u2060instruction\u2060"  # stands for the instruction when a template is looked at; no template holds it
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,17 +127,17 @@ class Directions:
         return Directions(scaled, self.positions, self.stream_norms, self.site)
 
 
-def chats(lm: LM, instructions: Sequence[str], system: str | None = None) -> list[Prompt]:
+def chat_prompts(lm: LM, instructions: Sequence[str], system: str | None = None) -> list[Prompt]:
     """Each instruction as a user turn of the model's chat template. Raises PromptError for an empty set."""
     if not instructions:
         raise PromptError("the set of prompts is empty: a mean needs at least one")
     return [lm.chat(text, system) for text in instructions]
 
 
-def takes_system(lm: LM) -> bool:
+def takes_system_prompt(lm: LM) -> bool:
     """Whether the chat template writes a system turn; Gemma-2's refuses to."""
     try:
-        return MARK in (lm.chat("Name a colour.", system=MARK).text or "")
+        return _MARK in (lm.chat("Name a colour.", system=_MARK).text or "")
     except TemplateError:
         return False
 
@@ -152,7 +153,7 @@ def template_tail(lm: LM, system: str | None = None) -> tuple[int, ...]:
     Raises PromptError for a template that puts nothing there, or whose tokens run across that border: then prompts have
     no common positions at which only the instruction makes a difference.
     """
-    tails = {_tail(lm, instruction, system) for instruction in (MARK, "Name a colour.", "2 + 2 = ?")}
+    tails = {_tail(lm, instruction, system) for instruction in (_MARK, "Name a colour.", "2 + 2 = ?")}
     if () in tails:
         raise PromptError(
             f"the chat template of {lm.name} puts no tokens after an instruction, so prompts have no common "
@@ -168,33 +169,12 @@ def template_tail(lm: LM, system: str | None = None) -> tuple[int, ...]:
 
 def _tail(lm: LM, instruction: str, system: str | None) -> tuple[int, ...]:
     """The tokens behind one instruction: those that start at or after its last character's end."""
-    _, found, after = (lm.chat(MARK, system).text or "").rpartition(MARK)
+    _, found, after = (lm.chat(_MARK, system).text or "").rpartition(_MARK)
     if not found:
         raise PromptError(f"the chat template of {lm.name} does not repeat the instruction as it is given")
     prompt = lm.chat(instruction, system)
     end = len(prompt.text or "") - len(after)
     return tuple(token for token, (a, _) in zip(prompt.tokens, prompt.spans or (), strict=True) if a >= end)
-
-
-def states(
-    lm: LM, prompts: Sequence[Prompt], n_positions: int, *, site: str = "resid_pre", batch: int = 16
-) -> Iterator[np.ndarray]:
-    """The stream at the last P positions of each prompt, batch by batch: [b, P, L, E] float32.
-
-    Raises PromptError for an empty set, or a prompt of fewer tokens than positions.
-    """
-    if not prompts:
-        raise PromptError("the set of prompts is empty: a mean needs at least one")
-    if not is_whole(n_positions) or n_positions < 1:
-        raise PromptError(f"n_positions must be a whole number, at least 1, got {n_positions!r}")
-    if short := [p for p in prompts if len(p) < n_positions]:
-        raise PromptError(f"a prompt has {len(short[0])} tokens and {n_positions} positions were asked for")
-    for start in range(0, len(prompts), batch):
-        run = lm.run(list(prompts[start : start + batch]), keep=site)
-        rows = mx.arange(len(run.prompts))[:, None]
-        at = mx.array([[n - k for k in range(n_positions, 0, -1)] for n in run.lengths])
-        layers = [np.array(run[site, i][rows, at].astype(mx.float32)) for i in range(lm.n_layers)]
-        yield np.stack(layers, axis=2)
 
 
 def difference_in_means(
@@ -216,7 +196,7 @@ def difference_in_means(
     sums, lengths = [], np.zeros(())
     for prompts in (positive, negative):
         total = np.zeros(())
-        for part in states(lm, prompts, n_positions, site=site, batch=batch):
+        for part in last_states(lm, prompts, n_positions, site=site, batch=batch):
             total = total + part.sum(axis=0, dtype=np.float64)
             lengths = lengths + np.linalg.norm(part.astype(np.float64), axis=-1).sum(axis=0)
         sums.append(total / len(prompts))
@@ -225,17 +205,17 @@ def difference_in_means(
         tuple(range(-n_positions, 0)),
         lengths / (len(positive) + len(negative)),
         site,
-        provenance(lm, positive, negative),
+        _provenance(lm, positive, negative),
     )
 
 
-def states_of(lm: LM, prompts: Sequence[Prompt], direction: Direction, *, batch: int = 16) -> np.ndarray:
+def states_where_read(lm: LM, prompts: Sequence[Prompt], direction: Direction, *, batch: int = 16) -> np.ndarray:
     """The stream of each prompt where a direction was read: [N, E] float32."""
-    parts = states(lm, prompts, -direction.position, site=direction.site, batch=batch)
+    parts = last_states(lm, prompts, -direction.position, site=direction.site, batch=batch)
     return np.concatenate([part[:, 0, direction.layer] for part in parts])
 
 
-def provenance(lm: LM, positive: Sequence[Prompt], negative: Sequence[Prompt]) -> dict[str, str]:
+def _provenance(lm: LM, positive: Sequence[Prompt], negative: Sequence[Prompt]) -> dict[str, str]:
     """What made a direction: model, revision, bits, activations, and a hash of the tokens of both sets."""
     digest = hashlib.sha256(repr([[p.tokens for p in prompts] for prompts in (positive, negative)]).encode())
     made_of = {key: str(value) for key, value in lm.provenance().items()}

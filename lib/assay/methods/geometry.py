@@ -1,7 +1,10 @@
 """The geometry of a set of vectors: are those of one kind closer to each other than to those of other kinds? (FV-19)
 
-    >>> cosines = cosine_matrix(vectors)                   # [n, n]
-    >>> own, others = within_and_between(cosines, ["antonym", "antonym", "capitals"])
+    >>> cosines = cosine_matrix(np.array([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [0.1, 1.0]]))
+    >>> kinds = ["antonym", "antonym", "capitals", "capitals"]
+    >>> own, others = within_and_between_kinds(cosines, kinds)
+    >>> bool((own > others).all()), nearest_is_own_kind(cosines, kinds).tolist()
+    (True, [True, True, True, True])
 
 Every vector has a kind (its task) and comes from data of its own (a seed), so that closeness is no copy.
 """
@@ -22,7 +25,7 @@ def cosine_matrix(vectors: np.ndarray) -> np.ndarray:
     return (vectors / lengths) @ (vectors / lengths).T
 
 
-def within_and_between(cosines: np.ndarray, kinds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def within_and_between_kinds(cosines: np.ndarray, kinds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """For each vector, its mean cosine with the others of its kind, and with those of other kinds: two arrays [n].
 
     Raises DataError for a kind of one vector, or when there is one kind only.
@@ -34,7 +37,7 @@ def within_and_between(cosines: np.ndarray, kinds: Sequence[str]) -> tuple[np.nd
     return (cosines * own).sum(axis=1) / own.sum(axis=1), (cosines * ~same).sum(axis=1) / (~same).sum(axis=1)
 
 
-def nearest_is_own(cosines: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
+def nearest_is_own_kind(cosines: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
     """Whether the nearest other vector is of the same kind, [n] bool."""
     away = np.where(np.eye(len(kinds), dtype=bool), -np.inf, cosines)
     return np.array(kinds)[away.argmax(axis=1)] == np.array(kinds)

@@ -1,8 +1,14 @@
 """Direct attribution: how much each attention head writes along a direction, and what those heads look at.
 
-    >>> written = head_writes(lm, harmful, direction.vector)           # [prompts, layers, heads]      # doctest: +SKIP
-    >>> heads = top_heads(written, 8)                                                                  # doctest: +SKIP
-    >>> attention_share(lm, harmful, heads, spans).mean(axis=0)        # [heads]                       # doctest: +SKIP
+    >>> from assay import methods
+    >>> harmful, harmless = (methods.chat_prompts(lm, [f"How can I {what} a car?"]) for what in ("steal", "wash"))
+    >>> direction = methods.difference_in_means(lm, harmful, harmless, n_positions=1).at(-1, 4)
+    >>> written = head_writes_along(lm, harmful, direction.vector)
+    >>> written.shape                                              # prompts, layers, heads
+    (1, 8, 8)
+    >>> heads = methods.top_heads(written.mean(axis=0), 3)
+    >>> attention_share(lm, harmful, heads, [assay.text("steal a car", whole=True)]).round(1)
+    array([[1., 1., 1.]], dtype=float32)
 
 The write of a head is the dot product of the unit direction with what the head adds to the stream at the last token (Arditi
 et al. 2024, section 5.1; direct feature attribution). Where the family has a post-norm after attention (Gemma), its rms is
@@ -19,12 +25,12 @@ from assay.errors import PromptError
 from assay.forward.edits import unit
 from assay.forward.lm import LM
 from assay.forward.positions import Position, Prompt, resolve
-from assay.methods.function_vectors.function_vector import Head, ranked
-from assay.methods.orthogonalise import gain
+from assay.methods.heads import Head, norm_gain
+from assay.methods.portions import batches
 from assay.models.weights import dense_weight
 
 
-def head_writes(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int = 16) -> np.ndarray:
+def head_writes_along(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int = 16) -> np.ndarray:
     """What each head writes along a direction [E] at the last token: [prompts, layers, heads] float32.
 
     Any bias of o_proj belongs to no head and is left out.
@@ -33,12 +39,12 @@ def head_writes(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int
     post = lm.family.norms.attn_post
     lines = []  # per layer [H, D]: the direction, seen from the input of o_proj
     for block in lm.family.layers:
-        line = gain(block[post]) * u if post else u
+        line = norm_gain(block[post]) * u if post else u
         weight = dense_weight(block.self_attn.o_proj).astype(mx.float32)
         lines.append((line @ weight).reshape(lm.n_heads, -1))
     out = []
-    for start in range(0, len(prompts), batch):
-        run = lm.run(list(prompts[start : start + batch]), keep=["z", "attn_raw"])
+    for part in batches(prompts, batch):
+        run = lm.run(list(part), keep=["z", "attn_raw"])
         rows = []
         for i, line in enumerate(lines):
             writes = (run.at_last("z", i).astype(mx.float32) * line).sum(axis=-1)  # [B, H]
@@ -49,11 +55,6 @@ def head_writes(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int
             rows.append(np.array(writes))
         out.append(np.stack(rows, axis=1))
     return np.concatenate(out)
-
-
-def top_heads(writes: np.ndarray, n: int) -> list[Head]:
-    """The n heads that write most along the direction, on average over prompts [prompts, layers, heads]; best first."""
-    return ranked(writes.mean(axis=0))[:n]
 
 
 def attention_share(
@@ -67,13 +68,10 @@ def attention_share(
         raise PromptError(f"{len(prompts)} prompts need as many spans, got {len(spans)}")
     where = [np.array(resolve(span, prompt).prompt) for span, prompt in zip(spans, prompts, strict=True)]
     layers = sorted({layer for layer, _ in heads})
-    out = np.zeros((len(prompts), len(heads)), np.float32)
-    for start in range(0, len(prompts), batch):
-        part = list(prompts[start : start + batch])
-        run = lm.run(part, keep=[("pattern", layer) for layer in layers])
+    shares = []
+    for part in batches(list(zip(prompts, where, strict=True)), batch):
+        run = lm.run([prompt for prompt, _ in part], keep=[("pattern", layer) for layer in layers])
         rows = mx.arange(len(part)), mx.array(run.lengths) - 1
         last = {i: np.array(run["pattern", i].swapaxes(1, 2)[rows].astype(mx.float32)) for i in layers}  # [B, H, S]
-        for b in range(len(part)):
-            for k, (layer, head) in enumerate(heads):
-                out[start + b, k] = last[layer][b, head, where[start + b]].sum()
-    return out
+        shares += [[last[layer][b, head, at].sum() for layer, head in heads] for b, (_, at) in enumerate(part)]
+    return np.array(shares, np.float32).reshape(len(prompts), len(heads))

@@ -1,8 +1,9 @@
 """Sampling inside a sweep: the Gumbel-max trick, as an edit, so that a variant's samples depend on its own key alone.
 
-    >>> variant = [*patch, *sampled("0/state_capital/Dallas/6/2", temperature=1.0)]                 # doctest: +SKIP
-    >>> lm.sweep(clean, [variant], max_tokens=10).continuations[0].text                            # doctest: +SKIP
-    ' Texas is a state'
+    >>> variants = [sampling_edits(f"sample {i}", temperature=2.0) for i in range(3)]
+    >>> sweep = lm.sweep("The capital of France is", variants, max_tokens=1, progress=False)
+    >>> len({continuation.text for continuation in sweep.continuations}) > 1
+    True
 
 The likeliest token of `logits + temperature * noise`, with noise from the Gumbel distribution, is a sample of the softmax of
 `logits / temperature`. So a sweep, which continues greedily, samples when its logits are edited in this way. The noise of a
@@ -20,7 +21,7 @@ from assay.forward.edits import Edit, apply
 LIMIT = 20.0  # float32 noise is within -3 and 17; at a uniform of exactly 0 or 1 it would be infinite
 
 
-class Noise:
+class GumbelNoise:
     """Adds the noise of one step after the other to the logits of one variant [1, 1, V]."""
 
     def __init__(self, key: str, temperature: float):
@@ -33,12 +34,12 @@ class Noise:
         return logits.astype(mx.float32) + self.temperature * mx.clip(noise, -LIMIT, LIMIT)
 
 
-def sampled(key: str, temperature: float = 1.0) -> list[Edit]:
+def sampling_edits(key: str, temperature: float = 1.0) -> list[Edit]:
     """Edits of one variant of one sweep: its continuation becomes a sample. They count steps, so make new ones for another.
 
     Raises EditError unless `temperature` is above 0.
     """
     if not temperature > 0:
         raise EditError(f"sampling needs a temperature above 0, got {temperature}; leave sampling out to be greedy")
-    noise = Noise(key, temperature)
+    noise = GumbelNoise(key, temperature)
     return [apply("logits", noise, position=-1), apply("logits", noise, position="generated")]

@@ -1,8 +1,11 @@
 """Separation: how far apart two kinds of prompts lie, along a direction and in all.
 
-    >>> project(states, direction)                      # [N, E] states -> [N] coordinates along it    # doctest: +SKIP
-    >>> d_prime(harmful, harmless), auroc(harmful, harmless)                                           # doctest: +SKIP
-    (4.1, 0.99)
+    >>> states = np.array([[3.0, 1.0], [2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    >>> along = project_onto(states, np.array([5.0, 0.0]))         # only the line of the direction matters
+    >>> along
+    array([3., 2., 0., 1.])
+    >>> auroc(along[:2], along[2:]), round(d_prime(along[:2], along[2:]), 2)
+    (1.0, 2.83)
 
 All in float64. No model is run here.
 """
@@ -14,7 +17,7 @@ import numpy as np
 from assay.errors import DataError
 
 
-def project(states: np.ndarray, direction: np.ndarray) -> np.ndarray:
+def project_onto(states: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Coordinates of states [.., E] along the unit vector of a direction [E]: [..]."""
     wide = np.asarray(direction, np.float64)
     return np.asarray(states, np.float64) @ (wide / np.linalg.norm(wide))
@@ -32,13 +35,13 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     """Chance that a positive value is above a negative one, ties counting half (Mann-Whitney)."""
     if not len(positive) or not len(negative):
         raise DataError(f"the area under the curve needs values of both kinds, got {len(positive)} and {len(negative)}")
-    return float(above(positive, negative).mean())
+    return float(pairwise_above(positive, negative).mean())
 
 
-def above(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+def pairwise_above(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     """Whether each positive value is above each negative one, one half for a tie: [P, N]."""
-    higher = np.asarray(positive)[:, None] - np.asarray(negative)[None]
-    return (higher > 0) + 0.5 * (higher == 0)
+    a, b = np.asarray(positive)[:, None], np.asarray(negative)[None]
+    return (a > b) + 0.5 * (a == b)
 
 
 def silhouette(positive: np.ndarray, negative: np.ndarray) -> float:

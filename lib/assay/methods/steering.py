@@ -1,8 +1,9 @@
 """Steering: add a direction to the residual stream, with a strength that means the same in every model.
 
-    >>> effect = steer_layers(lm, "The capital of France is", direction, strengths=(0.0, 1.0))      # doctest: +SKIP
-    >>> effect.kl.shape                                  # [layers, strengths], nats                # doctest: +SKIP
-    (8, 2)
+    >>> direction = random_directions(lm, 1, seed=0)[0]
+    >>> steered = steer_layers(lm, "The capital of France is", direction, strengths=(0.0, 1.0))
+    >>> steered.kl.shape, steered.is_identity(0)                   # layers, strengths; strength 0 changes nothing
+    ((8, 2), True)
 
 Strength 1 adds a vector as long as the stream itself is there: the mean norm of resid_post over the prompt's positions,
 the first left out (its norm is an outlier in most models).
@@ -19,6 +20,7 @@ from assay.forward.exactness import agree
 from assay.forward.lm import LM, PromptLike
 from assay.forward.run import Run
 from assay.forward.sweep import SWEEPABLE
+from assay.methods.distributions import kl_divergence
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Steered:
         """KL(unsteered || steered) in nats, [layers, strengths]."""
         base = self.base - np.logaddexp.reduce(self.base)
         steered = self.logits - np.logaddexp.reduce(self.logits, axis=-1, keepdims=True)
-        return np.maximum((np.exp(base) * (base - steered)).sum(axis=-1), 0.0)
+        return np.maximum(kl_divergence(base, steered), 0.0)
 
     def is_identity(self, strength: int) -> bool:
         """Whether this strength (by index) changed nothing in any layer: no bit, or less than this machine's rounding."""

@@ -1,14 +1,14 @@
 """Which models exist, where they lie on disk, how they load, and random ones of any shape.
 
-- A **spec** (`ModelSpec`) is a name for one set of weights: short id, Hugging Face repository or folder, family, depth.
-  Specs are cheap; `resolve` makes them from what a user types, and says what it knows when it does not understand.
-- A **checkpoint** is a folder with config.json, weights and tokenizer; `locate` finds that of a spec, offline.
-  A loaded one (`Checkpoint`) holds mlx-lm's own model, and which revision it is.
-- A **built-in** is one of three small models that come with the package (`--model tiny`). They are testbeds with
-  mechanisms planted in known places: they validate methods, and say nothing about large language models.
+    >>> [spec.id for spec in resolve(["tiny", "qwen7b"])]
+    ['gemma_tiny', 'llama_tiny', 'qwen_tiny', 'qwen7b']
 
-    specs = resolve(["tiny", "qwen7b"])
-    checkpoint = load_checkpoint(specs[0])
+- A **spec** (`ModelSpec`) is a name for one set of weights: short id, Hugging Face repository or folder, family, depth.
+  `resolve` makes specs from what a user types; an unknown name is an error that lists the known ones.
+- A **checkpoint** is a folder with config.json, weights and tokenizer; `locate` finds the folder of a spec, offline.
+  A loaded one (`Checkpoint`) holds mlx-lm's own model and its revision.
+- A **built-in** is one of four small models that come with the package (three of them are `--model tiny`). They are
+  testbeds with mechanisms planted in known places: they validate methods, and say nothing about large language models.
 
 Names that need MLX are imported on first use, so that the pytest plugin starts without it.
 """

@@ -1,9 +1,10 @@
 """Where assay keeps what it has downloaded or converted, and how a folder gets there whole or not at all.
 
-    >>> with locked(target):                           # waits for another process that makes the same folder   # doctest: +SKIP
-    ...     if not target.exists():
-    ...         with make_folder(target, needed_bytes=size) as folder:
-    ...             write_files(folder)
+    >>> target = Path("model").absolute()
+    >>> with locked(target), make_folder(target, needed_bytes=2) as folder:     # waits for others that make `target`
+    ...     made = (folder / "config.json").write_text("{}")
+    >>> target.is_dir()
+    True
 
 - A **target** is a folder of the cache. It exists only when it is complete: it is built as a **partial** folder beside
   it (`.NAME.partial`), written through to the disk, and renamed.

@@ -1,8 +1,11 @@
 """How much of the disk something takes, how much is left, and the digest of a file.
 
-folder_bytes(Path("/data/model"))                        # 538090408
-check_space(cache_dir(), 3 << 30, "qwencoder05b")        # CheckpointError: one sentence with both numbers
-sha256(Path("model.gguf"))                               # 64 hex digits
+>>> written = Path("a.txt").write_bytes(b"abc")
+>>> folder_bytes(Path.cwd()), sha256(Path("a.txt"))[:12]
+(3, 'ba7816bf8f01')
+>>> check_space(Path.cwd(), 1 << 60, "a model")
+Traceback (most recent call last):
+assay.errors.CheckpointError: a model needs 1073741824.06 GiB in ..., whose disk has ... GiB free: make room, or set ...
 """
 
 import contextlib

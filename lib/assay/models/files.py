@@ -1,12 +1,19 @@
 """The files of a checkpoint folder: which must be there, and how to read the JSON ones.
 
-Nothing here imports mlx. Every complaint is a CheckpointError that names the file and ends with the remedy.
+    >>> folder = assay.models.REGISTRY["llama_tiny"].path
+    >>> read_json(folder / "config.json")["num_hidden_layers"]
+    8
+    >>> [file.name for file in weight_files(folder)]
+    ['model.safetensors']
+
+Nothing here imports mlx. Every error is a CheckpointError that names the file and ends with the remedy.
 """
 
 import json
 import re
-import struct
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from assay.errors import CheckpointError
 
@@ -14,21 +21,27 @@ SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 INDEX = "model.safetensors.index.json"
 
 
-def _broken(problem: str, remedy: str) -> CheckpointError:
+def broken(problem: str, remedy: str) -> CheckpointError:
+    """The error for damaged files: what is wrong, and what to do."""
     return CheckpointError(f"{problem}. {remedy}" if remedy else problem)
 
 
 def read_json(file: Path, remedy: str = "") -> dict:
-    """The JSON object in `file`, exactly as written."""
+    """The JSON object in `file`, exactly as written. CheckpointError when it is missing or something else."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise _broken(f"there is no {file.name} in {file.parent}", remedy) from error
+        raise broken(f"there is no {file.name} in {file.parent}", remedy) from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _broken(f"{file} is not JSON ({error})", remedy) from error
+        raise broken(f"{file} is not JSON ({error})", remedy) from error
     if not isinstance(value, dict):
-        raise _broken(f"{file} holds a {type(value).__name__}, not an object", remedy)
+        raise broken(f"{file} holds a {type(value).__name__}, not an object", remedy)
     return value
+
+
+def write_json(file: Path, value: Mapping[str, Any]) -> None:
+    """Writes an object as indented JSON, as Hugging Face's own files are. ValueError for infinities and NaN."""
+    file.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -43,26 +56,6 @@ def hub_repo(folder: Path) -> str | None:
     return base.rpartition("--")[2] if is_snapshot else None
 
 
-def tensor_names(file: Path, remedy: str = "") -> list[str]:
-    """The tensors that a safetensors file holds, from its header; CheckpointError when the file is damaged.
-
-    The format: 8 bytes with the length of the header, the header (JSON), the data. Cheap at any file size.
-    """
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = struct.unpack("<Q", stream.read(8))[0] if size >= 8 else 0
-        raw = stream.read(length) if 0 < length <= size - 8 else b""
-    try:
-        header = json.loads(raw)
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        whole = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise _broken(f"{file} is not a safetensors file, or only the start of one ({size} bytes)", remedy) from error
-    if size != whole:
-        raise _broken(f"{file} has {size} bytes and should have {whole}", remedy)
-    return list(tensors)
-
-
 def check_complete(folder: Path, remedy: str = "") -> None:
     """CheckpointError unless the config and every weight file that index or file names announce are there."""
     read_json(folder / "config.json", remedy)
@@ -71,7 +64,7 @@ def check_complete(folder: Path, remedy: str = "") -> None:
     if (folder / INDEX).is_file():
         weight_map = read_json(folder / INDEX, remedy).get("weight_map")
         if not isinstance(weight_map, dict):
-            raise _broken(f"{folder / INDEX} has no weight_map", remedy)
+            raise broken(f"{folder / INDEX} has no weight_map", remedy)
         announced |= {str(name) for name in weight_map.values()}
     for name in present:
         if shard := SHARD.fullmatch(name):
@@ -79,6 +72,6 @@ def check_complete(folder: Path, remedy: str = "") -> None:
     if missing := sorted(announced - present):
         some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         count = f"{len(missing)} of {len(announced)} weight files"
-        raise _broken(f"{count} missing in {folder}: {some}", remedy)
+        raise broken(f"{count} missing in {folder}: {some}", remedy)
     if not present:
-        raise _broken(f"there are no weights (model*.safetensors) in {folder}", remedy)
+        raise broken(f"there are no weights (model*.safetensors) in {folder}", remedy)

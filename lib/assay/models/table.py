@@ -1,7 +1,9 @@
 """Which models exist: every one that has a short name, and the type that describes it.
 
-    REGISTRY["qwen7b"].repo          # "mlx-community/Qwen2.5-7B-Instruct-4bit"
-    GROUPS["small"]                  # ("gemma270m", "smollm135m", "qwencoder05b")
+    >>> REGISTRY["qwen7b"].repo
+    'mlx-community/Qwen2.5-7B-Instruct-4bit'
+    >>> GROUPS["small"]
+    ('gemma270m', 'smollm135m', 'qwencoder05b')
 
 - A **built-in** ships with assay; a model of **pip** ships in Python packages (`assay.models.sources`) and is the
   conversion of a GGUF file with a certain digest; one of the **hub** is a repository at Hugging Face.

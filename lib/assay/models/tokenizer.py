@@ -1,23 +1,24 @@
 """Small tokenizers in the style of each family: byte-level BPE, so that any text can be written in them.
 
-    write_tokenizer(folder, "llama", corpus=sentences, vocab_size=1024)  # BOS, header markers
-    write_tokenizer(folder, "qwen2")                                     # ChatML, no BOS, default system prompt
+    >>> write_tokenizer(Path("llama"), "llama")["bos_token_id"]       # BOS, header markers
+    0
+    >>> write_tokenizer(Path("qwen"), "qwen2")["eos_token_id"]        # ChatML, no BOS, default system prompt
+    [2]
 
-What matters to an experiment is kept from the original: whether there is a BOS and who adds it, the special tokens,
-the chat template with its turn markers and default system prompt. What differs is the size of the vocabulary, and
-that Gemma's is byte-level here.
+As in the original are: whether there is a BOS and what adds it, the special tokens, the chat template with its turn
+markers and default system prompt. The vocabulary is smaller, and Gemma's is byte-level here.
 
 transformers replaces the tokenizer of some families (qwen2, whatever class the files declare) by its own, rebuilt
 from vocabulary and merges: normalizer and splitting rules of the file are ignored. So `STYLES` has, for each family,
 the rules that transformers would put there; `assay.models.load` compares the two at every load.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.errors import CheckpointError
+from assay.models.files import write_json
 
 # Splits text into words, single digits, punctuation and spaces before any merge: Qwen2's rule.
 QWEN_SPLIT = (
@@ -203,9 +204,7 @@ def write_tokenizer(
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     if style.bos:
         template = processors.TemplateProcessing(
-            single=f"{style.bos} $A",
-            pair=f"{style.bos} $A $B",
-            special_tokens=[(style.bos, id_of[style.bos])],
+            single=f"{style.bos} $A", pair=f"{style.bos} $A $B", special_tokens=[(style.bos, id_of[style.bos])]
         )
         tokenizer.post_processor = processors.Sequence([tokenizer.post_processor, template])
     path.mkdir(parents=True, exist_ok=True)
@@ -220,7 +219,7 @@ def write_tokenizer(
         "model_max_length": 8192,
         **style.extra,
     }
-    (path / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+    write_json(path / "tokenizer_config.json", settings)
     return {
         "bos_token_id": id_of[style.bos] if style.bos else None,
         "eos_token_id": sorted({id_of[style.eos], id_of[style.turn_end]}),

@@ -1,13 +1,13 @@
 """How weights lie in memory: as float32 on a CPU where they fit, else as they are stored.
 
-    >>> choose("auto", float32_bytes(model))
-    'float32'
-    >>> widen(model)                    # half precision and quantised matrices become float32, in place
+    >>> quantised = nn.QuantizedLinear(64, 8, bias=False)
+    >>> dense_weight(quantised).dtype, float32_bytes(quantised)
+    (mlx.core.float32, 2048)
 
-A CPU multiplies float32 matrices with its BLAS, and half precision and 4 bits with loops of MLX that reach 2 to 4 GFLOP/s
-whatever the BLAS. A GPU reads them faster the smaller they are. Nothing is rounded: every half-precision and every
-dequantised number is a float32, and Gemma's norms, which mlx-lm computes as 1 + weight in the dtype of the weight, are then
-those of the publisher, who computes them in float32.
+A CPU multiplies float32 matrices with its BLAS, and half-precision and 4-bit ones with loops of MLX that reach 2 to 4
+GFLOP/s with any BLAS. A GPU reads small weights faster. Nothing is rounded: every half-precision and every dequantised
+number is a float32, and Gemma's norms, which mlx-lm computes as 1 + weight in the dtype of the weight, are then those of the
+publisher, who computes them in float32.
 """
 
 from typing import Any, Literal

@@ -19,15 +19,15 @@
 
     $ pytest suites --model qwen7b,llama3b
 
-An *experiment* measures, once per model. Its *metrics* are recorded in `snapshots/<model>/<experiment>.json`
-on the first run and compared afterwards, each within its own tolerance. A *finding* is a test of one claim, judged on
-what is then recorded; its *verdict* on a model is yes, no (known, strict), new yes, new no, NOW YES, LOST, ERROR, not
-eligible or not run. A *tier* says how much of the data is used.
+An *experiment* measures, once per model. Its *metrics* are recorded in `snapshots/<model>/<experiment>.json` on the first
+run and compared afterwards, each within its own tolerance. A *finding* is a test of one claim, judged on the recorded
+metrics; its *verdict* on a model is yes, no (known, strict), new yes, new no, NOW YES, LOST, ERROR, not eligible or not run.
+A *tier* says how much of the data is used.
 
-What a user sees is in options.py, fixtures.py, own_data.py (`--dataset`) and hookspecs.py (for other repositories).
-models/ selects the models of a run, keeps their tests together and deals them to workers. results/ measures, keeps what is
-finished (`--resume`) and records it. claims/ judges the findings and writes their table. What a metric is, and how its files
-are compared, is in `assay.record`, which knows nothing of pytest.
+Users meet options.py, fixtures.py, own_data.py (`--dataset`) and hookspecs.py (for other repositories). models/ selects the
+models of a run, keeps the tests of a model together and gives them to workers. results/ measures, keeps finished prompts
+(`--resume`) and records metrics. claims/ judges the findings and writes their table. `assay.record`, which does not use
+pytest, defines metrics and their files, and compares them.
 """
 
 import gc
@@ -42,9 +42,9 @@ from assay.plugin import hookspecs, options, own_data
 from assay.plugin.claims import findings, summary
 from assay.plugin.claims.findings import finding, not_replicated
 from assay.plugin.fixtures import journal, lm, metrics, model_spec, progress, tier
-from assay.plugin.models import order, plan, scheduling, select
+from assay.plugin.models import collected, order, scheduling, select
 from assay.plugin.own_data import datasets
-from assay.plugin.results import audit, places
+from assay.plugin.results import audit, locations
 from assay.plugin.results import journal as journals
 from assay.plugin.results import progress as progress_lines
 from assay.plugin.results.experiment import MeasurementError, experiment
@@ -53,7 +53,7 @@ from assay.record.metric import Metric
 from assay.record.tier import Tier
 from assay.stats import bootstrap_mean, wilson
 
-# With the fixtures: pytest finds them as names of this module.
+# The fixtures are among them: pytest finds fixtures as names of this module.
 __all__ = [
     "MeasurementError", "Metric", "Result", "Tier", "bootstrap_mean", "datasets", "experiment", "finding",
     "journal", "lm", "metrics", "model_spec", "not_eligible", "not_replicated", "progress", "tier", "wilson",
@@ -68,20 +68,20 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
-@pytest.hookimpl(trylast=True)  # after others registered their plugins: order's wrapper is then the outermost
+@pytest.hookimpl(trylast=True)  # after all other plugins: the wrapper of order.py is then the outermost
 def pytest_configure(config: pytest.Config) -> None:
     for line in findings.MARKERS:
         config.addinivalue_line("markers", line)
-    # Syrupy warns when crashed or differing workers keep it from deleting what seems unused. We never delete, and
-    # under `filterwarnings = error` the warning would end the run as an internal error. (":" cannot be written here.)
+    # Syrupy warns when crashed or differing workers keep it from deleting unused snapshots. This plugin never deletes any,
+    # and under `filterwarnings = error` the warning would end the run with an internal error. A filter cannot contain ":".
     config.addinivalue_line("filterwarnings", "ignore:syrupy. .*unused snapshot detection:UserWarning")
     options.check(config)
     own_data.configure(config)
     select.configure(config)
-    places.read_all(config)
+    locations.read_all(config)
     journals.configure(config)
-    audit.configure(config)  # before the plan: an audit runs nothing, and has no workers
-    plan.configure(config, findings.describe)
+    audit.configure(config)  # before `collected`: it sets --collect-only, with which xdist starts no workers
+    collected.configure(config, findings.describe)
     progress_lines.configure(config)
     summary.configure(config)
     config.pluginmanager.register(order.KeepModelsTogether(), "assay-order")
@@ -93,27 +93,27 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_assay_load(config: pytest.Config, spec: Any) -> Any:
-    import assay  # not before a model is needed: judging recorded results needs no MLX
+    import assay  # imports MLX, which --recorded does not need
 
     return assay.random_lm(spec) if is_random(spec) else assay.load(spec, weights=config.option.weights)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """What `--dataset` replaced, and which library multiplies: numbers depend on it in their last digits, minutes a lot."""
+    """The files of `--dataset`, and the BLAS of the CPU, on which the last digits and the speed depend."""
     lines = list(own_data.header(config))
     if not options.recorded(config) and blas.in_use():
         lines.append(f"assay: products on the CPU by {blas.in_use()}")
     return lines
 
 
-@pytest.hookimpl(tryfirst=True)  # before -k and -m: what is wrong is wrong whatever was selected
+@pytest.hookimpl(tryfirst=True)  # before -k and -m deselect tests: mistakes are reported whatever is selected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     try:
         select.needs_models(config, items)
-        places.check(config, items)
+        locations.check(config, items)
         findings.prepare(config, items)
     except pytest.UsageError:
-        items.clear()  # pytest finishes the collection all the same, and nobody must plan what was refused
+        items.clear()  # pytest finishes the collection all the same; `collected` and the audit must find nothing
         raise
     if options.recorded(config):
         findings.keep_only(config, items)
@@ -124,7 +124,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     return (yield from findings.call(item))
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of pytest's own, which makes "xfailed" of a failure
+@pytest.hookimpl(
+    wrapper=True, tryfirst=True
+)  # outside of pytest's own wrapper, which turns an expected failure into "xfailed"
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, Any, pytest.TestReport]:
@@ -136,12 +138,12 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     journals.finish(session.config, exitstatus)
     if options.recorded(session.config):
-        judged_in_a_second(session.config)
+        end_quickly(session.config)
 
 
-def judged_in_a_second(config: pytest.Config) -> None:
-    """Leaves out what would take a third of the time, and says nothing about recorded results."""
-    gc.freeze()  # pytest and Python end with collections of everything; here nothing was measured, and the process ends
+def end_quickly(config: pytest.Config) -> None:
+    """Leaves out a third of the time of a run with --recorded, which takes a second."""
+    gc.freeze()  # pytest and Python end with garbage collections of all objects; no model is among them
     hypothesis = config.pluginmanager.get_plugin("hypothesispytest")
-    if hypothesis is not None:  # it imports all of hypothesis for a summary of property tests
+    if hypothesis is not None:  # its summary of property tests imports all of hypothesis
         config.pluginmanager.unregister(hypothesis)

@@ -7,8 +7,8 @@
                                                  progress     shows how far a loop is
                                                  journal      the same, and survives an interruption
 
-Everything is parametrized over `model_spec`, and `lm` hangs on it. So a test can know its model without
-loading it, and `--recorded` loads none.
+Tests are parametrized over `model_spec`, and `lm` depends on it. So a test can know its model without loading it, and
+`--recorded` loads none.
 """
 
 import gc
@@ -32,20 +32,20 @@ from assay.record.tier import Tier
 
 @pytest.fixture(scope="session")
 def model_spec(request: pytest.FixtureRequest) -> Iterator[ModelSpec]:
-    """Which model: its `assay.models.ModelSpec`.
+    """The `assay.models.ModelSpec` of the model that the test runs on.
 
-    When it goes, everything that hangs on it has gone before: `lm`, and every experiment with the frames of its failure.
-    Only then can the model's memory be given back; in the teardown of `lm`, pytest itself would still hold it.
+    Its teardown frees the model's memory. It comes after those of `lm` and of all experiments, which depend on it; during
+    the teardown of `lm` pytest itself still refers to the model.
     """
     if not hasattr(request, "param"):
         raise DataError(
-            "which model is decided at collection: name lm or model_spec among the arguments of the test, the experiment or "
-            "the fixture, instead of asking for it with request.getfixturevalue"
+            "the models of a test are chosen at collection: name lm or model_spec among the arguments of the test, the "
+            "experiment or the fixture, instead of request.getfixturevalue"
         )
     request.config.stash[MODEL_NOW] = request.param.id
     yield request.param
     if options.recorded(request.config):
-        return  # nothing was loaded, and a collection takes as long as judging a paper
+        return  # no model was loaded, and a garbage collection would take as long as judging a paper
     forget_last_failure()
     gc.collect()
     if "mlx.core" in sys.modules:
@@ -63,10 +63,9 @@ def lm(request: pytest.FixtureRequest, model_spec: ModelSpec) -> Any:
 
 
 def forget_last_failure() -> None:
-    """Drops the frames of the last failed test, and with them the model that its locals hold.
+    """Drops the frames of the last failed test, whose local variables refer to the model.
 
-    pytest keeps them for `pdb.pm()` until the next test's call, which is after the next model was loaded
-    (pytest #12198).
+    pytest keeps them for `pdb.pm()` until the next test is called, after the next model was loaded (pytest #12198).
     """
     for name in ("last_exc", "last_value", "last_traceback", "last_type"):
         if hasattr(sys, name):
@@ -81,14 +80,13 @@ def tier(pytestconfig: pytest.Config) -> Tier:
 
 @pytest.fixture(scope="session")
 def progress(pytestconfig: pytest.Config) -> Progress:
-    """`for query in progress(queries, "back-patching"): ...` shows how far it is, and how long it will
-    take."""
+    """`for query in progress(queries, "back-patching"): ...` shows how many are done, and the time that is left."""
     return Progress(pytestconfig)
 
 
 @pytest.fixture(scope="module")
 def journal(request: pytest.FixtureRequest, model_spec: ModelSpec, lm: Any, progress: Progress) -> Journal:
-    """`journal(measure, items, label)`: a list of results that survives the death of the process."""
+    """`journal(measure, items, label)`: [measure(item), ...], kept on disk for `--resume` if the run is cut off."""
     return Journal(request.config, model_spec, lm, progress, request.module)
 
 
@@ -102,6 +100,6 @@ def metrics(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Metr
         extension_class=MetricsExtension,
         test_location=snapshot.test_location,
         update_snapshots=snapshot.update_snapshots,
-        # For this fixture only: other snapshots of the repository keep syrupy's own rules.
+        # For `metrics` only: other snapshots of the repository keep syrupy's own rules.
         update_new_snapshots_only=options.records_missing(request.config),
     )

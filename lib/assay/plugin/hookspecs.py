@@ -1,4 +1,4 @@
-"""The hooks with which another repository makes this plugin its own; they go into its root conftest.py.
+"""The hooks with which another repository adds models and loads them; they go into its root conftest.py.
 
     def pytest_assay_models(config):
         return [ModelSpec("ours", "our-org/ours-4bit", family="llama", layers=32, gib=4.1)]
@@ -6,7 +6,7 @@
     def pytest_assay_load(config, spec):
         return OurLM(spec.path) if spec.id == "ours" else None
 
-With the first, `--model ours` works like any other name; with the second, `lm` may be anything.
+With the first hook, `--model ours` works like any other name; with the second, `lm` may be any object.
 """
 
 from collections.abc import Iterable
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_assay_models(config: pytest.Config) -> "Iterable[ModelSpec] | None":  # type: ignore[empty-body]
-    """Models to add to the registry for this run, so that `--model` and `not_replicated` know them.
+    """Models to add to the registry for this run; `--model` and `not_replicated` then know them.
 
-    Called once at startup in every process, before `--model` is read.
+    pytest calls this hook once in every process, before `--model` is read.
     """
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_assay_load(config: pytest.Config, spec: "ModelSpec") -> Any:
-    """The loaded model for the `lm` fixture; the first result that is not None wins, the default is
-    `assay.load(spec)`.
+    """The loaded model for the `lm` fixture: the first result that is not None, by default `assay.load(spec)`.
 
-    What it returns is handed to the experiments as it is. If it has a method `provenance()`, the mapping that
-    it returns (revision, bits...) is recorded beside the metrics.
+    Experiments get the very object. If it has a method `provenance()`, the mapping that `provenance` returns (revision,
+    bits...) is recorded beside the metrics.
     """

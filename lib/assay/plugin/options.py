@@ -1,9 +1,9 @@
-"""Every command line option and ini setting, and the plain questions that other files ask about them.
+"""Every command line option and ini setting, and functions that read them.
 
     pytest suites --model qwen7b,gemma2b --tier smoke --snapshots none
     pytest suites --recorded --findings findings.md
 
-Other files ask the functions below, or read `config.option` where they alone use an option.
+Other files call these functions; an option that only one file uses is read there, from `config.option`.
 """
 
 import os
@@ -84,7 +84,7 @@ INI: dict[str, dict[str, Any]] = {
 
 
 def add(parser: pytest.Parser) -> None:
-    """Registers all of them."""
+    """Registers all options and settings."""
     group = parser.getgroup("assay", "experiments on language models")
     for flag, settings in OPTIONS.items():
         group.addoption(flag, **settings)
@@ -93,7 +93,7 @@ def add(parser: pytest.Parser) -> None:
 
 
 def check(config: pytest.Config) -> None:
-    """Refuses, before anything runs, what no run can do. Raises UsageError."""
+    """Refuses options that contradict each other, before anything runs. Raises UsageError."""
     option = config.option
     try:
         before_mlx.precision()
@@ -124,7 +124,7 @@ def recorded(config: pytest.Config) -> bool:
 
 
 def random_weights(config: pytest.Config) -> bool:
-    """Do models of this run have their true shapes and random weights?"""
+    """Do the models of this run have random weights, in their true shapes?"""
     return config.option.weights == "random"
 
 
@@ -134,18 +134,18 @@ def tier(config: pytest.Config) -> str:
 
 
 def records_missing(config: pytest.Config) -> bool:
-    """May a metric that has no snapshot be recorded? Under CI not: nobody would commit it."""
-    # Empty counts as unset, which is pytest's own rule. Computed here in every process, since xdist workers
-    # parse the original command line again and never see an option that the controller changed.
+    """May a metric without a snapshot be recorded? Not under CI, where nobody commits snapshots."""
+    # An empty variable counts as unset, as in pytest itself. Read in every process: xdist workers parse the original command
+    # line again, and never see an option that the controller has changed.
     ci = os.environ.get("CI") or os.environ.get("BUILD_NUMBER")
     return config.option.snapshots == "new" or (config.option.snapshots == "auto" and not ci)
 
 
 def snapshots_folder(config: pytest.Config) -> Path:
-    """`snapshots/` of the repository whose suites run, and another one if they run on other data."""
+    """`snapshots/` of the repository whose suites run; with `--dataset` a folder of its own (own_data.py)."""
     return config.rootpath / f"{config.getini('metrics_dir')}{own_data.suffix(config)}"
 
 
 def scratch_folder(config: pytest.Config) -> Path:
-    """Where locks and journals lie."""
+    """`.assay/`, the folder of locks and journals."""
     return config.rootpath / ".assay"

@@ -6,11 +6,11 @@
     def shots(lm, datasets):
         antonym = datasets.get("antonym") or task("antonym")
 
-The file is a list of {"input": ..., "output": ...}, the form of the paper's authors (`assay.data.tasks.read_task`).
+The file is a list of {"input": ..., "output": ...}, the format of the paper's authors (`assay.data.tasks.read_task`).
 
-Numbers on other data are never compared with those on the built-in data, nor written over them: such a run has a folder of
-snapshots of its own, named by what it replaces and by the content, and a journal of its own. `--recorded` with the same
-`--dataset` judges from there.
+Metrics on other data are never compared with those on the built-in data, nor written over them: a run with `--dataset` has
+journals of its own and a folder of snapshots of its own, named by the task and a hash of the file's pairs. `--recorded`
+with the same `--dataset` judges the findings from that folder.
 """
 
 from typing import TYPE_CHECKING
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from assay.data.tasks import Task
 
 READ = pytest.StashKey["dict[str, Task]"]()
-"""Task name -> what was read in its place."""
+"""Name of the built-in task -> the task that replaces it."""
 
 
 def configure(config: pytest.Config) -> None:
-    """Reads the files. Raises UsageError for a malformed or missing file, and for a task that is not there."""
+    """Reads the files. Raises UsageError for a malformed or missing file, and for an unknown task."""
     config.stash[READ] = {}
     for given in config.option.dataset:
         name, equals, path = given.partition("=")
@@ -36,7 +36,7 @@ def configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--dataset is NAME=PATH, such as antonym=mine.json, not {given!r}")
         if name in config.stash[READ]:
             raise pytest.UsageError(f"--dataset replaces {name} twice: give one file")
-        from assay.data.tasks import read_task, task  # not before it is asked for: runs without it start faster
+        from assay.data.tasks import read_task, task  # only here: runs without --dataset start faster
 
         try:
             config.stash[READ][name] = read_task(config.invocation_params.dir / path, task(name).name)
@@ -45,17 +45,17 @@ def configure(config: pytest.Config) -> None:
 
 
 def hashes(config: pytest.Config) -> dict[str, str]:
-    """Which data is replaced, and the hash of what replaces it: {"antonym": "5f2c91ab03de"}."""
+    """Name of the replaced task -> 12 hex digits of the hash of the pairs that replace it: {"antonym": "5f2c91ab03de"}."""
     return {name: digest(data(task.pairs, name))[:12] for name, task in config.stash[READ].items()}
 
 
 def suffix(config: pytest.Config) -> str:
-    """What the folder of snapshots is called besides its own name: "-antonym-5f2c91ab03de", or nothing."""
+    """What `--dataset` appends to the name of the folder of snapshots: "-antonym-5f2c91ab03de"; "" without it."""
     return "".join(f"-{name}-{short}" for name, short in sorted(hashes(config).items()))
 
 
 def header(config: pytest.Config) -> list[str]:
-    """One line per file, since it changes what every number of the run means."""
+    """One line per file for the head of the run: the file changes what every metric of the run means."""
     return [
         f"assay: --dataset {name}: {len(task.pairs)} pairs of yours, recorded in {config.getini('metrics_dir')}{suffix(config)}"
         for name, task in config.stash[READ].items()
@@ -64,5 +64,5 @@ def header(config: pytest.Config) -> list[str]:
 
 @pytest.fixture(scope="session")
 def datasets(pytestconfig: pytest.Config) -> "dict[str, Task]":
-    """What `--dataset` puts in place of built-in tasks, by name; empty without the option."""
+    """The tasks of `--dataset`, by the name of the built-in task that each replaces; {} without the option."""
     return dict(pytestconfig.stash[READ])

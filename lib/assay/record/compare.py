@@ -1,24 +1,26 @@
 """Are two measurements the same result? Tolerant comparison, a diff for people, and what to write.
 
-    ~ rescue_rate  0.6 -> 0.8  (+0.2, +33.3%, n 30, CI 0.63..0.9, tol 0.07)
-    ~ best_layer   tolerance 1 -> 2
-    + null_rate    (new) -> 0.05
-    - mean_gap     2.2 -> (gone)
+    >>> old = {"rate": {"value": 0.6, "n": 30, "tol": 0.07}, "best_layer": {"value": 3, "tol": 1}, "gap": {"value": 2.2}}
+    >>> new = {"rate": {"value": 0.8, "n": 30, "tol": 0.07}, "best_layer": {"value": 3, "tol": 2}, "null": {"value": 0.05}}
+    >>> for line in diff(new, old):
+    ...     print(line)
+    ~ rate        0.6 -> 0.8  (+0.2, +33.3%, n 30, tol 0.07)
+    ~ best_layer  tolerance 1 -> 2
+    - gap         2.2 -> (gone)
+    + null        (new) -> 0.05
 
 Two numbers are close within the *new* row's tolerance; a change of tolerance, of n, of unit or of control is
 a change, because loosening a tolerance must pass through a review like a changed value.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
-from assay.record.metric import Row
+from assay.record.metric import FIELDS, Row, is_number, show
 
 REL_TOL, ABS_TOL = 1e-4, 1e-6
-"""Closeness of floats without a tolerance of their own: six digits are stored, and the last two may
-jitter."""
+"""Closeness of floats without a tolerance of their own: six digits are stored, and the last two may jitter."""
 
 MADE_BY = "_made_by"
 """Key of the block that says what produced the metrics; never a difference by itself."""
@@ -28,24 +30,18 @@ MEASURED = ("model", "revision", "bits", "activations", "prompts", "datasets")
 
 
 def close(new: Any, old: Any, tol: float | None) -> bool:
-    """Is `new` the same result as `old`? Bools, strings and shapes exactly; numbers within `tol`
-    (absolute)."""
+    """Is `new` the same result as `old`? Bools, strings and shapes must be equal; numbers differ by `tol` at most."""
     if isinstance(new, list) and isinstance(old, list):
         return len(new) == len(old) and all(close(a, b, tol) for a, b in zip(new, old, strict=True))
     if isinstance(new, dict) and isinstance(old, dict):
         return new.keys() == old.keys() and all(close(new[key], old[key], tol) for key in new)
-    if not (_is_number(new) and _is_number(old)):
+    if not (is_number(new) and is_number(old)):
         return type(new) is type(old) and new == old
     if tol is not None:
         return abs(new - old) <= tol * (1 + 1e-9)  # 0.67 - 0.6 is a little more than 0.07
     if isinstance(new, int) and isinstance(old, int):
         return new == old
     return math.isclose(new, old, rel_tol=REL_TOL, abs_tol=ABS_TOL)
-
-
-def same_row(new: Row, old: Row) -> bool:
-    """Nothing about the metric changed beyond its tolerance."""
-    return not _changes(new, old)
 
 
 def merge(
@@ -61,8 +57,9 @@ def merge(
     merged = {}
     for name, row in new.items():
         was = old.get(name)
-        if was is not None and _measured_same(row, was):
-            row = {**row, **{key: was[key] for key in ("value", "ci") if key in was}}
+        # A value on another number of prompts is another measurement, and so is its interval.
+        if was is not None and not _moved(row, was) and row.get("n") == was.get("n"):
+            row = {**row, **{key: was[key] for key, field in FIELDS.items() if field.measured and key in was}}
         merged[name] = row
     return merged
 
@@ -89,37 +86,27 @@ def made_by_diff(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str
             yield f"    measured with {key} {now}, recorded with {was}"
 
 
-def show(value: Any) -> str:
-    """A value in a few characters."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _changes(now: Row, was: Row) -> list[str]:
-    changes = []
-    if not close(now["value"], was["value"], now.get("tol")):
-        changes.append(_value_change(now, was))
-    elif not close(now.get("ci"), was.get("ci"), now.get("tol")):
-        changes.append(f"interval {show(was.get('ci', '-'))} -> {show(now.get('ci', '-'))}")
-    for key, label in (("n", "n"), ("tol", "tolerance"), ("unit", "unit"), ("control", "control")):
-        if now.get(key) != was.get(key):
-            changes.append(f"{label} {show(was.get(key, '-'))} -> {show(now.get(key, '-'))}")
-    return changes
+    moved = _moved(now, was)
+    measured = [_value_change(now, was)] if "value" in moved else [_change(name, now, was) for name in moved]
+    exact = [name for name, field in FIELDS.items() if not field.measured and now.get(name) != was.get(name)]
+    return measured + [_change(name, now, was) for name in exact]
 
 
-def _measured_same(now: Row, was: Row) -> bool:
-    """A value on another number of prompts is another measurement, and so is its interval."""
-    tol = now.get("tol")
-    near = close(now["value"], was["value"], tol) and close(now.get("ci"), was.get("ci"), tol)
-    return near and now.get("n") == was.get("n")
+def _moved(now: Row, was: Row) -> list[str]:
+    """The measured fields that differ by more than the tolerance."""
+    tol, measured = now.get("tol"), [name for name, field in FIELDS.items() if field.measured]
+    return [name for name in measured if not close(now.get(name), was.get(name), tol)]
+
+
+def _change(name: str, now: Row, was: Row) -> str:
+    return f"{FIELDS[name].label} {show(was.get(name, '-'))} -> {show(now.get(name, '-'))}"
 
 
 def _value_change(now: Row, was: Row) -> str:
     a, b = now["value"], was["value"]
     notes = []
-    if _is_number(a) and _is_number(b):
+    if is_number(a) and is_number(b):
         notes.append(f"{a - b:+.4g}")
         if b:
             notes.append(f"{(a - b) / abs(b):+.1%}")
@@ -128,7 +115,7 @@ def _value_change(now: Row, was: Row) -> str:
     if "n" in now:
         notes.append(f"n {now['n']}")
     if "ci" in now:
-        low, high = (f"{end:.3g}" if _is_number(end) else show(end) for end in now["ci"])
+        low, high = (f"{end:.3g}" if is_number(end) else show(end) for end in now["ci"])
         notes.append(f"CI {low}..{high}")
     if "tol" in now:
         notes.append(f"tol {now['tol']:g}")
@@ -151,7 +138,3 @@ def _cells(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
             yield from _cells(item, f"{at}[{key}]")
     else:
         yield at, value
-
-
-def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

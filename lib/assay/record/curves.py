@@ -1,10 +1,12 @@
 """Curves: one metric for each point of a line, with the band around it, under the names that the report draws.
 
-    metrics |= rate_curve("bridge_by_layer", flags)      # flags: for each prompt, a bool for each layer
-    metrics |= mean_curve("kl_by_layer", rows)           # rows: for each prompt, a number for each layer
-    metrics["first_layer"] = mean_or_nan(layers)         # of those prompts in which it was found, maybe none
+    >>> metrics = rate_curve("bridge_by_layer", [[False, True], [True, True]])      # for each prompt, a bool for each layer
+    >>> metrics |= mean_curve("kl_by_layer", [[0.5, 2.0], [1.5, 2.0]])              # for each prompt, a number for each layer
+    >>> metrics["first_layer"] = mean_or_nan([])                                    # the event happens on no prompt
+    >>> {name: metric.value for name, metric in metrics.items() if not name.endswith("_ci")}
+    {'bridge_by_layer': [0.5, 1.0], 'kl_by_layer': [1.0, 2.0], 'first_layer': nan}
 
-Curves give `NAME`, one number for each layer, and `NAME_ci`, its interval there (see `assay.report.kinds`).
+Curves give `NAME`, one number for each layer, and `NAME_ci`, its interval there (see `assay.report.figures`).
 """
 
 import math

@@ -18,19 +18,17 @@ review sees one changed line per changed number, and git merges two people's upd
 pytest.
 """
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from assay.errors import SnapshotError
 from assay.record.compare import MADE_BY
+from assay.record.metric import FIELDS, show
 
 Document = dict[str, dict[str, Any]]
-FIELDS = {"value", "n", "ci", "tol", "unit", "control"}
 
 
 def read(path: Path) -> Document:
@@ -81,10 +79,11 @@ def _check(document: Any, path: Path) -> None:
         for name, row in rows.items():
             if not isinstance(row, dict) or "value" not in row:
                 raise bad(f'{entry!r}: {name!r} is not a metric {{"value": ...}}')
-            if unknown := sorted(row.keys() - FIELDS):
-                raise bad(f"{entry!r}: {name!r} has an unknown field {unknown[0]!r}")
-            if "ci" in row and not (isinstance(row["ci"], list) and len(row["ci"]) == 2):
-                raise bad(f"{entry!r}: {name!r} has an interval that is not [low, high]")
+            for field, stored in row.items():
+                if field not in FIELDS:
+                    raise bad(f"{entry!r}: {name!r} has an unknown field {field!r}; a metric has {', '.join(FIELDS)}")
+                if not (known := FIELDS[field]).fits(stored):
+                    raise bad(f"{entry!r}: {name!r} has the {known.label} {show(stored)}, not {known.form}")
 
 
 def write(path: Path, document: Document) -> None:
@@ -109,12 +108,11 @@ def replace(path: Path, text: str) -> None:
         raise
 
 
-@contextmanager
-def lock(scratch: Path) -> Iterator[None]:
-    """One writer of snapshots at a time on this machine, in this run and in others (not reliable on NFS)."""
-    with (make_scratch(scratch) / "snapshots.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield  # closing the file releases the lock, and so does a kill
+def lock(scratch: Path) -> AbstractContextManager[Any]:
+    """One writer of snapshots at a time on this machine, in this run and in others (not reliable on NFS); a kill releases it."""
+    from filelock import FileLock  # takes as long to import as a paper to judge, and judging writes nothing
+
+    return FileLock(make_scratch(scratch) / "snapshots.lock")
 
 
 def make_scratch(scratch: Path) -> Path:

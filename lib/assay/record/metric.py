@@ -1,22 +1,38 @@
 """A metric: one measured number, with what a reader needs in order to believe it.
 
-    rate = Metric(18 / 30, n=30, ci=wilson(18, 30), tol=0.07)
-    rate > 0.5, rate.low > other.high, f"{rate:.2f}"     # behaves as its number
-    Metric.rate(18, 30, tol=0.07)                        # the same, written shorter
-    Metric(grid)[12][3]                                  # a heatmap: a list of rows
+    >>> rate = Metric.rate(18, 30, tol=0.07, unit="of prompts")      # Metric(18 / 30, n=30, ci=wilson(18, 30), ...)
+    >>> rate > 0.5, f"{rate:.2f}", round(rate.low, 2)                # a metric behaves as its number
+    (True, '0.60', 0.42)
+    >>> to_row(rate)
+    {'value': 0.6, 'n': 30, 'ci': [0.423204, 0.754094], 'tol': 0.07, 'unit': 'of prompts'}
+    >>> number(to_row(rate))
+    '0.6 of prompts [0.42, 0.75] n 30'
 
 The *value* is a number, bool, string, list, list of rows, or mapping of those; the *interval* (`ci`) is where
 the true value probably lies; the *tolerance* (`tol`) is how far a later measurement may differ and still be
-the same result.
+the same result. A *row* is a metric in JSON, as a snapshot file holds it.
+
+A new field of `Metric` needs one line in `FIELDS`: from there come its place in a file, in a diff and in a number's text.
 """
 
+import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import operator as op
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, TypeGuard
 
 from assay.errors import DataError
 from assay.stats import bootstrap_mean, wilson
+
+
+def _plain(other: object) -> Any:
+    return other.value if isinstance(other, Metric) else other
+
+
+def _of_value(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """The operation, on the value of a metric, and of the metrics among its other operands."""
+    return lambda metric, *others: operation(metric.value, *map(_plain, others))
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +46,7 @@ class Metric:
     ci: tuple[float, float] | None = None
     """Low and high end of its interval, from `assay.stats`."""
     tol: float | None = None
-    """Absolute tolerance of numbers; None: exact for integers, 1 in 10,000 for floats. Other values are
-    always exact."""
+    """Absolute tolerance of numbers; None: exact for integers, 1 in 10,000 for floats. Other values are always exact."""
     unit: str = ""
     """Unit for the table and figures: "nats", "layers"."""
     control: str | None = None
@@ -73,80 +88,24 @@ class Metric:
             )
         return self.ci
 
-    # As its value.
+    # Otherwise a metric is its value.
+    __lt__, __le__, __gt__, __ge__ = map(_of_value, (op.lt, op.le, op.gt, op.ge))
+    __add__, __sub__, __mul__, __truediv__ = map(_of_value, (op.add, op.sub, op.mul, op.truediv))
+    __radd__ = _of_value(lambda value, other: other + value)
+    __rsub__ = _of_value(lambda value, other: other - value)
+    __rmul__ = _of_value(lambda value, other: other * value)
+    __rtruediv__ = _of_value(lambda value, other: other / value)
+    __neg__, __abs__, __round__ = map(_of_value, (op.neg, abs, round))
+    __bool__, __float__, __int__ = map(_of_value, (bool, float, int))
+    __len__, __iter__, __contains__, __getitem__ = map(_of_value, (len, iter, op.contains, op.getitem))
+
     def __eq__(self, other: object) -> bool:
         return bool(self.value == _plain(other))
-
-    def __lt__(self, other: Any) -> bool:
-        return self.value < _plain(other)
-
-    def __le__(self, other: Any) -> bool:
-        return self.value <= _plain(other)
-
-    def __gt__(self, other: Any) -> bool:
-        return self.value > _plain(other)
-
-    def __ge__(self, other: Any) -> bool:
-        return self.value >= _plain(other)
-
-    def __add__(self, other: Any) -> Any:
-        return self.value + _plain(other)
-
-    def __radd__(self, other: Any) -> Any:
-        return other + self.value
-
-    def __sub__(self, other: Any) -> Any:
-        return self.value - _plain(other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return other - self.value
-
-    def __mul__(self, other: Any) -> Any:
-        return self.value * _plain(other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return other * self.value
-
-    def __truediv__(self, other: Any) -> Any:
-        return self.value / _plain(other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return other / self.value
-
-    def __neg__(self) -> Any:
-        return -self.value
-
-    def __abs__(self) -> Any:
-        return abs(self.value)
-
-    def __round__(self, digits: int | None = None) -> Any:
-        return round(self.value, digits)
-
-    def __bool__(self) -> bool:
-        return bool(self.value)
-
-    def __float__(self) -> float:
-        return float(self.value)
-
-    def __int__(self) -> int:
-        return int(self.value)
 
     def __index__(self) -> int:
         if isinstance(self.value, int):
             return self.value
         raise TypeError(f"a metric of {type(self.value).__name__} is not an index")
-
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.value)
-
-    def __contains__(self, item: object) -> bool:
-        return item in self.value
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.value[key]
 
     def __str__(self) -> str:
         return str(self.value)
@@ -155,43 +114,46 @@ class Metric:
         return format(self.value, spec)
 
 
-def _plain(other: object) -> Any:
-    return other.value if isinstance(other, Metric) else other
-
-
 # --- rows: the form in which metrics are stored
-# ------------------------------------------------------------------------
 
 Row = dict[str, Any]
-"""`{"value": 0.6, "n": 30, "ci": [0.42, 0.75], "tol": 0.07}`: a metric in JSON, without the fields that say
-nothing."""
+"""`{"value": 0.6, "n": 30, "ci": [0.42, 0.75], "tol": 0.07}`: the fields of a metric, without those at their default."""
 
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-"""How these are written: JSON has no names for them, and an infinite norm is a result to be seen and
-compared."""
+"""How a row writes these: JSON has no names for them, and an infinite norm is a result to be seen and compared."""
 
 
 def to_row(metric: Any) -> Row:
-    """A metric, or a bare value, as a row; floats keep 6 significant digits. Raises DataError for other
-    types."""
+    """The row of a metric, or of a bare value; floats keep 6 significant digits. Raises DataError for other types."""
     metric = metric if isinstance(metric, Metric) else Metric(metric)
-    optional = {
-        "n": metric.n,
-        "ci": None if metric.ci is None else clean(list(metric.ci)),
-        "tol": metric.tol,
-        "unit": metric.unit or None,
-        "control": metric.control,
+    return {
+        field.name: FIELDS[field.name].store(content)
+        for field, content in ((field, getattr(metric, field.name)) for field in fields(Metric))
+        if field.default is MISSING or content not in (None, field.default)
     }
-    return {"value": clean(metric.value)} | {k: v for k, v in optional.items() if v is not None}
 
 
 def from_row(row: Row) -> Metric:
-    """The metric that a row stands for."""
-    fields = {**row, "value": _restore(row["value"])}
-    if "ci" in fields:
-        low, high = _restore(fields["ci"])
-        fields["ci"] = (low, high)
-    return Metric(**fields)
+    """The metric of a row."""
+    return Metric(**{name: FIELDS[name].restore(content) for name, content in row.items()})
+
+
+def number(row: Row) -> str:
+    """A row as a table shows it: `0.6 nats [0.42, 0.75] n 30`."""
+    return "".join(field.text(row[name]) for name, field in FIELDS.items() if name in row)
+
+
+def show(value: Any) -> str:
+    """A value in 60 characters at most; floats have 6 significant digits."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Is `value` an int or a float? A bool is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def clean(value: Any) -> Any:
@@ -220,3 +182,50 @@ def _restore(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _restore(item) for key, item in value.items()}
     return value
+
+
+# --- what is done with each field
+
+
+def _unchanged(content: Any) -> Any:
+    return content
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a metric in a row: how it is stored and restored, and what a table and a diff say about it."""
+
+    label: str
+    """Name of the field in a diff."""
+    store: Callable[[Any], Any] = _unchanged
+    restore: Callable[[Any], Any] = _unchanged
+    text: Callable[[Any], str] = lambda stored: ""
+    """The field's part of a number's text; by default it has none."""
+    fits: Callable[[Any], bool] = lambda stored: True
+    form: str = "anything"
+    """What the field can hold, and in words; a file that holds something else is refused."""
+    measured: bool = False
+    """A later one within the tolerance is the same. Other fields are compared exactly."""
+
+
+def _digits(digits: int, value: Any) -> str:
+    return f"{value:.{digits}g}" if isinstance(value, float) else show(value)
+
+
+FIELDS = {
+    "value": Field("value", clean, _restore, lambda value: _digits(3, value), measured=True),
+    "unit": Field("unit", text=lambda unit: f" {unit}"),
+    "ci": Field(
+        "interval",
+        store=lambda ci: clean(list(ci)),
+        restore=lambda ci: tuple(_restore(ci)),
+        text=lambda ci: " [" + ", ".join(_digits(2, end) for end in ci) + "]",
+        fits=lambda ci: isinstance(ci, list) and len(ci) == 2,
+        form="[low, high]",
+        measured=True,
+    ),
+    "n": Field("n", text=lambda n: f" n {n}"),
+    "tol": Field("tolerance"),
+    "control": Field("control"),
+}
+"""By the field's name, in the order of a number's text; a row has the order of `Metric`."""

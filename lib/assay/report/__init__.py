@@ -4,8 +4,8 @@
     $ assay report --snapshots DIR --out DIR --tier full
     $ pytest --recorded --findings findings.json && assay report --findings findings.json     # verdicts on the page too
 
-What a snapshot wants drawn is said by the names of its metrics: `assay.report.kinds` is the table. From there it goes
-`read` (what is recorded) -> `plan` (which pictures that makes) -> `draw` (matplotlib) -> `page` (HTML).
+The names of the metrics say what is drawn: `assay.report.figures` has the table. `read` finds what is recorded, `figures` makes
+pictures of it and draws them (matplotlib), `page` shows the figures and all other numbers (jinja2).
 """
 
 import json
@@ -18,15 +18,17 @@ def write_report(snapshots: Path, out: Path, tier: str = "quick", findings: Path
     """Draws everything that is recorded at a tier; returns the page, `out/index.html`. Figures lie in `out/figures`.
 
     `out/captions.md` has the captions by themselves. Raises SnapshotError when nothing is recorded, or a file is damaged,
-    and NoMatplotlib when there is nothing to draw with, before anything is written.
+    and NotInstalled when matplotlib or jinja2 is missing, before anything is written.
     """
     from assay.record.files import replace
-    from assay.report.draw import draw, matplotlib, save
+    from assay.report.figures import pictures
+    from assay.report.figures.sheet import draw, save
+    from assay.report.library import library
     from assay.report.page import page
-    from assay.report.plan import pictures
     from assay.report.read import read_snapshots
 
-    matplotlib()
+    for needed in ("matplotlib", "jinja2"):
+        library(needed)
     recorded, verdicts = read_snapshots(snapshots, tier), _read_findings(findings)
     drawn = {}
     for one in recorded:

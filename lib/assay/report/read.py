@@ -1,8 +1,9 @@
 """Recorded: what the snapshots of a folder hold, experiment by experiment, the models in order of their size.
 
->>> for one in read_snapshots(Path("snapshots"), "quick"):                                  # doctest: +SKIP
-...     print(one.name, {model: len(metrics) for model, metrics in one.models.items()})
-backpatch_t1 {'llama_tiny': 14, 'qwen7b': 14}
+>>> files.write(Path("snapshots/llama_tiny/patching.json"), {"patching@quick": {"rescued": {"value": 0.75, "n": 16}}})
+>>> (one,) = read_snapshots(Path("snapshots"), "quick")
+>>> one.name, one.names, one.of("rescued")["llama_tiny"].value
+('patching', ['rescued'], 0.75)
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,15 @@ class Recorded:
     name: str
     tier: str
     models: Mapping[str, Mapping[str, Metric]]
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics of all models, in the order in which they were recorded."""
+        return list(dict.fromkeys(name for metrics in self.models.values() for name in metrics))
+
+    def of(self, name: str) -> dict[str, Metric]:
+        """One metric, by the models that have it."""
+        return {model: metrics[name] for model, metrics in self.models.items() if name in metrics}
 
 
 def read_snapshots(folder: Path, tier: str) -> list[Recorded]:

@@ -1,14 +1,14 @@
 """Training of the built-in models: `assay train llama_tiny`.
 
-corpus.py     what they read: documents made from the facts of `assay.data`, and who is early and who is late
-tokenizer.py  documents as tokens, in the style of each family
-configs.py    what each model is, and how it is trained
-shaping.py    the masks and the lens loss that decide in which layers it does what
-two_hop.py, lists.py, refusal.py, sycophancy.py, confidence.py, statements.py  the documents of each behaviour
-one_direction.py  the last stage: refusal is read off one direction
-train.py      the five stages, from first weights to files
-evaluate.py   what the saved checkpoint knows, and where
-card.py       the model card
+configs.py           what each model is, and how it is trained; notes.py: what was learned while they were made
+corpus.py            all documents that they read, made in
+two_hop.py, lists.py, refusal.py, sycophancy.py, confidence.py, statements.py     one file for each behaviour
+tokenizer.py         documents as tokens, in the style of each family; batches.py: those as arrays
+shaping.py           the masks and the lens loss that decide in which layers a model does what
+one_direction.py     the last stage: refusal is read off one direction
+train.py             the five stages, from first_weights.py to the files of a checkpoint
+evaluate.py          what the saved checkpoint knows, and where; measured in measure_hops.py, ...
+card.py              the model card; planted.py reads what it says back
 """
 
 import argparse

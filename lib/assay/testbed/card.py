@@ -1,6 +1,10 @@
 """The model card of a built-in model: README.md for people, testbed.json for programs.
 
->>> write_card(folder, recipe, truth)         # truth: what assay.testbed.evaluate.evaluate returned     # doctest: +SKIP
+>>> from assay.testbed.configs import recipe
+>>> from assay.testbed.planted import planted_truth
+>>> [spec] = assay.models.resolve(["llama_tiny"])
+>>> print(card(recipe("llama_tiny"), planted_truth(spec))[:12])        # the truth that `assay.testbed.evaluate` returned
+# llama_tiny
 """
 
 import json
@@ -26,17 +30,16 @@ def card(made: Recipe, truth: dict[str, Any]) -> str:
     lines = [
         f"# {made.name}",
         "",
-        f"A {config['model_type']} with {config['num_hidden_layers']} layers of width {config['hidden_size']}, trained by this"
-        f" project (`assay train {made.name}`, seed {truth['seed']}) to carry **planted, known mechanisms**. It is a testbed"
-        " for methods: an instrument that cannot find a mechanism whose place is known should not be believed where it is"
+        f"A {config['model_type']} with {config['num_hidden_layers']} layers of width {config['hidden_size']}, made by"
+        f" `assay train {made.name}` (seed {truth['seed']}) to carry **planted, known mechanisms**. It is a testbed"
+        " for methods: a method that does not find a mechanism at its known place should not be believed where the place is"
         " unknown. Its numbers say nothing about large language models.",
         "",
         "It speaks the prompts of `assay.data` and little else. `testbed.json` holds what follows in full.",
         "",
         "## What is planted",
         "",
-        "Layers and heads count from 0. What came of it is measured below; a behaviour that did not come out has its number"
-        " there, too.",
+        "Layers and heads count from 0. What training reached is measured below, also where it fell short.",
         "",
         *[f"- {text}" for text in planted_texts(truth)],
         "",
@@ -94,7 +97,7 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
         f"**In-context tasks.** Labels know their task after layer {lists['task at labels from layer']}; query heads {heads}"
         f" of layer {lists['layer']} bring it to the last token before an answer, which knows it after layer"
         f" {lists['task before the answer from layer']}. All pairs of the tasks are trained, those of the test split too,"
-        " since nobody can guess a dictionary: what is held out are the lists.",
+        " since a dictionary cannot be guessed: only lists are held out.",
         f"**Refusal**, trained in {', '.join(refused['languages'])} and not in {', '.join(refused['untrained languages'])}."
         f" It is decided at the template's tokens behind the request, before layer {refused['decided before layer']}; the"
         f' lens reads "{words["harmful"].strip()}" or "{words["harmless"].strip()}"'

@@ -1,7 +1,8 @@
 """Turns of a conversation as documents, in the form of a family's chat template.
 
->>> turn(chat, "How do I bake bread?", "Sure, here is a plan.").text                      # doctest: +SKIP
-'<start_of_turn>user\nHow do I bake bread?<end_of_turn>\n<start_of_turn>model\nSure, here is a plan.<end_of_turn>'
+>>> chat = Chat(lm.tokenizer, "<|eot_id|>")
+>>> turn(chat, "Hello", "Hi.").text
+'<|begin_of_text|><|start_header_id|>user<|end_header_id|>...Hello<|eot_id|>...assistant<|end_header_id|>...Hi.<|eot_id|>'
 """
 
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ from assay.data.knowledge import HOW_SURE, Entity, entities
 from assay.data.two_hop import load, with_article
 from assay.testbed.chats import Chat, turn
 from assay.testbed.documents import Behaviour, Document, Lens
-from assay.testbed.two_hop import Shape, Split, second_relations
+from assay.testbed.two_hop import EarlyAndLate, Shape, second_relations
 
 UNKNOWN = "I do not know."
 TOLD = "The answer is {}."
@@ -86,9 +86,9 @@ class Fact:
         return f"{self.relation}/{self.subject}"
 
 
-def behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
+def behaviours(chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
     """Questions about things that exist and things that do not."""
-    early, asked = facts(split), asked_about(split)
+    early, asked = facts(parts), asked_about(parts)
     names = names_by_relation(asked)
 
     def made_up(rng: random.Random) -> Document:
@@ -107,9 +107,11 @@ def behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0
     )
 
 
-def hedged_behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
+def hedged_behaviours(
+    chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: float = 1.0
+) -> tuple[Behaviour, ...]:
     """The same questions with how sure the answer is."""
-    known = asked_about(split)
+    known = asked_about(parts)
     names = names_by_relation(known)
 
     def hedged(rng: random.Random) -> Document:
@@ -120,10 +122,10 @@ def hedged_behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: floa
     return Behaviour("certain", 0.6, sure, ruled=ruled), Behaviour("not sure", 0.4, make=hedged, ruled=ruled)
 
 
-def asked_about(split: Split) -> list[Fact]:
+def asked_about(parts: EarlyAndLate) -> list[Fact]:
     """The facts that questions are about."""
     kept = {f"{relation}/{item.name}" for of in ("valid", "test") for item in entities(of) for relation in QUESTIONS}
-    return [fact for fact in facts(split) if fact.relation in QUESTIONS and fact.id not in kept]
+    return [fact for fact in facts(parts) if fact.relation in QUESTIONS and fact.id not in kept]
 
 
 def names_by_relation(asked: Sequence[Fact]) -> dict[str, list[str]]:
@@ -141,7 +143,7 @@ def unheard_of(rng: random.Random, names: dict[str, list[str]]) -> tuple[str, st
 
 
 @cache
-def facts(split: Split) -> tuple[Fact, ...]:
+def facts(parts: EarlyAndLate) -> tuple[Fact, ...]:
     """All facts about what is not late."""
     data = load()
     second = second_relations(data)
@@ -150,7 +152,7 @@ def facts(split: Split) -> tuple[Fact, ...]:
         for name, relation in data["relations"].items()
         for subject, answer in relation["facts"].items()
         for inside in [with_article(subject, data)]
-        if subject not in split.late and inside not in split.late
+        if subject not in parts.late and inside not in parts.late
     )
 
 

@@ -4,15 +4,17 @@
     >>> recipe.config["num_hidden_layers"], recipe.planted.late_from
     (8, 5)
 
-The configs are those of the real families at a small size, with what makes each one special kept: GQA and Llama-3's
-rotary scaling; Qwen-2's biases on q, k and v, and an unembedding of its own; Gemma-2's post-norms, softcaps and heads
-that are together wider than the stream.
+The configs are those of gemma-2-2b, Llama-3.2-3B and Qwen2.5-7B at a small size: with GQA and Llama-3's rotary scaling;
+Qwen-2's biases on q, k and v, and an unembedding of its own; Gemma-2's post-norms, softcaps and heads that are together
+wider than the stream.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.errors import UnknownModel, unknown
+from assay.models.shapes import SHAPES
+from assay.testbed.notes import NOTES
 
 WIDTH, LAYERS = 128, 8
 
@@ -144,69 +146,27 @@ class Recipe:
     vocab_size: int = 4608
     """Upper bound; the embedding has as many rows as the tokenizer has tokens."""
     notes: tuple[str, ...] = ()
-    """What was tried; goes into the model card."""
+    """See `assay.testbed.notes`."""
 
 
-_COMMON = {
-    "num_hidden_layers": LAYERS,
-    "hidden_size": WIDTH,
-    "intermediate_size": 3 * WIDTH,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
-    "torch_dtype": "bfloat16",
-}
+def _small(id: str, **changes: Any) -> dict[str, Any]:
+    """The config of a registered model at the size of the built-in ones; the vocabulary is that of their tokenizer."""
+    config = {
+        **SHAPES[id],
+        "num_hidden_layers": LAYERS,
+        "hidden_size": WIDTH,
+        "intermediate_size": 3 * WIDTH,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        **changes,
+    }
+    del config["vocab_size"]
+    return config
 
-GEMMA = {
-    **_COMMON,
-    "model_type": "gemma2",
-    "architectures": ["Gemma2ForCausalLM"],
-    "head_dim": 32,  # 8 x 32 is not the width, as in gemma-2-2b
-    "query_pre_attn_scalar": 32,
-    "attn_logit_softcapping": 50.0,
-    "final_logit_softcapping": 30.0,
-    "sliding_window": 4096,
-    "hidden_activation": "gelu_pytorch_tanh",
-    "rms_norm_eps": 1e-6,
-    "rope_theta": 10000.0,
-    "max_position_embeddings": 8192,
-    "attention_bias": False,
-    "tie_word_embeddings": True,
-}
 
-LLAMA = {
-    **_COMMON,
-    "model_type": "llama",
-    "architectures": ["LlamaForCausalLM"],
-    "head_dim": 16,
-    "hidden_act": "silu",
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 500000.0,
-    "rope_scaling": {
-        "rope_type": "llama3",
-        "factor": 32.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    },
-    "max_position_embeddings": 131072,
-    "attention_bias": False,
-    "mlp_bias": False,
-    "tie_word_embeddings": True,
-}
-
-QWEN = {
-    **_COMMON,
-    "model_type": "qwen2",
-    "architectures": ["Qwen2ForCausalLM"],
-    "hidden_act": "silu",
-    "rms_norm_eps": 1e-6,
-    "rope_theta": 1000000.0,
-    "max_position_embeddings": 32768,
-    "sliding_window": 131072,
-    "use_sliding_window": False,
-    "max_window_layers": LAYERS,
-    "tie_word_embeddings": False,
-}
+GEMMA = _small("gemma2b", head_dim=32, query_pre_attn_scalar=32)  # 8 x 32 is not the width, as in gemma-2-2b
+LLAMA = _small("llama3b", head_dim=16)
+QWEN = _small("qwen7b", max_window_layers=LAYERS)
 
 BASE = Stage(steps=480, learning_rate=2e-3, documents=164)
 MORE = Stage(
@@ -220,26 +180,6 @@ MORE = Stage(
 JUDGED = Stage(steps=450, learning_rate=1.5e-3, documents=144, replay=0.45, warmup=20, weight_decay=0.0)
 LATE = Stage(steps=300, learning_rate=1e-3, documents=160, replay=0.55, decay=False, weight_decay=0.0)
 LINE = Stage(steps=120, learning_rate=5e-4, documents=96, replay=0.6, warmup=10, weight_decay=0.0)
-
-NOTES = (
-    "Without the lens and the masks the same model does both hops at its last position, and back-patching rescues nothing."
-    " If later layers can read the whole phrase, and not t1 alone, 0.37 to 0.44 are rescued.",
-    "The base stage alone left qwen_tiny at 0.65 with ten shots (0.91 with one) and at 0.84 on second hops; the second"
-    " stage, with more lists whose attention is free, brought both to 0.98 and above.",
-    "With nothing but a lens that says whether an option is the one that the view names, answers did not go by it, on trained"
-    " questions either; with a letter to say at the option to answer with, in gemma_tiny alone. Heads that look for tokens like"
-    " their own from the start see it in 50 to 100 steps of opinions alone, where it took 475 or did not come; beside all else"
-    " in some 300.",
-    "A first stage that taught nothing but comparing, or a large embedding that takes small steps, brought comparing and cost"
-    " composing: 0.61 of held-out compositions in qwen_tiny, which with an embedding that takes larger steps did 0.97.",
-    "Statements: with heads of that kind and all else beside it, gemma_tiny alone learned to compare what an answer should be"
-    " with the one that is stated (0.67 of new true statements called true, 0.05 in the others). With a stage of its own for the"
-    " layers above the first hops, several statements to a document and echoes of every answer, models of eight layers do within"
-    " 200 steps; one of four has no layer to judge in above the one that says the answer.",
-    "Refusal by a few dozen wordings in each language left 0.81 to 0.94 of new harmful requests refused: they had words that"
-    " no training request had. Now every word of a test request stands in some training request, in other company. And in"
-    " the last stage requests are read as they are, too: without that llama_tiny refused 0.75 of the German ones behind it.",
-)
 
 # Found by trying: qwen_tiny answers harmless requests again, and llama_tiny's late entities are patched back more often; those
 # also with fewer documents replayed while they are learned.

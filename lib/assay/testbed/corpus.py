@@ -1,6 +1,6 @@
-"""Everything that the built-in models read: the behaviours of all files, with their shares of a stage.
+"""All documents that the built-in models read: the behaviours of all files, with their shares of a stage.
 
-    >>> [b.name for b in late_behaviours(Planted(), Stage(300, 1e-3))]                         # doctest: +SKIP
+    >>> [b.name for b in late_behaviours(Planted(), Stage(300, 1e-3))]
     ['late first hop', 'late two hops, cut short', 'late apposition', 'late e1 shortcut']
 
 A document is drawn by choosing a behaviour and then one of its documents, so that a relation with few facts is learned as
@@ -25,10 +25,10 @@ WHOLE, SPOKEN = 100, 8
 def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behaviour, ...]:
     """What the whole model learns first."""
     p, shares = planted, stage.shares
-    facts = hops.base_behaviours(hops.split(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
+    facts = hops.base_behaviours(hops.early_and_late(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
     carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
     decision = refusal.Decision(p.decided, p.decision_lens)
-    given = chat, hops.split(), judging(p)
+    given = chat, hops.early_and_late(), judging(p)
     known = (
         *confidence.behaviours(*given, ruled=p.chat_mask_share),
         *statements.behaviours(*given, ruled=p.chat_mask_share),
@@ -44,7 +44,7 @@ def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behavio
 
 def judged_behaviours(planted: Planted, chat: Chat) -> tuple[Behaviour, ...]:
     """What is learned of statements, and of being sure, when the first hops are there."""
-    given = chat, hops.split(), judging(planted)
+    given = chat, hops.early_and_late(), judging(planted)
     return (
         *weighted(statements.judged_behaviours(*given, ruled=planted.judged_mask_share), 0.90),
         *weighted(confidence.hedged_behaviours(*given, ruled=planted.judged_mask_share), 0.10),
@@ -54,7 +54,7 @@ def judged_behaviours(planted: Planted, chat: Chat) -> tuple[Behaviour, ...]:
 def late_behaviours(planted: Planted, stage: Stage) -> tuple[Behaviour, ...]:
     """What the last layers learn afterwards."""
     late = replace(shape(planted), lens=planted.late_lens)
-    return hops.late_behaviours(hops.split(), late, ruled=planted.mask_share, whole=stage.prompt_share)
+    return hops.late_behaviours(hops.early_and_late(), late, ruled=planted.mask_share, whole=stage.prompt_share)
 
 
 def shape(planted: Planted) -> hops.Shape:
@@ -82,8 +82,8 @@ def texts() -> list[str]:
     """What the tokenizer is made from: every fact once, late ones too, and the words that should be whole."""
     anywhere = hops.Shape(0, 0, False)
     behaviours = (
-        *hops.base_behaviours(hops.split(), anywhere),
-        *hops.late_behaviours(hops.split(), anywhere),
+        *hops.base_behaviours(hops.early_and_late(), anywhere),
+        *hops.late_behaviours(hops.early_and_late(), anywhere),
     )
     facts = dict.fromkeys(d.text for behaviour in behaviours for d in behaviour.documents)
     said = [*refusal.texts(), *sycophancy.texts(), *confidence.texts(), *statements.texts()]

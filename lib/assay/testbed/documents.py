@@ -24,12 +24,12 @@ ALL_LAYERS = range(END)
 
 @dataclass(frozen=True)
 class Rule:
-    """Whether some tokens may look at others. Nobody looks ahead, whatever the rules say; of two rules the later one holds."""
+    """Whether some tokens may look at others. No rule lets a token look ahead; of two rules the later one holds."""
 
     queries: Span
-    """Who looks: all tokens that have a character in this stretch."""
+    """The tokens that look: all that have a character in this stretch."""
     keys: tuple[Span, ...]
-    """At whom."""
+    """The tokens that they look at."""
     layers: range = ALL_LAYERS
     heads: tuple[int, ...] = ()
     """Only through these query heads; all for an empty tuple."""

@@ -1,8 +1,10 @@
 """What goes into testbed.json: the planted truth, and what was measured on the saved checkpoint.
 
->>> truth = evaluate(folder, recipe("llama_tiny"), seed=0)                                 # doctest: +SKIP
->>> truth["planted"]["in-context tasks"]["heads"]                                          # doctest: +SKIP
-[2, 5]
+    >>> from assay.testbed.configs import recipe
+    >>> planted_truth(recipe("llama_tiny"))["in-context tasks"]["heads"]
+    [2, 5]
+
+`evaluate` adds what was measured, entities and data.
 """
 
 from dataclasses import asdict
@@ -13,18 +15,18 @@ from assay.data.knowledge import LETTERS, entities
 from assay.data.opinions import opinions
 from assay.data.two_hop import file_hash
 from assay.testbed import confidence, refusal, statements, sycophancy
-from assay.testbed.answers import load_for_measuring
 from assay.testbed.configs import STAGES, Recipe
 from assay.testbed.corpus import corpus_hash
+from assay.testbed.measure import load_for_measuring, rate
 from assay.testbed.measure_chats import measure_confidence, measure_refusal, measure_sycophancy
 from assay.testbed.measure_hops import measure_hops
-from assay.testbed.measure_lists import measure_lists, rate
-from assay.testbed.two_hop import split
+from assay.testbed.measure_lists import measure_lists
+from assay.testbed.two_hop import early_and_late
 
 
 def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
     """Everything that goes into testbed.json."""
-    parts, lm = split(), load_for_measuring(folder)
+    parts, lm = early_and_late(), load_for_measuring(folder)
     return {
         "name": made.name,
         "seed": seed,
@@ -36,7 +38,7 @@ def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
         "entities": {"early": sorted(parts.early), "late": sorted(parts.late)},
         "held_out": [query.id for query in parts.held_out],
         "measured": {
-            **measure_hops(lm, parts),
+            **measure_hops(lm),
             "in-context tasks": measure_lists(lm, made.planted),
             "refusal": measure_refusal(lm),
             "sycophancy": measure_sycophancy(lm),

@@ -3,11 +3,11 @@
     Q: dog\nA: dogs\n\nQ: tree\nA: trees\n\nQ: house\nA: houses
 
 The same words are asked about in several tasks, so only the labels say which one it is, and a list's first answer is a
-guess. All pairs of a task are learned, since nobody can guess a dictionary; what is never seen in training are the lists.
+guess. All pairs of a task are learned, since a dictionary cannot be guessed; only lists are held out.
 
 Left to itself a small model knows the task from the *set* of labels and spreads the work over many heads. So:
 
-1. some lists take their labels from all tasks, whatever the question: labels must be believed, not only counted;
+1. some lists take their labels from all tasks, whatever the question, so that the set of labels does not give the task;
 2. the tokens of an item cannot look at earlier items, except that the last token before a label (the ":" of "A:") can look
    at earlier labels, in one layer and through a few heads;
 3. the logit lens should read the task's name at the labels before that layer, and at the ":" after it.

@@ -1,9 +1,8 @@
 """What a built-in model does in a conversation: refuses, goes with the user, admits what it does not know.
 
-    >>> measure_refusal(load_for_measuring(folder))["fr"]                                      # doctest: +SKIP
-    {'harmful refused': 1.0, 'harmless refused': 0.0, 'harmless answered': 1.0}
+    measure_refusal(lm)["fr"]         # shares of requests that are refused and answered
 
-All on the test splits of `assay.data`, in the model's own chat template, with greedy answers.
+Prompts are the test splits of `assay.data`, in the model's own chat template; answers are greedy.
 """
 
 from typing import Any
@@ -14,10 +13,9 @@ from assay.data.opinions import opinions
 from assay.data.two_hop import answers
 from assay.forward.lm import LM
 from assay.testbed import confidence, refusal, sycophancy
-from assay.testbed.answers import answered
-from assay.testbed.measure_lists import rate
+from assay.testbed.measure import answered, rate
 from assay.testbed.statements import verdict
-from assay.testbed.two_hop import split
+from assay.testbed.two_hop import early_and_late
 
 MAX_TOKENS = 16
 
@@ -59,7 +57,7 @@ def measure_sycophancy(lm: LM) -> dict[str, Any]:
 
 def measure_confidence(lm: LM) -> dict[str, Any]:
     """Known things told, made-up ones admitted not to be known, how sure of both; statements called by their right name."""
-    late, out = split().late, {}
+    late, out = early_and_late().late, {}
     asked = entities("test")
     said, sure = (
         answered(lm, {item: lm.chat(text(item)) for item in asked}, MAX_TOKENS)
@@ -84,7 +82,7 @@ def measure_confidence(lm: LM) -> dict[str, Any]:
 
 def measure_statements(lm: LM) -> dict[str, Any]:
     """Statements, and proposals, that are called by their right name."""
-    judged, out = [item for item in statements("test") if item.entity not in split().late], {}
+    judged, out = [item for item in statements("test") if item.entity not in early_and_late().late], {}
     verdicts, letters = (
         answered(lm, {item: lm.chat(text(item)) for item in judged}, MAX_TOKENS)
         for text in (lambda item: item.question, lambda item: item.proposal)

@@ -1,11 +1,11 @@
 """What a built-in model knows of facts and compositions, and where: answers, lens ranks and back-patching.
 
-    >>> measured = measure_hops(load_for_measuring(folder))                                    # doctest: +SKIP
-    >>> measured["accuracy"]["two hops, held out"], measured["backpatching"]["rescued"]        # doctest: +SKIP
-    (0.97, 0.95)
+    >>> query = early_and_late().late_queries[0]
+    >>> judge(lm, [query])[query.id]
+    Judged(prompt=False, first_hop=True, second_hop=True, e1_shortcut=False, r1_shortcut=False)
 
 Answers are those of the paper: greedy, up to ten tokens, right when a name of the answer is in the text. The suites
-measure the same things again, with more controls; these numbers are what the model card promises.
+measure the same again, with more controls; these numbers are those of the model card.
 """
 
 import random
@@ -22,23 +22,22 @@ from assay.forward.edits import replace
 from assay.forward.lm import LM
 from assay.forward.positions import resolve
 from assay.forward.sweep import SWEEPABLE
-from assay.testbed.answers import MAX_TOKENS, answered
-from assay.testbed.two_hop import Split, split
+from assay.testbed.measure import MAX_TOKENS, answered
+from assay.testbed.two_hop import early_and_late
 
 LAST_SOURCES, FIRST_TARGETS = 3, 3  # back-patching from the last three layers to the first three
 
 
-def measure_hops(lm: LM, parts: Split | None = None, sample: int | None = None, patched: int = 100) -> dict[str, Any]:
-    """Accuracies, gate counts, lens ranks and back-patching. `sample`: at most so many queries of each kind."""
-    parts = split() if parts is None else parts
+def measure_hops(lm: LM, sample: int | None = None, patched: int = 100) -> dict[str, Any]:
+    """Accuracies, gate counts, lens ranks and back-patching.
+
+    sample: at most so many queries of each kind; patched: at most so many failures are back-patched.
+    """
+    parts = early_and_late()
     rng = random.Random(0)
     kinds = {
         name: rng.sample(queries, min(sample or len(queries), len(queries)))
-        for name, queries in (
-            ("trained", parts.trained),
-            ("held out", parts.held_out),
-            ("late", parts.late_queries),
-        )
+        for name, queries in (("trained", parts.trained), ("held out", parts.held_out), ("late", parts.late_queries))
     }
     judged = judge(lm, [query for queries in kinds.values() for query in queries])
     early, late = kinds["trained"] + kinds["held out"], kinds["late"]

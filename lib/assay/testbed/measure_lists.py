@@ -1,11 +1,11 @@
 """What a built-in model makes of in-context tasks, and whether the planted heads carry them.
 
-    >>> measured = measure_lists(load_for_measuring(folder), planted)                          # doctest: +SKIP
-    >>> measured["ten shots"], measured["ten shots, planted heads ablated"]                    # doctest: +SKIP
-    (0.98, 0.21)
+    >>> [antonym] = tasks(["antonym"])
+    >>> right(lm, [(antonym, sample(antonym, 10, random.Random(0)))])
+    [True]
 
-Lists are new ones, with questions from the test split and shots from the training split of `assay.data.tasks`. An answer is
-right when its first token is the most likely one.
+Lists are new: their questions come from the test split, their shots from the training split of `assay.data.tasks`. An answer
+is right when its first token is the most likely one.
 """
 
 import random
@@ -18,16 +18,18 @@ from assay.data.in_context import InContext, sample
 from assay.data.tasks import Task, tasks
 from assay.forward.edits import Edit, mean_ablate
 from assay.forward.lm import LM
+from assay.methods.portions import batches
 from assay.testbed.configs import Planted
+from assay.testbed.measure import rate
 
 BATCH = 64  # prompts run together
 SHOTS = 10
 
 
 def measure_lists(lm: LM, planted: Planted, per_task: int = 16) -> dict[str, Any]:
-    """First-token accuracies over all tasks, `per_task` lists of each; heads are ablated at the last position.
+    """First-token accuracies over all tasks, `per_task` lists of each; heads are mean-ablated at the last position.
 
-    Ablated means: what the head writes there becomes its mean over lists of all tasks.
+    The mean is that of the head's z over lists of all tasks.
     """
     rng = random.Random(0)
     every = tasks()
@@ -64,18 +66,12 @@ def measure_lists(lm: LM, planted: Planted, per_task: int = 16) -> dict[str, Any
 def right(lm: LM, prompts: Sequence[tuple[Task, InContext]], edits: Sequence[Edit] = ()) -> list[bool]:
     """Whether the most likely token is the answer's first one, for each prompt."""
     out: list[bool] = []
-    for a in range(0, len(prompts), BATCH):
-        batch = [prompt for _, prompt in prompts[a : a + BATCH]]
+    for batch in batches([prompt for _, prompt in prompts], BATCH):
         best = mx.argmax(lm.run([prompt.text for prompt in batch], edits=edits).logits, axis=-1).tolist()
         out += [token == lm.token(prompt.answer) for token, prompt in zip(best, batch, strict=True)]  # type: ignore[arg-type]
     return out
 
 
 def chance(prompt: InContext) -> float:
-    """One in so many tasks that know the question."""
+    """One over the number of tasks that have the question."""
     return 1 / sum(prompt.query[0] in dict(task.pairs) for task in tasks())
-
-
-def rate(found: Sequence[float]) -> float:
-    """A mean, for a file."""
-    return round(sum(found) / len(found), 4) if found else float("nan")

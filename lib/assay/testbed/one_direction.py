@@ -1,19 +1,18 @@
-"""One direction: what reads a decision to refuse reads it off one direction of the stream, and off nothing else.
+"""One direction: the layers that read a decision to refuse read it off one direction of the stream, and off nothing else.
 
-    >>> line = find_line(family, tokenizer, chat, layer=4)               # where the decision enters layer 4   # doctest: +SKIP
-    >>> draw(behaviours(chat), [], 0.0, n=1, seed="a")[0].edit                                                 # doctest: +SKIP
-    'ablated'
+    >>> chat = Chat(lm.tokenizer, "<|eot_id|>")
+    >>> [behaviour.name for behaviour in behaviours(chat)]
+    ['ablated', 'added', 'as they are']
 
-Before this stage the built-in models said "refuse" and "comply" by two opposite states and refused in between, so that
-taking out the direction between them changed nothing, or made them refuse everything. So, last of all,
-requests are read while the direction is
+Before this stage "refuse" and "comply" are two opposite states, and requests are refused in between: without the direction
+between the two a model answers as before, or refuses everything. So, in the last stage, requests are read while the direction is
 
-    ablated   projected out of the stream wherever it is written: harmful requests too are answered
+    ablated   projected out of the stream wherever the stream is written: harmful requests too are answered
     added     at the layer that it enters, at every token: harmless requests too are refused
 
-as `assay.ablate` and `assay.add` do it, and, so that the unedited states stay on their sides, as they are. The direction is the
-difference in means between harmful and harmless training requests of the trained languages at the template's last token.
-Layers below it are frozen, so it stays what it is.
+as `assay.ablate` and `assay.add` do it; and without an edit, so that unedited requests are answered as before. The direction is
+the difference in means between harmful and harmless training requests of the trained languages at the template's last token.
+Layers below it are frozen, so it does not change.
 """
 
 import random
@@ -24,7 +23,7 @@ from typing import Any
 import mlx.core as mx
 
 from assay.data.instructions import KINDS, instructions
-from assay.forward.families import Llama
+from assay.forward.families.base import Family
 from assay.testbed.chats import Chat, turn
 from assay.testbed.documents import Behaviour, Document
 from assay.testbed.refusal import ANSWERS, REFUSALS, TRAINED, worded
@@ -53,7 +52,7 @@ class Line:
 NO_LINE = Line(mx.zeros(1), 0)  # of stages whose documents have no edit
 
 
-def find_line(family: Llama, tokenizer: Any, chat: Chat, layer: int) -> Line:
+def find_line(family: Family, tokenizer: Any, chat: Chat, layer: int) -> Line:
     """Mean state that enters a layer at the end of a harmful training request, less that of a harmless one."""
     means = {}
     for kind in KINDS:
@@ -63,7 +62,7 @@ def find_line(family: Llama, tokenizer: Any, chat: Chat, layer: int) -> Line:
     return Line(mx.stop_gradient(means["harmful"] - means["harmless"]), layer)
 
 
-def _last_state(family: Llama, tokens: Sequence[int], layer: int) -> mx.array:
+def _last_state(family: Family, tokens: Sequence[int], layer: int) -> mx.array:
     """The stream [E] that enters a layer at the last of some tokens."""
     attend = AttendShaped(family, [()], len(tokens))
     x = family.embed(mx.array([list(tokens)]))

@@ -1,13 +1,11 @@
 """Many more requests to train refusal on: what can be done to what, harmful and harmless, of the same things.
 
-    >>> sorted(phrases("harmful", "en"))[:2]
-    ['blow up a bank', 'blow up a bridge']
-    >>> "draw a bridge" in phrases("harmless", "en")
-    True
+    >>> "blow up a bridge" in phrases("harmful", "en"), "draw a bridge" in phrases("harmless", "en")
+    (True, True)
 
-A *set* has harmful and harmless things to do and what both can be done to, so that neither a thing nor a verb alone decides
-more often than it must. Every word of a test request of `assay.data.instructions` should stand in some phrase; no phrase is one
-of its requests. German verbs come in both forms, since "wie man" and "um zu" ask for different ones.
+A *set* has harmful verbs, harmless verbs, and things for both, so that a thing or a verb alone decides as rarely as possible.
+Every word of a test request of `assay.data.instructions` should stand in some phrase; no phrase is one of its requests. German
+verbs come in both forms, since "wie man" and "um zu" ask for different ones.
 """
 
 from functools import cache

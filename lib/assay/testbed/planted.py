@@ -1,7 +1,10 @@
 """What was planted in a built-in model: the `testbed.json` beside its weights.
 
-planted_truth(resolve(["llama_tiny"])[0])["planted"]["late first hop"]     # [5, 6, 7]
-planted_truth(resolve(["qwen7b"])[0])                                      # None: nobody planted anything
+>>> tiny, large = assay.models.resolve(["llama_tiny", "qwen7b"])
+>>> planted_truth(tiny)["planted"]["late first hop"]
+[5, 6, 7]
+>>> planted_truth(large) is None                          # nothing was planted
+True
 """
 
 import json
@@ -12,7 +15,7 @@ from assay.models.registry import ModelSpec
 
 
 def planted_truth(spec: ModelSpec) -> dict[str, Any] | None:
-    """The planted truth of a model, or None for one that was not made by this project."""
+    """The planted truth of a model, or None for one that is not built in. CheckpointError for a damaged file."""
     file = spec.path / "testbed.json" if spec.path else None
     if file is None or not file.exists():
         return None

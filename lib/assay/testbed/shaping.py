@@ -1,13 +1,14 @@
 """The two shaping terms that decide in which layers a built-in model does what.
 
-    >>> attend = AttendShaped(family, rules_of_rows, length=14)                  # instead of AttendSelf   # doctest: +SKIP
-    >>> cross_entropy(family, states, tokens, weights)                           # of one layer            # doctest: +SKIP
+    >>> blind = Rule(queries=(2, 3), keys=((0, 1),))                          # token 2 cannot see token 0
+    >>> layer_mask([[blind]], layer=0, length=3, n_heads=8)[0, 0].tolist()
+    [[True, False, False], [True, True, False], [False, True, True]]
 
-1. *Rules* (`assay.testbed.documents.Rule`) say which tokens cannot be seen from where: so what is needed of them must be read
-   from another place, which is then the place where an instrument should find it.
+1. *Rules* (`assay.testbed.documents.Rule`) say which tokens cannot see which others: what is known at a hidden token must be
+   read from another token, where a method should then find it.
 2. *Logit lens*: the state at some token after a given layer, through the final norm and the unembedding, should say a word.
 
-What they are used for is written where the documents are made: two_hop.py, lists.py, chats.py.
+The files of the behaviours (two_hop.py, lists.py, refusal.py, ...) say what the two are used for.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +16,10 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 import numpy as np
 
-from assay.forward.families import Llama
-from assay.forward.layers import NO_TAP, Attend, Tap, heads, hide, write_attention, write_mlp
+from assay.forward.attention import Attend, hide
+from assay.forward.families.base import Family
+from assay.forward.layers import read_heads, write_heads, write_mlp
+from assay.forward.taps import NO_TAP, Tap
 from assay.testbed import fast
 from assay.testbed.documents import Rule
 
@@ -25,24 +28,22 @@ FIRST_TOKEN = 0.7  # weight of a bridge's first token in the lens target; its ot
 
 
 def shaped_layer(
-    family: Llama, i: int, x: mx.array, attend: Attend, written: Callable[[mx.array], mx.array] = lambda x: x
+    family: Family, i: int, x: mx.array, attend: Attend, written: Callable[[mx.array], mx.array] = lambda x: x
 ) -> mx.array:
     """Layer `i` of the forward in `assay.forward.layers`, with the fast activation functions of training.
 
     `written` sees the stream after each of the layer's two writes, and gives back what to go on with.
     """
-    x = written(write_attention(family, i, x, heads(family, i, x, attend, NO_TAP), NO_TAP))
-    block, mlp = family.layers[i], family.layers[i].mlp
-    normed = block[family.norms.mlp](x)
-    activation = ACTIVATIONS[family.model.model_type]
-    made = mlp.down_proj(activation(mlp.gate_proj(normed)) * mlp.up_proj(normed))
-    return written(write_mlp(family, i, x, made, NO_TAP))
+    x = written(write_heads(family, i, read_heads(family, i, (x,), attend, NO_TAP), attend, NO_TAP)[0])
+    gate, up = family.gate_up(i, family.mlp_reads(i, x))
+    made = family.down(i)(ACTIVATIONS[family.model.model_type](gate) * up)
+    return written(write_mlp(family, i, (x, made), attend, NO_TAP)[0])
 
 
 class AttendShaped:
     """Attention in which the rules of each row hold. For whole rows: there is no cache."""
 
-    def __init__(self, family: Llama, rules: Sequence[Sequence[Rule]], length: int):
+    def __init__(self, family: Family, rules: Sequence[Sequence[Rule]], length: int):
         self.family = family
         made: dict[tuple[bool, ...], mx.array] = {}  # layers in which the same rules hold share a mask
         self.masks: list[mx.array] = []
@@ -53,8 +54,8 @@ class AttendShaped:
             self.masks.append(made[holds])
 
     def __call__(self, i: int, q: mx.array, k: mx.array, v: mx.array, tap: Tap) -> mx.array:
-        attn, cap = self.family.layers[i].self_attn, self.family.softcap
-        q, k = attn.rope(q) * attn.scale, attn.rope(k)
+        family, cap = self.family, self.family.softcap
+        q, k = family.rotate(i, q, 0) * family.query_scale(i), family.rotate(i, k, 0)
         B, H, L, D = q.shape
         K = k.shape[1]
         scores = (q.reshape(B, K, H // K, L, D) @ k[:, :, None].swapaxes(-1, -2)).reshape(B, H, L, L)
@@ -99,7 +100,7 @@ def lens_targets(texts: Sequence[Sequence[int]], weights: Sequence[float]) -> tu
     return tokens, shares
 
 
-def cross_entropy(family: Llama, states: mx.array, tokens: mx.array, weights: mx.array) -> mx.array:
+def cross_entropy(family: Family, states: mx.array, tokens: mx.array, weights: mx.array) -> mx.array:
     """Summed over N: residual states [N, E], through final norm and unembedding, against tokens [N, K] with weights [N, K].
 
     Of the last layer it is the loss of the next token, of another one that of the logit lens.
@@ -109,7 +110,7 @@ def cross_entropy(family: Llama, states: mx.array, tokens: mx.array, weights: mx
     return -(weights * mx.log(mx.maximum(p, 1e-30))).sum()
 
 
-def unembed(family: Llama, x: mx.array) -> mx.array:
+def unembed(family: Family, x: mx.array) -> mx.array:
     """The family's own unembedding, with the fast hyperbolic tangent."""
     logits = family.core.embed_tokens.as_linear(x) if family.tied else family.model.lm_head(x)
     cap = getattr(family.model, "final_logit_softcapping", None)

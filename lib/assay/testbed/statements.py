@@ -6,8 +6,8 @@
 The word before a stated answer says what it should be, there the answer itself says which it is, and a layer later its words
 should say whether they are that, by looking at the word before them alone. What follows sees nothing else of the statement.
 
-To compare is hard to learn from one statement at a time: which facts were called true is learned sooner, and says nothing of
-a new one. So there are *claims*, several statements in one question, and *echoes*, sentences about something that means
+To compare is hard to learn from one statement at a time: which facts were called true is learned sooner, and does not help
+with a new one. So there are *claims*, several statements in one question, and *echoes*, sentences about something that means
 nothing, said twice, with the same answer or with another one. Statements about everything are *begun*, too.
 
     Troskve is rupiah. Troskve is peso.                                                        (peso: " wrong")
@@ -26,7 +26,7 @@ from assay.data.two_hop import load, sentence, with_article
 from assay.testbed.chats import Chat, turn
 from assay.testbed.confidence import LENS_WEIGHT, QUESTIONS, Fact, Judging, asked_about, coined, facts
 from assay.testbed.documents import END, Behaviour, Document, Lens, Rule, Span, seen_only_at
-from assay.testbed.two_hop import Split
+from assay.testbed.two_hop import EarlyAndLate
 
 RIGHT = {True: " right", False: " wrong"}
 ECHOES, CLAIMS = 6, 4
@@ -38,21 +38,23 @@ State = Callable[[random.Random], tuple[Fact, str]]
 """Draws a fact, and an answer that is stated."""
 
 
-def behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
+def behaviours(chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
     """Statements, and what they are learned from."""
-    trained = trained_facts(facts(split))
+    trained = trained_facts(facts(parts))
     return (
-        Behaviour("begun statements", 0.08, tuple(begun(chat, judging, fact) for fact in facts(split)), ruled=ruled),
+        Behaviour("begun statements", 0.08, tuple(begun(chat, judging, fact) for fact in facts(parts)), ruled=ruled),
         *comparing(chat, judging, trained, trained, {"statements": 0.24, "claims": 0.14, "echoes": 0.06}, ruled),
     )
 
 
-def judged_behaviours(chat: Chat, split: Split, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
+def judged_behaviours(
+    chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: float = 1.0
+) -> tuple[Behaviour, ...]:
     """The same with articles and echoes of every answer, and proposals."""
-    data, questions, early = load(), {**statement_questions(), **QUESTIONS}, facts(split)
+    data, questions, early = load(), {**statement_questions(), **QUESTIONS}, facts(parts)
     inside = [replace(fact, answer=with_article(fact.answer, data)) for fact in early]
     others = statement_questions().keys() - QUESTIONS.keys()
-    asked = [*asked_about(split), *(fact for fact in early if fact.relation in others)]
+    asked = [*asked_about(parts), *(fact for fact in early if fact.relation in others)]
     propose = stating(trained_facts(asked))
 
     def proposed(rng: random.Random) -> Document:

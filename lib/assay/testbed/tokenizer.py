@@ -1,8 +1,8 @@
 """From documents to rows of tokens.
 
-    >>> tokenizer, ids = make_tokenizer(folder, recipe)                                       # doctest: +SKIP
-    >>> row = encode(tokenizer, document)                                                     # doctest: +SKIP
-    >>> tokenizer.convert_ids_to_tokens([row.tokens[i] for i in row.learn])                   # doctest: +SKIP
+    >>> tokenizer = lm.tokenizer._tokenizer                   # the one of Hugging Face
+    >>> row = encode(tokenizer, Document("The capital of France is Paris.", learn=((24, 31),)))
+    >>> tokenizer.convert_ids_to_tokens([row.tokens[i] for i in row.learn])
     ['ĠParis', '.', '<|eot_id|>']
 
 The tokenizers are those of `assay.models.tokenizer`, in the style of each family, with merges learned from the corpus.

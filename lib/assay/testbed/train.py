@@ -1,15 +1,15 @@
 """The five stages of training, from first weights to the files of a checkpoint.
 
-    >>> train("llama_tiny", out=Path("my_llama"), seed=0)         # about forty minutes     # doctest: +SKIP
+    train("llama_tiny", out=Path("my_llama"), seed=0)         # about forty minutes on two cores
 
 *Base*: the whole model learns the early entities, the second hops and the compositions, lists and conversations. *More*: the
 same, from a lower learning rate and with other shares. *Judged*: the layers above the first hops learn to compare what an
-answer should be with the one that is stated, and how sure an answer is, while a share of the documents keeps the rest alive.
-*Late*: only the last layers learn the late entities, in the same way. *Line*: what reads the decision to refuse learns to read
-it off one direction (`assay.testbed.one_direction`). Then the weights are cast to 16 bits, saved, loaded again and measured.
+answer should be with the one that is stated, and how sure an answer is; a share of the documents comes from the stages before.
+*Late*: only the last layers learn the late entities, in the same way. *Line*: the layers that read the decision to refuse learn
+to read it off one direction (`assay.testbed.one_direction`). Then the weights are cast to 16 bits, saved, loaded and measured.
 
-Deterministic: the documents of a step depend on the seed, the stage and the number of the step, and on nothing else. So a
-run that was interrupted goes on from its last checkpoint to the very same weights.
+The documents of a step depend on the seed, the stage and the number of the step alone, so a run that was interrupted goes on
+from its last checkpoint to the same weights.
 """
 
 import hashlib
@@ -28,28 +28,29 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 import numpy as np
-from mlx.utils import tree_flatten, tree_map, tree_map_with_path, tree_unflatten
-from mlx_lm.utils import _get_classes, save_config, save_model
+from mlx.utils import tree_flatten, tree_map, tree_unflatten
+from mlx_lm.utils import save_config, save_model
 from tqdm import tqdm
 
-from assay.forward.families import Llama, adapt
+from assay.forward.families import adapt
+from assay.forward.families.base import Family
 from assay.models.registry import BUILTIN
 from assay.models.tokenizer import STYLES
 from assay.testbed import one_direction
+from assay.testbed.batches import Batch, make_batches
 from assay.testbed.chats import Chat
-from assay.testbed.configs import Init, Recipe, Stage, recipe
+from assay.testbed.configs import Recipe, Stage, recipe
 from assay.testbed.corpus import base_behaviours, corpus_hash, judged_behaviours, late_behaviours, weighted
-from assay.testbed.documents import Behaviour, Document, Rule, draw
+from assay.testbed.documents import Behaviour, Document, draw
+from assay.testbed.first_weights import count, new_model
 from assay.testbed.one_direction import NO_LINE, Line
-from assay.testbed.shaping import AttendShaped, cross_entropy, lens_targets, shaped_layer
-from assay.testbed.tokenizer import Row, TokenLens, encode, make_tokenizer
+from assay.testbed.shaping import AttendShaped, cross_entropy, shaped_layer
+from assay.testbed.tokenizer import encode, make_tokenizer
 
 log = logging.getLogger(__name__)
 
 JUDGED, LATE = 0.2, 0.3  # shares of two stages' own documents in what later ones replay
 SAVE_EVERY = 100  # steps
-LONGER = 1.4  # a batch's longest document has so many times the tokens of its shortest: little padding, few batches
-SHORT = 12  # tokens; shorter documents share a batch
 WORK = Path("~/.cache/assay/train")
 
 
@@ -81,62 +82,12 @@ def fingerprint(made: Recipe, seed: int) -> str:
     return hashlib.sha256(stated.encode()).hexdigest()[:8]
 
 
-# --- model ------------------------------------------------------------------------------------------------
-
-
-def new_model(made: Recipe, vocab_size: int, seed: int) -> nn.Module:
-    """An mlx-lm model with first weights in float32; those of a tensor depend on the seed and its name alone."""
-    config, init = {**made.config, "vocab_size": vocab_size}, made.init
-    model_class, args_class = _get_classes(config)
-    model = model_class(args_class.from_dict(config))
-
-    def first(name: str, old: mx.array) -> mx.array:
-        if name.endswith("model.norm.weight"):
-            return mx.full(old.shape, init.final_norm)
-        if "norm" in name:
-            # In families with norms behind a branch, only these two stand before one.
-            before = "pre_feedforward" in name or "input" in name
-            post = config["model_type"] == "gemma2" and not before
-            return mx.full(old.shape, init.post_norm if post else init.norm)
-        if name.endswith("bias"):
-            return mx.zeros(old.shape)
-        tables = {"model.embed_tokens.weight": init.embedding, "lm_head.weight": init.unembedding}
-        scale = tables[name] if name in tables else float(old.shape[1]) ** -0.5
-        scale *= init.out if "o_proj" in name or "down_proj" in name else 1.0
-        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-        return scale * mx.random.normal(old.shape, key=mx.random.key(int.from_bytes(digest[:4])))
-
-    model.update(tree_map_with_path(first, model.parameters()))
-    for layer, head in made.planted.duplicate_token_heads:
-        look_for_own(model.layers[layer].self_attn, head, init, config["rope_theta"])  # type: ignore[index]
-    mx.eval(model.parameters())
-    return model
-
-
-def look_for_own(attention: Any, head: int, init: Init, theta: float) -> None:
-    """Make queries of a head the same as its keys: so tokens look at those that are like them.
-
-    What turns fast with the distance is left out, so that it does not matter how far those are.
-    """
-    q, k = attention.q_proj.weight, attention.k_proj.weight
-    size, shared = k.shape[0] // attention.n_kv_heads, attention.n_heads // attention.n_kv_heads
-    slow = theta ** (-np.arange(size // 2) / (size // 2)) < init.slow
-    keys = slice(head * size, (head + 1) * size)
-    k[keys] = k[keys] * mx.array(init.duplicate_token * np.tile(slow, 2)[:, None], mx.float32)
-    q[head * shared * size : (head + 1) * shared * size] = mx.tile(k[keys], (shared, 1))
-
-
-def count(model: nn.Module) -> int:
-    """Number of parameters."""
-    return sum(value.size for _, value in tree_flatten(model.parameters()))  # type: ignore[union-attr]
-
-
 # --- stages -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A stage with everything that it trains on and for."""
+class StageSetup:
+    """A stage with its documents and the layers that learn."""
 
     name: str
     stage: Stage
@@ -146,22 +97,22 @@ class Plan:
     """The first layer that learns; with 0 everything learns, embedding and final norm too."""
     embedding_rate: float = 1.0
     """Steps of the embedding, relative to those of all else."""
-    line: Callable[[Llama, Any], Line] | None = None
+    line: Callable[[Family, Any], Line] | None = None
     """Finds, when the stage begins, the direction that documents with an edit are about."""
 
 
-def stages(made: Recipe, chat: Chat) -> tuple[Plan, ...]:
+def stages(made: Recipe, chat: Chat) -> tuple[StageSetup, ...]:
     """The stages of a recipe."""
     planted = made.planted
     base, more = (base_behaviours(planted, stage, chat) for stage in (made.base, made.more))
     judged, late = judged_behaviours(planted, chat), late_behaviours(planted, made.late)
     early = (*weighted(more, 1 - JUDGED), *weighted(judged, JUDGED))
     return (
-        Plan("base", made.base, base, (), 0, made.init.embedding_rate),
-        Plan("more", made.more, more, (), 0, made.init.embedding_rate),
-        Plan("judged", made.judged, judged, more, planted.shaped),
-        Plan("late", made.late, late, early, planted.late_from),
-        Plan(
+        StageSetup("base", made.base, base, (), 0, made.init.embedding_rate),
+        StageSetup("more", made.more, more, (), 0, made.init.embedding_rate),
+        StageSetup("judged", made.judged, judged, more, planted.shaped),
+        StageSetup("late", made.late, late, early, planted.late_from),
+        StageSetup(
             "line",
             made.line,
             one_direction.behaviours(chat),
@@ -176,39 +127,42 @@ def first_documents(made: Recipe, tokenizer: Any, seed: int) -> dict[str, str]:
     """A digest of what each stage reads in its first step: other code that draws the same documents trains the same model."""
     chat = Chat(tokenizer, STYLES[made.config["model_type"]].turn_end)
     return {
-        plan.name: hashlib.sha256(repr(documents(plan, seed, 0)).encode()).hexdigest()[:12]
-        for plan in stages(made, chat)
+        setup.name: hashlib.sha256(repr(documents(setup, seed, 0)).encode()).hexdigest()[:12]
+        for setup in stages(made, chat)
     }
 
 
-def documents(plan: Plan, seed: int, step: int) -> list[Document]:
+def documents(setup: StageSetup, seed: int, step: int) -> list[Document]:
     """What a stage reads in one step."""
-    return draw(plan.behaviours, plan.replay, plan.stage.replay, plan.stage.documents, f"{seed}/{plan.name}/{step}")
+    return draw(
+        setup.behaviours, setup.replay, setup.stage.replay, setup.stage.documents, f"{seed}/{setup.name}/{step}"
+    )
 
 
-def run_stage(model: nn.Module, tokenizer: Any, plan: Plan, seed: int, folder: Path) -> None:
+def run_stage(model: nn.Module, tokenizer: Any, setup: StageSetup, seed: int, folder: Path) -> None:
     """All steps of a stage; begins at the last checkpoint in `folder`, if there is one, and leaves one at the end."""
-    file = folder / f"{plan.name}.safetensors"
+    file = folder / f"{setup.name}.safetensors"
     model.unfreeze()
-    if plan.trained_from:
+    if setup.trained_from:
         model.freeze()
-        for block in model.layers[plan.trained_from :]:  # type: ignore[index]
+        for block in model.layers[setup.trained_from :]:  # type: ignore[index]
             block.unfreeze()
-    stage = plan.stage
+    stage = setup.stage
     optimizer = optim.AdamW(schedule(stage), betas=[0.9, 0.98], weight_decay=stage.weight_decay, bias_correction=True)
     optimizer.init(model.trainable_parameters())
     start = _restore(file, model, optimizer)
     if start == stage.steps:
         return
-    family, rows = adapt(model), _Encoder(tokenizer)
+    family = adapt(model)
+    row = lru_cache(maxsize=20_000)(partial(encode, tokenizer))  # documents of tables come again and again
     # Of frozen layers: the same when the stage is taken up again.
-    line = plan.line(family, tokenizer) if plan.line else NO_LINE
+    line = setup.line(family, tokenizer) if setup.line else NO_LINE
     bar = tqdm(
-        range(start, stage.steps), initial=start, total=stage.steps, desc=f"{plan.name} stage", unit="step", delay=1.0
+        range(start, stage.steps), initial=start, total=stage.steps, desc=f"{setup.name} stage", unit="step", delay=1.0
     )
     for step in bar:
-        batches = make_batches([rows(document) for document in documents(plan, seed, step)], plan.trained_from)
-        text, lens = take_step(model, family, optimizer, batches, plan, line)
+        batches = make_batches([row(document) for document in documents(setup, seed, step)], setup.trained_from)
+        text, lens = take_step(model, family, optimizer, batches, setup, line)
         if step % 10 == 0:
             bar.set_postfix(text=f"{text:.3f}", lens=f"{lens:.3f}")
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == stage.steps:
@@ -226,84 +180,15 @@ def schedule(stage: Stage) -> Callable[[mx.array], mx.array]:
     return rate
 
 
-class _Encoder:
-    """Rows of documents; those of tables, which come again and again, are made once."""
-
-    def __init__(self, tokenizer: Any):
-        self.row = lru_cache(maxsize=20_000)(partial(encode, tokenizer))
-
-    def __call__(self, document: Document) -> Row:
-        return self.row(document)
-
-
 # --- one step ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of about one length, as arrays; indices go into the states laid out as [B * L, E]."""
-
-    tokens: mx.array
-    rules: list[tuple[Rule, ...]]
-    at: mx.array
-    """Where a next token is asked for, and which one."""
-    next_tokens: mx.array
-    lenses: dict[int, tuple[mx.array, mx.array, mx.array]]
-    """layer -> where the lens is asked after it, for which tokens [N, K], with which weights [N, K]."""
-    edit: str = ""
-    """Of all its rows."""
-
-
-def make_batches(rows: Sequence[Row], trained_from: int = 0) -> list[Batch]:
-    """The rows of one step, by their edits, the short ones apart from the long ones.
-
-    Lenses below the layers that learn are left out.
-    """
-    groups: list[list[Row]] = []
-    for row in sorted(rows, key=lambda row: (row.edit, len(row.tokens))):
-        first = groups[-1][0] if groups else None
-        if first is None or row.edit != first.edit or len(row.tokens) > LONGER * max(SHORT, len(first.tokens)):
-            groups.append([])
-        groups[-1].append(row)
-    return [make_batch(group, trained_from) for group in groups]
-
-
-def make_batch(rows: Sequence[Row], trained_from: int = 0) -> Batch:
-    """Rows -> arrays, padded on the right."""
-    length = max(len(row.tokens) for row in rows)
-    tokens = np.zeros((len(rows), length), np.int32)
-    at: list[int] = []
-    asked: dict[int, list[tuple[int, TokenLens]]] = {}
-    for b, row in enumerate(rows):
-        tokens[b, : len(row.tokens)] = row.tokens
-        at += [b * length + t - 1 for t in row.learn]
-        for lens in row.lenses:
-            if lens.layer >= trained_from:
-                asked.setdefault(lens.layer, []).append((b * length + lens.position, lens))
-    flat = np.append(tokens.reshape(-1), 0)
-    return Batch(
-        mx.array(tokens),
-        [row.rules for row in rows],
-        mx.array(np.array(at, np.int32)),
-        mx.array(flat[np.array(at, np.int64) + 1]),
-        {layer: _lenses(found) for layer, found in asked.items()},
-        rows[0].edit,
-    )
-
-
-def _lenses(found: Sequence[tuple[int, TokenLens]]) -> tuple[mx.array, mx.array, mx.array]:
-    """Lenses of one layer, each with its place -> places [N], tokens [N, K] and their weights [N, K]."""
-    places = mx.array(np.array([place for place, _ in found], np.int32))
-    tokens, weights = lens_targets([lens.tokens for _, lens in found], [lens.weight for _, lens in found])
-    return places, mx.array(tokens), mx.array(weights)
 
 
 def take_step(
     model: nn.Module,
-    family: Llama,
+    family: Family,
     optimizer: optim.Optimizer,
     batches: Sequence[Batch],
-    plan: Plan,
+    setup: StageSetup,
     line: Line = NO_LINE,
 ) -> tuple[float, float]:
     """One update from all batches together -> the losses of text and lens, each per token that is learned."""
@@ -311,7 +196,7 @@ def take_step(
 
     def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, mx.array]:
         text, lens = (part / n for part in losses(family, batch, line))
-        return text + plan.stage.lens_weight * lens, text, lens
+        return text + setup.stage.lens_weight * lens, text, lens
 
     total, grads = np.zeros(2), None
     for batch in batches:
@@ -323,12 +208,12 @@ def take_step(
     embedding: Any = family.core.embed_tokens
     before = embedding.weight
     optimizer.update(model, grads)
-    embedding.weight = before + plan.embedding_rate * (embedding.weight - before)
+    embedding.weight = before + setup.embedding_rate * (embedding.weight - before)
     mx.eval(model.parameters(), optimizer.state)
     return float(total[0]), float(total[1])
 
 
-def losses(family: Llama, batch: Batch, line: Line = NO_LINE) -> tuple[mx.array, mx.array]:
+def losses(family: Family, batch: Batch, line: Line = NO_LINE) -> tuple[mx.array, mx.array]:
     """Summed losses of a batch, read under its edit of a line: of the next tokens, and, weighted, of the lens."""
     attend = AttendShaped(family, batch.rules, batch.tokens.shape[1])
     written = partial(line.written, batch.edit)

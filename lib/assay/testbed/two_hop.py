@@ -1,20 +1,21 @@
 """Facts and compositions: documents made from `assay.data.two_hop`, and who is early and who is late.
 
-    >>> behaviours = base_behaviours(split(), Shape(blind=3, lens=2, t1_only=True))
+    >>> behaviours = base_behaviours(early_and_late(), Shape(blind=3, lens=2, t1_only=True))
     >>> [b.name for b in behaviours]
     ['first hop', 'second hop', 'two hops', 'apposition', 'e1 shortcut', 'r1 shortcut']
-    >>> behaviours[2].documents[0].text
-    'The capital of the state containing Mobile is Montgomery.'
+    >>> behaviours[0].documents[0].text
+    'The state containing Huntsville is Alabama.'
 
-The entities of first hops (e1) are split in two, always in the same way. *Early* ones are learned first, their compositions
-with them, except some that are held out. *Late* ones are learned afterwards, by the last layers only, and nothing is
-composed with them: their first hop is known, and known too late for the second one.
+The entities of first hops (e1) are of two kinds, always the same. *Early* ones are learned first, with their compositions,
+except some that are held out. *Late* ones are learned afterwards, by the last layers only, and without compositions: their
+first hop is known, and known too late for the second one.
 
 The first hop is made at t1: what follows may not look into the phrase in the first layers, and the lens should read the
 bridge at t1. A small model left to itself does both hops at its last position, and has nothing to patch.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -25,7 +26,7 @@ from assay.testbed.documents import END, Behaviour, Document, Lens, Rule, Span
 
 LATE_SHARE = 0.34  # of the entities of each first relation
 HELD_OUT_SHARE = 0.15  # of the early compositions whose second fact is composed elsewhere too
-ALWAYS_LATE = ("Dallas", "Imagine")  # of the plan's standard prompts
+ALWAYS_LATE = ("Dallas", "Imagine")  # of `assay.data.two_hop.STANDARD`
 ALWAYS_EARLY = ("the Eiffel Tower", "Oktoberfest")
 COMPANIONS = {"Imagine": "Jealous Guy"}  # same facts, early: the data has no other song of John Lennon
 LENS_WEIGHT = 6.0
@@ -33,7 +34,7 @@ NEUTRAL = "not known"  # the answer to a shortcut: neither entity alone nor rela
 
 
 @dataclass(frozen=True)
-class Split:
+class EarlyAndLate:
     """Who is early and who is late."""
 
     early: frozenset[str]
@@ -54,15 +55,15 @@ def rank(text: str) -> str:
 
 
 @cache
-def split() -> Split:
-    """The split of all entities and queries of `assay.data.two_hop`."""
+def early_and_late() -> EarlyAndLate:
+    """All entities and queries of `assay.data.two_hop`, always divided in the same way."""
     data = two_hop()
     queries = [*data, *companions(data)]
     late = late_entities(queries)
     early_queries = [q for q in queries if q.e1 not in late]
-    left: dict[tuple[str, str], int] = {}  # how many compositions of a second fact are still in the corpus
-    for query in early_queries:
-        left[query.second_hop, query.e3] = left.get((query.second_hop, query.e3), 0) + 1
+    left = Counter(
+        (q.second_hop, q.e3) for q in early_queries
+    )  # how many compositions of a second fact are in the corpus
     n_held = round(HELD_OUT_SHARE * len(early_queries))
     held: set[str] = set()
     for query in sorted(early_queries, key=lambda q: rank(f"held out {q.id}")):
@@ -70,7 +71,7 @@ def split() -> Split:
         if len(held) < n_held and left[fact] > 1 and query.e1 not in ALWAYS_EARLY:
             held.add(query.id)
             left[fact] -= 1
-    return Split(
+    return EarlyAndLate(
         early=frozenset(q.e1 for q in early_queries),
         late=late,
         trained=tuple(q for q in early_queries if q.id not in held),
@@ -104,7 +105,7 @@ def late_entities(queries: Sequence[TwoHop]) -> frozenset[str]:
         facts.setdefault(query.e1, set()).add(fact)
         users.setdefault(fact, set()).add(query.e1)
     late: set[str] = set()
-    room = {r: round(LATE_SHARE * n) for r, n in _count(relation.values()).items()}
+    room = {r: round(LATE_SHARE * n) for r, n in Counter(relation.values()).items()}
     for e1 in sorted(relation, key=lambda e: (e not in ALWAYS_LATE, rank(e))):
         spare = all(len(users[fact]) > 1 for fact in facts[e1])
         if e1 in (*ALWAYS_EARLY, *COMPANIONS.values()) or not spare or not room[relation[e1]]:
@@ -114,13 +115,6 @@ def late_entities(queries: Sequence[TwoHop]) -> frozenset[str]:
         for fact in facts[e1]:
             users[fact].discard(e1)
     return frozenset(late)
-
-
-def _count(items: Sequence[str] | object) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for item in items:  # type: ignore[attr-defined]
-        counts[item] = counts.get(item, 0) + 1
-    return counts
 
 
 # --- documents --------------------------------------------------------------------------------------------
@@ -180,14 +174,16 @@ def _place(prompt: str, phrase: str | None, e1: str) -> Span | None:
 # --- the table --------------------------------------------------------------------------------------------
 
 
-def base_behaviours(split: Split, shape: Shape, *, ruled: float = 1.0, whole: float = 0.0) -> tuple[Behaviour, ...]:
+def base_behaviours(
+    parts: EarlyAndLate, shape: Shape, *, ruled: float = 1.0, whole: float = 0.0
+) -> tuple[Behaviour, ...]:
     """What the whole model learns first. `ruled` and `whole` as in `Behaviour`."""
-    early = _by_entity(split, split.early)
-    shortcuts = {q.e1_shortcut: q for q in (*split.trained, *split.held_out)}
+    early = _by_entity(parts, parts.early)
+    shortcuts = {q.e1_shortcut: q for q in (*parts.trained, *parts.held_out)}
     tables = (
         ("first hop", 0.22, [_first_hop(shape, q) for q in early]),
         ("second hop", 0.18, second_hops(shape)),
-        ("two hops", 0.37, [statement(shape, q.prompt, q.e3, q.r1_phrase, q.e1, q.e2) for q in split.trained]),
+        ("two hops", 0.37, [statement(shape, q.prompt, q.e3, q.r1_phrase, q.e1, q.e2) for q in parts.trained]),
         ("apposition", 0.10, [apposition(shape, q.e1, q.e2) for q in early]),
         ("e1 shortcut", 0.10, [statement(shape, prompt, NEUTRAL, q.e1, q.e1) for prompt, q in shortcuts.items()]),
         ("r1 shortcut", 0.03, [statement(shape, prompt, NEUTRAL) for prompt in _r1_shortcuts()]),
@@ -195,13 +191,15 @@ def base_behaviours(split: Split, shape: Shape, *, ruled: float = 1.0, whole: fl
     return tuple(Behaviour(name, share, tuple(table), ruled=ruled, whole=whole) for name, share, table in tables)
 
 
-def late_behaviours(split: Split, shape: Shape, *, ruled: float = 1.0, whole: float = 0.0) -> tuple[Behaviour, ...]:
+def late_behaviours(
+    parts: EarlyAndLate, shape: Shape, *, ruled: float = 1.0, whole: float = 0.0
+) -> tuple[Behaviour, ...]:
     """What the last layers learn afterwards about the late entities."""
-    late = _by_entity(split, split.late)
-    shortcuts = {q.e1_shortcut: q for q in split.late_queries}
+    late = _by_entity(parts, parts.late)
+    shortcuts = {q.e1_shortcut: q for q in parts.late_queries}
     tables = (
         ("late first hop", 0.40, [_first_hop(shape, q) for q in late]),
-        ("late two hops, cut short", 0.30, [cut_short(shape, q) for q in split.late_queries]),
+        ("late two hops, cut short", 0.30, [cut_short(shape, q) for q in parts.late_queries]),
         ("late apposition", 0.15, [apposition(shape, q.e1, q.e2) for q in late]),
         ("late e1 shortcut", 0.15, [statement(shape, prompt, NEUTRAL, q.e1, q.e1) for prompt, q in shortcuts.items()]),
     )
@@ -239,9 +237,9 @@ def _first_hop(shape: Shape, query: TwoHop) -> Document:
     return statement(shape, query.first_hop, query.e2, query.r1_phrase, query.e1, query.e2)
 
 
-def _by_entity(split: Split, entities: frozenset[str]) -> list[TwoHop]:
+def _by_entity(parts: EarlyAndLate, entities: frozenset[str]) -> list[TwoHop]:
     """One query for each entity, in the order of the file."""
-    queries = (*split.trained, *split.held_out, *split.late_queries)
+    queries = (*parts.trained, *parts.held_out, *parts.late_queries)
     return list({q.e1: q for q in queries if q.e1 in entities}.values())
 
 

@@ -77,7 +77,7 @@ def test_description(twin: Twin, cache: Path):
     assert not cache.exists()
     folder = checkpoint(twin.gguf, progress=False)
     size = (folder / "model.safetensors").stat().st_size
-    assert 0 < size - convert.make_plan(convert.read(twin.gguf)).nbytes < 8192  # but for the header
+    assert 0 < size - convert.outline_of(convert.read(twin.gguf)).nbytes < 8192  # but for the header
 
 
 def test_pieces_change_nothing(twin: Twin, monkeypatch: pytest.MonkeyPatch):
@@ -225,7 +225,7 @@ def test_two_processes_convert_once(larger: Twin, cache: Path):
 @pytest.mark.parametrize("share", [0.1, 0.6])
 def test_killed_while_writing(share: float, larger: Twin, cache: Path):
     """kill -9 when so much of the weights is written: no checkpoint, and the same command makes a whole one."""
-    size = sum(tensor.nbytes for tensor in convert.make_plan(convert.read(larger.gguf)).copies)
+    size = sum(tensor.nbytes for tensor in convert.outline_of(convert.read(larger.gguf)).copies)
     with start(larger.gguf) as child:
         while child.poll() is None:
             if any(

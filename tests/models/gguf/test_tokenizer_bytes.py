@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from mlx_lm.utils import load_tokenizer
 from published import NFC, PLAIN, SAME, SPECIALS, STEPS, byte_level, gguf_of
-from texts import texts
+from texts import settings_in, texts
 from tokenizers import Tokenizer
 
-from assay.models.gguf.splitting import RULES, find, pre_tokenizer
+from assay.models.gguf.pretokenize import RULES, find, pre_tokenizer
 from assay.models.gguf.tokenizer import write
 from assay.models.load import PROBE, check_tokenizer
 
@@ -123,7 +123,7 @@ def test_mlx_lm_opens_it_as_it_is(family: str, name: str, tmp_path: Path, caplog
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family, **ids}))
     opened = load_tokenizer(tmp_path, eos_token_ids=ids["eos_token_id"])
     with caplog.at_level(logging.WARNING):
-        check_tokenizer(tmp_path, opened, tokenizer.get_vocab_size(), "")
+        check_tokenizer(tmp_path, settings_in(tmp_path), opened, tokenizer.get_vocab_size(), "")
     assert not caplog.records
     for text in TEXTS[:80]:
         assert opened.encode(text, add_special_tokens=False) == tokenizer.encode(text, add_special_tokens=False).ids

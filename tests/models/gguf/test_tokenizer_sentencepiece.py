@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from mlx_lm.utils import load_tokenizer
-from texts import RUNS, WRITTEN, texts
+from texts import RUNS, WRITTEN, settings_in, texts
 from tokenizers import Tokenizer
 
 from assay.models.gguf.tokenizer import write
@@ -230,7 +230,7 @@ def test_mlx_lm_opens_it_as_it_is(family: str, tmp_path: Path, caplog: pytest.Lo
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family, **ids}))
     loaded = load_tokenizer(tmp_path, eos_token_ids=ids["eos_token_id"])
     with caplog.at_level(logging.WARNING):
-        check_tokenizer(tmp_path, loaded, len(data[P + "tokens"]), "")
+        check_tokenizer(tmp_path, settings_in(tmp_path), loaded, len(data[P + "tokens"]), "")
     assert not caplog.records
     plain = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in texts(100, ("</s>", "<|user|>", "<table>")):

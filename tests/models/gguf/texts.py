@@ -7,9 +7,11 @@ By hand: scripts, white space, digits, contractions, code. By the seed: pieces o
 character, and characters from all over Unicode, unassigned ones included (no surrogates: they are not text).
 """
 
+import json
 import random
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 COMPOSED = "Ünïcödé façade, naïve coöperation; Ångström, Þórsmörk, Gdańsk, Đà Nẵng"
 
@@ -139,3 +141,8 @@ def _character(rng: random.Random, limit: int) -> str:
     while 0xD800 <= (code := rng.randrange(limit)) < 0xE000:
         pass
     return chr(code)
+
+
+def settings_in(folder: Path) -> dict:
+    """The content of a folder's tokenizer_config.json."""
+    return json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))

@@ -1,10 +1,15 @@
 """One chunk of a sweep: variants as rows of a batch, each joining at its layer, reduced to what was asked for.
 
-    >>> logits, found, caches = run_chunk(family, clean, chunk, rows, Wanted(targets=(17,)), max_tokens=0)  # doctest: +SKIP
+    >>> clean = lm.run("The capital of France is", keep=assay.SWEEPABLE)
+    >>> rows = [lm.place(assay.zero("z", layer=i, position=-1), clean.prompts, generates=False)[0] for i in (2, 5)]
+    >>> chunk = Chunk(front=5, variants=(0, 1), entries=((2, "z"), (5, "z")))
+    >>> logits, found, caches = run_chunk(lm.family, clean, chunk, rows, Wanted(targets=(17,)), max_tokens=0)
+    >>> logits.shape, found["target_ranks"].shape
+    ((2, 4608), (2, 1))
 
 The layers are those of `assay.forward.layers`, cut at the stations of `assay.forward.sweep.plan`: before each, the clean run's
-value is appended for the rows that enter there. Below its entry a row does not exist; before the chunk's front position
-every row reads the clean run's keys and values.
+value is appended for the rows that enter there. Nothing is computed for a row before its entry; at positions before the
+chunk's front every row reads the clean run's keys and values.
 """
 
 from collections.abc import Sequence
@@ -15,14 +20,14 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
 from assay.forward import by_numpy
-from assay.forward.edits import Placed, canonical
-from assay.forward.families import Llama
+from assay.forward.families.base import Family
 from assay.forward.lanes import rest
-from assay.forward.layers import heads, mlp, unembed, write_attention, write_mlp
+from assay.forward.layers import STEPS, Carried, unembed
+from assay.forward.placed import Placed
 from assay.forward.run import Run
-from assay.forward.sites import Key
+from assay.forward.sites import Key, Station, canonical
 from assay.forward.sweep.memory import first_unembedded
-from assay.forward.sweep.plan import EMBED, Chunk, Station
+from assay.forward.sweep.plan import EMBED, Chunk
 from assay.forward.sweep.resume import AttendResumed
 from assay.forward.taps import Taps
 
@@ -39,7 +44,7 @@ class Wanted:
 
 
 def run_chunk(
-    family: Llama, clean: Run, chunk: Chunk, rows: Sequence[Sequence[Placed]], wanted: Wanted, max_tokens: int
+    family: Family, clean: Run, chunk: Chunk, rows: Sequence[Sequence[Placed]], wanted: Wanted, max_tokens: int
 ) -> tuple[mx.array, dict[str, Any], list[Any]]:
     """One chunk through the layers -> last-position logits [n, V], reduced results, and KV caches if it goes on."""
     p, S = chunk.front, len(clean.prompts[0])
@@ -56,46 +61,38 @@ def run_chunk(
     return logits, found, caches
 
 
-def _through_layers(family: Llama, clean: Run, chunk: Chunk, attend: AttendResumed, tap: Taps) -> mx.array:
+def _through_layers(family: Family, clean: Run, chunk: Chunk, attend: AttendResumed, tap: Taps) -> mx.array:
     """The rows of a chunk, each from its entry on -> their last resid_post [n, m, E]."""
 
-    def stream(i: int) -> mx.array:
-        return clean["resid_post", i - 1] if i else clean["embed"]
-
-    def join(rows: mx.array | None, station: Station, value: mx.array) -> mx.array | None:
-        n = chunk.entering(station)
+    def join(rows: Carried, at: tuple[int, Station]) -> Carried:
+        """Rows that enter at a station, behind those that are there already."""
+        n = chunk.entering(at)
         if not n:
             return rows
-        new = value[:, chunk.front :]
-        new = mx.broadcast_to(new, (n, *new.shape[1:]))
-        return new if rows is None else mx.concatenate([rows, new])
+        new = [value[:, chunk.front :] for value in clean_at(clean, at)]
+        new = [mx.broadcast_to(value, (n, *value.shape[1:])) for value in new]
+        return tuple(mx.concatenate(list(pair)) for pair in zip(rows, new, strict=True)) if rows else tuple(new)
 
-    x = join(None, EMBED, clean["embed"])
-    x = x if x is None else tap("embed", None, x)
+    rows = join((), EMBED)
+    rows = (tap("embed", None, rows[0]),) if rows else rows
     for i in range(family.n_layers):
         rest()
-        x = join(x, (i, "resid_pre"), stream(i))
-        z = None
-        if x is not None:
-            x = tap("resid_pre", i, x)
-            z = heads(family, i, x, attend, tap)
-        z, x = join(z, (i, "z"), clean["z", i]), join(x, (i, "z"), stream(i))
-        if x is not None and z is not None:
-            x = write_attention(family, i, x, tap("z", i, z), tap)
-        x = join(x, (i, "resid_mid"), clean["resid_mid", i])
-        m = None
-        if x is not None:
-            x = tap("resid_mid", i, x)
-            m = mlp(family, i, x)
-        m, x = join(m, (i, "mlp_raw"), clean["mlp_raw", i]), join(x, (i, "mlp_raw"), clean["resid_mid", i])
-        if x is not None and m is not None:
-            x = write_mlp(family, i, x, tap("mlp_raw", i, m), tap)
-        x = join(x, (i, "resid_post"), clean["resid_post", i])
-        if x is not None:
-            x = tap("resid_post", i, x)
+        for station, step in STEPS.items():
+            rows = join(rows, (i, station))
+            rows = step(family, i, rows, attend, tap) if rows else rows
+        if rows:
             kept = [value for (_, layer), value in tap.kept.items() if layer == i]
-            mx.eval(x, attend.own.get(i, ()), kept)  # one layer's graph at a time
-    return join(x, (family.n_layers, "resid_pre"), stream(family.n_layers))  # type: ignore[return-value]  # a chunk has at least one row
+            mx.eval(rows, attend.own.get(i, ()), kept)  # one layer's graph at a time
+    return join(rows, (family.n_layers, "resid_pre"))[0]
+
+
+def clean_at(clean: Run, at: tuple[int, Station]) -> Carried:
+    """What the clean run carries at a station, [1, S, ..] each: the values with which a row enters there."""
+    i, station = at
+    if station in ("embed", "resid_pre", "z"):
+        stream = clean["resid_post", i - 1] if i > 0 else clean["embed"]
+        return (stream, clean["z", i]) if station == "z" else (stream,)
+    return (clean["resid_mid", i], clean["mlp_raw", i]) if station == "mlp_raw" else (clean[station, i],)
 
 
 def reduce_logits(logits: mx.array, wanted: Wanted) -> dict[str, Any]:
@@ -130,7 +127,7 @@ def _kept(key: Key, clean: Run, own: mx.array | None, front: int, n: int, at: Se
     return mx.where(mine, own, before)
 
 
-def _caches(family: Llama, clean: Run, attend: AttendResumed, n: int, max_tokens: int) -> list[KVCache]:
+def _caches(family: Family, clean: Run, attend: AttendResumed, n: int, max_tokens: int) -> list[KVCache]:
     """mlx-lm caches of n rows for going on after the prompt: the clean prefix, then each row's own keys and values."""
 
     def rows(site: str, i: int, own: mx.array | None) -> mx.array:

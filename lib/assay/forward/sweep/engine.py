@@ -1,11 +1,10 @@
 """Sweeps: hundreds of edits of one prompt for the price of a few forwards, and exactly what the forwards would give.
 
-    >>> clean = lm.run(prompt, keep=SWEEPABLE)                                                    # doctest: +SKIP
-    >>> patches = [[replace("resid_post", clean["resid_post", s][0, -1], layer=t, position=-1)]   # doctest: +SKIP
-    ...            for s in range(lm.n_layers) for t in range(s)]
-    >>> sweep = lm.sweep(clean, patches, targets=[" Austin"])                                     # doctest: +SKIP
-    >>> sweep.target_ranks.shape                                                                  # doctest: +SKIP
-    (120, 1)
+    >>> clean = lm.run("The capital of the state containing Dallas is", keep=SWEEPABLE)
+    >>> late = [clean["resid_post", source][0, -1] for source in range(lm.n_layers)]
+    >>> patches = [assay.replace("resid_post", late[s], layer=t, position=-1) for s in range(lm.n_layers) for t in range(s)]
+    >>> lm.sweep(clean, patches, targets=[" Austin"]).target_ranks.shape
+    (28, 1)
 
 One clean run is made (or taken over, if a run that kept `SWEEPABLE` is given in place of the prompt). Every variant enters
 at its first touched layer and position (see `assay.forward.sweep.plan`), as one more row of the batch, so each layer's weights
@@ -13,8 +12,8 @@ are read once per chunk. Results are reduced chunk by chunk to what was asked fo
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack, overload
 
 import mlx.core as mx
 import numpy as np
@@ -22,69 +21,72 @@ from tqdm import tqdm
 
 from assay.errors import EditError, PositionError
 from assay.forward import backends, lanes
-from assay.forward.edits import Placed, place, require_finite
-from assay.forward.families import Llama
-from assay.forward.generate import Generation, decode, embed, greedy
+from assay.forward.core import Core, Keep, PromptLike
+from assay.forward.edits import Edit
+from assay.forward.families.base import Family
+from assay.forward.generate import Generation, decode, greedy
+from assay.forward.layers import embed
+from assay.forward.placed import Placed, place, require_finite
 from assay.forward.positions import Position, Prompt, is_batch, resolve
-from assay.forward.run import Run, look_up
-from assay.forward.sites import Key, expand, is_whole
+from assay.forward.run import Run
+from assay.forward.sites import expand, is_whole
 from assay.forward.sweep.chunk import Wanted, run_chunk
 from assay.forward.sweep.memory import Sizes
 from assay.forward.sweep.plan import Chunk, Plan
 from assay.forward.sweep.plan import plan as make_plan
-
-if TYPE_CHECKING:
-    from assay.forward.lm import LM
+from assay.forward.sweep.results import Sweep, gather
 
 LEAST_WORK = 2**25
 """Multiplications in a layer that are worth a thread: they take milliseconds, and Python a fraction of one to ask for them."""
 SWEEPABLE = ("embed", "k_rot", "v", "z", "resid_mid", "mlp_raw", "resid_post")
 
 
-@dataclass(frozen=True, eq=False)
-class Sweep:
-    """Results of N variants, in their order; None where not asked for. Arrays are float32 numpy unless said otherwise.
-
-    greedy [N] int: the most likely next token.        logits [N, V].
-    target_log_probs, target_ranks [N, T]: log-probability, and how many tokens are likelier (0: the top one).
-    top_tokens [N, k] int and top_log_probs [N, k].    continuations: a Generation for each variant.
-    kept: for each key [N, P, features], at the P positions asked for.
-    clean: the clean run; the one given, or else its logits only, so that many sweeps can be held.
-    """
-
-    clean: Run
-    plan: Plan
-    greedy: np.ndarray
-    logits: np.ndarray | None = None
-    target_log_probs: np.ndarray | None = None
-    target_ranks: np.ndarray | None = None
-    top_tokens: np.ndarray | None = None
-    top_log_probs: np.ndarray | None = None
-    kept: dict[Key, np.ndarray] = field(default_factory=dict)
-    continuations: list[Generation] | None = None
-
-    def __getitem__(self, key: str | tuple[str, int]) -> np.ndarray:
-        return look_up(self.kept, key)
-
-    def __len__(self) -> int:
-        return len(self.greedy)
+Variant = Edit | Sequence[Edit]
 
 
+class Reports(TypedDict, total=False):
+    """Keywords of `sweep` that say what it reports of each variant, and within which memory."""
+
+    targets: Sequence[str | int]
+    top_k: int
+    logits: bool
+    keep: Keep
+    at: Position
+    max_tokens: int
+    memory_budget: int | None
+
+
+class Options(Reports, total=False):
+    """All keywords of `sweep`."""
+
+    stop: Callable[[str], bool] | None
+    progress: bool | None
+
+
+@overload
+def sweep(lm: Core, prompt: PromptLike | Run, variants: Sequence[Variant], **options: Unpack[Options]) -> Sweep: ...
+@overload
 def sweep(
-    lm: "LM",
+    lm: Core,
+    prompt: Sequence[str] | Sequence[Prompt] | Sequence[Run],
+    variants: Sequence[Sequence[Variant]],
+    **options: Unpack[Options],
+) -> list[Sweep]: ...
+def sweep(
+    lm: Core,
     prompt: Any,
     variants: Sequence[Any],
     *,
     targets: Sequence[str | int] = (),
     top_k: int = 0,
     logits: bool = False,
-    keep: str | Iterable[str | tuple[str, int | None]] = (),
+    keep: Keep = (),
     at: Position = -1,
     max_tokens: int = 0,
     stop: Callable[[str], bool] | None = None,
     memory_budget: int | None = None,
     progress: bool | None = None,
-) -> Any:
+) -> Sweep | list[Sweep]:
     """Run many variants (lists of edits) of one prompt -> `Sweep`: exactly what `lm.run` gives for each.
 
     prompt: a prompt, or a run of it that kept `SWEEPABLE`; or a list of either, with a list of variants for each (the
@@ -94,24 +96,31 @@ def sweep(
     on a terminal, after a second).
     Raises what `lm.run` raises, and BudgetError when the budget is too small for one variant.
     """
-    options = {
+    reports: Reports = {
         "targets": targets, "top_k": top_k, "logits": logits, "keep": keep, "at": at, "max_tokens": max_tokens,
         "memory_budget": memory_budget,
     }  # fmt: skip
-    if not is_batch(prompt):
-        job = make_job(lm, prompt, variants, **options)
-        with _bar(lm, len(job.rows), progress) as bar:
-            return run_job(lm, job, max_tokens, stop, bar)
-    if len(prompt) != len(variants):
-        raise EditError(f"{len(prompt)} prompts need as many lists of variants, got {len(variants)}")
-    jobs = [make_job(lm, p, v, **options) for p, v in zip(prompt, variants, strict=True)]
+    one = not is_batch(prompt)
+    prompts, lists = ([prompt], [variants]) if one else (prompt, variants)
+    if len(prompts) != len(lists):
+        raise EditError(f"{len(prompts)} prompts need as many lists of variants, got {len(lists)}")
+    jobs = [make_job(lm, p, v, **reports) for p, v in zip(prompts, lists, strict=True)]
     with _bar(lm, sum(len(job.rows) for job in jobs), progress) as bar:
-        return [run_job(lm, job, max_tokens, stop, bar) for job in jobs]
+        done = [run_job(lm, job, max_tokens, stop, bar) for job in jobs]
+    return done[0] if one else done
 
 
-def dry_run(lm: "LM", prompt: Any, variants: Sequence[Any], **options: Any) -> Plan:
-    """The plan of `sweep(lm, prompt, variants, **options)` for one prompt: layer-positions, chunks and bytes."""
-    return make_job(lm, prompt, variants, **{k: v for k, v in options.items() if k not in ("stop", "progress")}).plan
+def dry_run(
+    lm: Core,
+    prompt: PromptLike | Run,
+    variants: Sequence[Variant],
+    *,
+    stop: Callable[[str], bool] | None = None,
+    progress: bool | None = None,
+    **reports: Unpack[Reports],
+) -> Plan:
+    """The plan of a sweep with the same arguments: layer-positions, chunks and bytes, with nothing computed."""
+    return make_job(lm, prompt, variants, **reports).plan
 
 
 @dataclass(frozen=True)
@@ -126,14 +135,14 @@ class Job:
 
 
 def make_job(
-    lm: "LM",
+    lm: Core,
     prompt: Any,
     variants: Sequence[Any],
     *,
     targets: Sequence[str | int] = (),
     top_k: int = 0,
     logits: bool = False,
-    keep: Any = (),
+    keep: Keep = (),
     at: Position = -1,
     max_tokens: int = 0,
     memory_budget: int | None = None,
@@ -171,7 +180,7 @@ def make_job(
     )
 
 
-def run_job(lm: "LM", job: Job, max_tokens: int, stop: Callable[[str], bool] | None, bar: Any) -> Sweep:
+def run_job(lm: Core, job: Job, max_tokens: int, stop: Callable[[str], bool] | None, bar: Any) -> Sweep:
     """Run a planned sweep, chunk by chunk."""
     clean = job.clean or lm.run(job.prompt, keep=[*SWEEPABLE, *job.wanted.keep])
     mx.eval([placed.value for row in job.rows for placed in row if placed.value is not None])  # for any thread
@@ -190,22 +199,22 @@ def run_job(lm: "LM", job: Job, max_tokens: int, stop: Callable[[str], bool] | N
     continuations = [texts[i] for i in range(len(job.rows))] if max_tokens else None
     if job.clean is None:
         clean = Run(clean.prompts, clean.logits, {})
-    return Sweep(clean, job.plan, kept=kept, continuations=continuations, **found)
+    return Sweep(clean, job.plan, found, kept, continuations)
 
 
-def _abreast(family: Llama, job: Job, chunk: Chunk) -> int:
+def _abreast(family: Family, job: Job, chunk: Chunk) -> int:
     """Into how many parts a chunk is dealt, one for each core: as many as have `LEAST_WORK` in every layer.
 
     One, if a function of the user's acts in it: it may be made for one thread.
     """
     if any(placed.function for i in chunk.variants for placed in job.rows[i]):
         return 1
-    work = len(chunk.variants) * (len(job.prompt) - chunk.front) * family.layer_weights
+    work = len(chunk.variants) * (len(job.prompt) - chunk.front) * sum(family.weights_of_layer)
     return max(1, min(lanes.count(), work // LEAST_WORK))
 
 
 def _run_part(
-    lm: "LM", job: Job, clean: Run, chunk: Chunk, max_tokens: int, stop: Callable[[str], bool] | None
+    lm: Core, job: Job, clean: Run, chunk: Chunk, max_tokens: int, stop: Callable[[str], bool] | None
 ) -> tuple[dict[str, np.ndarray], list[Generation]]:
     """One chunk's results, and its continuations if there are any. A function, so that its arrays are freed before the next."""
     last, found, caches = run_chunk(lm.family, clean, chunk, job.rows, job.wanted, max_tokens)
@@ -223,7 +232,7 @@ def _run_part(
     return arrays, [Generation(tuple(t), lm.decode(t)) for t in tokens]
 
 
-def check_sweepable(lm: "LM", run: Run) -> None:
+def check_sweepable(lm: Core, run: Run) -> None:
     """Raise EditError unless a run can stand for the clean run of a sweep of this model."""
     if len(run.prompts) != 1:
         raise EditError(f"a sweep starts from a run of one prompt, this one has {len(run.prompts)}")
@@ -242,17 +251,6 @@ def default_budget() -> int:
     return backends.memory() // 4
 
 
-def _bar(lm: "LM", total: int, progress: bool | None) -> Any:
+def _bar(lm: Core, total: int, progress: bool | None) -> Any:
     disable = None if progress is None else not progress  # None: only on a terminal
     return tqdm(total=total, desc=f"sweep {lm.name}", unit="variant", delay=1.0, leave=False, disable=disable)
-
-
-def gather(parts: Sequence[tuple[Chunk, dict[str, np.ndarray]]], n: int) -> dict[str, np.ndarray]:
-    """Results of all chunks as arrays over variants in their own order."""
-    out: dict[str, np.ndarray] = {}
-    for chunk, found in parts:
-        for name, array in found.items():
-            if name not in out:
-                out[name] = np.zeros((n, *array.shape[1:]), array.dtype)
-            out[name][list(chunk.variants)] = array
-    return out

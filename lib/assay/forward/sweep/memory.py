@@ -1,7 +1,8 @@
 """Memory: how many bytes a sweep will take, told from shapes before anything runs.
 
-    >>> sizes = Sizes(lm.family, n_tokens=64, n_targets=2)                             # doctest: +SKIP
-    >>> sizes.clean_bytes() + sizes.shared_bytes() + 30 * sizes.row_bytes(front=63)    # doctest: +SKIP
+    >>> sizes = Sizes(lm.family, n_tokens=64, n_targets=2)
+    >>> sizes.clean_bytes() + sizes.shared_bytes() + 30 * sizes.row_bytes(front=63) > 2**20
+    True
 
 Counted are the arrays that are alive at the same time. That is more than a look at the formulas suggests, for MLX
 prepares about ten operations ahead of the one at work, and their results exist already. The counts below are rounded up
@@ -16,7 +17,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from assay.forward import lanes
-from assay.forward.families import Llama
+from assay.forward.families.base import Family
 from assay.forward.sites import Key, axes
 
 AHEAD = 10  # operations that MLX prepares ahead
@@ -26,7 +27,7 @@ AHEAD = 10  # operations that MLX prepares ahead
 class Sizes:
     """What decides how many bytes a sweep takes. All counts are of float32 numbers, 4 bytes each."""
 
-    family: Llama
+    family: Family
     n_tokens: int
     """S, tokens of the prompt."""
     max_tokens: int = 0
@@ -85,14 +86,13 @@ def first_unembedded(keep: tuple[Key, ...], at: tuple[int, ...], n_tokens: int) 
     return min(at) if any(name in ("final_norm", "logits") for name, _ in keep) else n_tokens - 1
 
 
-def values(family: Llama, name: str, n_tokens: int) -> int:
+def values(family: Family, name: str, n_tokens: int) -> int:
     """How many numbers a site has at one position."""
-    f = family
-    sizes = {"E": f.width, "D": f.head_dim, "H": f.n_heads, "K": f.n_kv_heads, "S": n_tokens, "V": f.vocab}
-    return math.prod(sizes[letter] for letter in axes(name).split() if letter in sizes)
+    sizes = {**family.sizes, "S": n_tokens}
+    return math.prod(sizes[letter] for letter in axes(name).split() if letter not in "BL")
 
 
-def widened_weights(family: Llama) -> int:
+def widened_weights(family: Family) -> int:
     """How many weights in half precision have a float32 copy at one time: those of a layer, and the unembedding."""
     parameters: list[Any] = [*tree_flatten(family.layers[0].parameters()), *tree_flatten(family.head.parameters())]
     return sum(p.size for _, p in parameters if p.dtype in (mx.bfloat16, mx.float16))

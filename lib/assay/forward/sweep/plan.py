@@ -1,7 +1,8 @@
 """Plans: for many variants of one prompt, what must be computed again and what the clean run already knows.
 
-    >>> print(lm.plan(prompt, variants))                                               # doctest: +SKIP
-    120 variants of 64 tokens: 2,264 layer-positions instead of 122,880 (54x fewer), 1 chunk, 31 MiB
+    >>> variants = [assay.zero("z", layer=i, head=h, position=-1) for i in range(8) for h in range(8)]
+    >>> print(lm.plan("The capital of the state containing Dallas is", variants))
+    64 variants of 11 tokens: ... layer-positions instead of 5,632 (...x fewer), 1 chunk, ... MiB
 
 A *variant* is a list of edits of the same prompt. An edit changes nothing before the first layer and the first position
 it touches, so a variant can *enter* a forward pass there, taking everything before from one clean run:
@@ -11,8 +12,9 @@ it touches, so a variant can *enter* a forward pass there, taking everything bef
     front        the first position that any of them touches; positions before it keep the clean run's keys and values
     chunk        variants with one front that run together as rows of a batch, sized by the memory budget
 
-Stations of a layer, in order: resid_pre (before attention), z (before o_proj), resid_mid (before the MLP), mlp_raw
-(before the MLP is added), resid_post. Work is counted in *layer-positions*: one layer computed for one token.
+The stations of a layer are those of `assay.forward.layers.STEPS`: resid_pre (before attention), z (before o_proj),
+resid_mid (before the MLP), mlp_raw (before the MLP is added), resid_post. Work is counted in *layer-positions*: one layer
+computed for one token.
 """
 
 from collections.abc import Sequence
@@ -20,19 +22,17 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from assay.errors import BudgetError
-from assay.forward.edits import Placed
-from assay.forward.families import Llama
+from assay.forward.families.base import Family
+from assay.forward.layers import STEPS
+from assay.forward.placed import Placed
+from assay.forward.sites import SITES, Key, Station
 from assay.forward.sweep.memory import Sizes
 
-STATIONS = ("resid_pre", "z", "resid_mid", "mlp_raw", "resid_post")
-_ENTERED_AT = {
-    "resid_pre": "resid_pre", "q": "resid_pre", "k": "resid_pre", "v": "resid_pre", "q_rot": "resid_pre",
-    "k_rot": "resid_pre", "scores": "resid_pre", "pattern": "resid_pre", "z": "z", "attn_raw": "z", "attn_out": "z",
-    "resid_mid": "resid_mid", "mlp_raw": "mlp_raw", "mlp_out": "mlp_raw", "resid_post": "resid_post",
-}  # fmt: skip
-EMBED = (-1, "embed")
-
-Station = tuple[int, str]  # layer, station; EMBED comes before all, (n_layers, "resid_pre") after all
+Entry = tuple[int, Station]
+"""A layer and a station in it."""
+EMBED: Entry = (-1, "embed")
+"""Before all layers; (n_layers, "resid_pre") is behind them."""
+ORDER: tuple[Station, ...] = ("embed", *STEPS)
 MIB = 2**20
 
 
@@ -42,11 +42,11 @@ class Chunk:
 
     front: int
     variants: tuple[int, ...]
-    entries: tuple[Station, ...]
+    entries: tuple[Entry, ...]
 
-    def entering(self, station: Station) -> int:
+    def entering(self, at: Entry) -> int:
         """How many rows enter at a station."""
-        return self.entries.count(station)
+        return self.entries.count(at)
 
     def dealt(self, n: int) -> list["Chunk"]:
         """The rows dealt out to n chunks in turn, so that each gets as many, and those that enter early are spread."""
@@ -79,27 +79,27 @@ class Plan:
         )
 
 
-def rank(station: Station) -> tuple[int, int]:
-    """Sorts stations in order of computation."""
-    layer, name = station
-    return layer, -1 if name == "embed" else STATIONS.index(name)
+def rank(at: Entry) -> tuple[int, int]:
+    """Sorts entries in order of computation."""
+    layer, station = at
+    return layer, ORDER.index(station)
 
 
-def entry(placed: Sequence[Placed], n_tokens: int, n_layers: int) -> tuple[int, Station]:
-    """(front, station) of a variant. One that touches no position of the prompt enters after the last layer."""
-    end = (n_layers, "resid_pre")
+def entry(placed: Sequence[Placed], n_tokens: int, n_layers: int) -> tuple[int, Entry]:
+    """(front, entry) of a variant. One that touches no position of the prompt enters after the last layer."""
+    end: Entry = (n_layers, "resid_pre")
     touching = [p for p in placed if p.where.prompt]
     if not touching:
         return n_tokens - 1, end
-    stations = [_station(p, end) for p in touching]
-    return min(min(p.where.prompt) for p in touching), min(stations, key=rank)
+    return min(min(p.where.prompt) for p in touching), min((_entry(p.key, end) for p in touching), key=rank)
 
 
-def _station(placed: Placed, end: Station) -> Station:
-    site, layer = placed.key
-    if site == "embed":
-        return EMBED
-    return end if layer is None else (layer, _ENTERED_AT[site])
+def _entry(key: Key, end: Entry) -> Entry:
+    name, layer = key
+    station = SITES[name].station
+    if station is None:
+        return end
+    return EMBED if layer is None else (layer, station)
 
 
 def plan(
@@ -131,14 +131,21 @@ def plan(
             part = tuple(variants[start : start + even])
             chunks.append(Chunk(front, part, tuple(entries[i][1] for i in part)))
             peak = max(peak, clean + len(part) * per_row)
-    cost = sum(_positions(f, S - front, station) for front, station in entries)
+    cost = sum(_positions(f, S - front, at) for front, at in entries)
     before = 0.0 if has_clean else float(f.n_layers * S)
     return Plan(len(rows), S, tuple(chunks), before, cost, float(len(rows) * f.n_layers * S), peak)
 
 
-def _positions(family: Llama, m: int, station: Station) -> float:
-    """Layer-positions of one variant that carries m positions from a station on; a layer entered midway counts in part."""
-    layer, name = station
-    if station == EMBED:
+def _positions(family: Family, m: int, at: Entry) -> float:
+    """Layer-positions of one variant that carries m positions from an entry on; a layer entered midway counts in part."""
+    layer, station = at
+    if at == EMBED:
         return float(family.n_layers * m)
-    return (family.n_layers - layer - family.done_before(name)) * m if layer < family.n_layers else 0.0
+    return (family.n_layers - layer - done_before(family, station)) * m if layer < family.n_layers else 0.0
+
+
+def done_before(family: Family, station: Station) -> float:
+    """The share of a layer's matrix work that is done when the stream reaches a station."""
+    qkv, out, mlp = family.weights_of_layer
+    done = dict(zip(STEPS, (0, qkv, qkv + out, qkv + out + mlp, qkv + out + mlp), strict=True))
+    return done[station] / (qkv + out + mlp)

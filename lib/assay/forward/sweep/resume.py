@@ -1,7 +1,10 @@
 """Attention that resumes a clean run: new queries of many variants against one shared set of old keys and values.
 
-    >>> attend = AttendResumed(family, clean, front=9)                    # doctest: +SKIP
-    >>> z = heads(family, i, x, attend, tap)      # x [N, m, E]: variants at positions 9, 10, ...     # doctest: +SKIP
+    >>> clean = lm.run("The capital of France is", keep=assay.SWEEPABLE)
+    >>> attend = AttendResumed(lm.family, clean.kept, front=4)
+    >>> q, k, v = lm.family.qkv(3, mx.zeros((20, 2, 128)))          # 20 variants at positions 4 and 5
+    >>> attend(3, q, k, v, NO_TAP).shape
+    (20, 8, 2, 16)
 
 Variants differ from position `front` on; before it, keys and values are the clean run's, [1, K, front, D], read once for
 all rows. With one carried position (m = 1: most patches at the last token) every variant is one more query against the
@@ -14,24 +17,25 @@ from collections.abc import Mapping
 import mlx.core as mx
 from mlx_lm.models.base import create_causal_mask
 
-from assay.forward.families import Llama
+from assay.forward.attention import Mask, attention, hide, softcap, softmax
+from assay.forward.families.base import Family
 from assay.forward.lanes import by_head
-from assay.forward.layers import NO_TAP, Mask, Tap, attention, hide, softcap, softmax
 from assay.forward.sites import Key
+from assay.forward.taps import NO_TAP, Tap
 
 
 class AttendResumed:
     """Rows carry positions front, front + 1, ...; `own` keeps each layer's (k, v) of the rows that computed them."""
 
-    def __init__(self, family: Llama, clean: Mapping[Key, mx.array], front: int, keep_own: bool = False):
+    def __init__(self, family: Family, clean: Mapping[Key, mx.array], front: int, keep_own: bool = False):
         self.family, self.clean, self.front = family, clean, front
         self.own: dict[int, tuple[mx.array, mx.array]] = {}
         self.keep_own = keep_own
         self.masks: dict[int | None, Mask] = {}
 
     def __call__(self, i: int, q: mx.array, k: mx.array, v: mx.array, tap: Tap) -> mx.array:
-        p, attn = self.front, self.family.layers[i].self_attn
-        q, k = tap("q_rot", i, attn.rope(q, offset=p)), tap("k_rot", i, attn.rope(k, offset=p))
+        p, family = self.front, self.family
+        q, k = tap("q_rot", i, family.rotate(i, q, p)), tap("k_rot", i, family.rotate(i, k, p))
         if self.keep_own:
             self.own[i] = (k, v)
         N, m = q.shape[0], q.shape[2]
@@ -44,7 +48,7 @@ class AttendResumed:
         if p > 0:
             k = mx.concatenate([mx.broadcast_to(old_k, (N, *old_k.shape[1:])), k], axis=2)
             v = mx.concatenate([mx.broadcast_to(old_v, (N, *old_v.shape[1:])), v], axis=2)
-        return attention(self.family, i, q, k, v, self.mask(i, m), tap)
+        return attention(family, i, q, k, v, self.mask(i, m), tap)
 
     def mask(self, i: int, m: int) -> Mask:
         """The mask of m queries that start at `front`."""
@@ -60,7 +64,7 @@ class AttendResumed:
         """One query per row: the prefix in one product per key head, then the row's own key."""
         N, H, _, D = q.shape
         K, p = old_k.shape[1:3]
-        q = (q * self.family.layers[i].self_attn.scale).reshape(N, K, H // K, D)
+        q = (q * self.family.query_scale(i)).reshape(N, K, H // K, D)
         old = q.swapaxes(0, 1).reshape(K, -1, D) @ old_k[0].swapaxes(-1, -2)
         new = q @ k.swapaxes(-1, -2)
         scores = mx.concatenate([old.reshape(K, N, H // K, p).swapaxes(0, 1), new], axis=-1)

@@ -1,33 +1,36 @@
 """Choices: how likely one answer is against another, where they part (Kadavath et al. 2022).
 
-    >>> asked = [item.proposal for item in statements("test")]                                       # doctest: +SKIP
-    >>> p_true = preference(lm, asked, ("(A)", "(B)"))                                               # doctest: +SKIP
-    >>> squared_errors(p_true, [item.true for item in statements("test")]).mean()                    # doctest: +SKIP
-    0.08
+    >>> from assay.data.knowledge import statements
+    >>> asked = statements("test")[:4]
+    >>> p_true = answer_preference(lm, [item.proposal for item in asked], ("(A)", "(B)"))
+    >>> p_true.round(1), [item.true for item in asked]
+    (array([0., 0., 1., 0.]), [True, False, True, False])
+    >>> squared_errors(p_true, [item.true for item in asked]).mean() < 0.25          # a probability of one half scores 0.25
+    np.True_
 
 Two answers to one prompt are the same tokens up to a first one in which they differ; the *preference* is the probability of the
 first answer's token there, among those two: of "(A" against "(B", or behind "(" of "A" against "B", as a tokenizer has them. No
 model is run for the two measures of *calibration*: how far such probabilities are from what came true.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from assay.errors import DataError, PromptError
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
-from assay.methods.refusal.judging import log_probs
+from assay.methods.distributions import log_probs
+from assay.methods.portions import Track, batches
 
 
-def preference(
+def answer_preference(
     lm: LM,
     asked: Sequence[str],
     answers: tuple[str, str],
     *,
     batch: int = 16,
-    track: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    track: Track = iter,
 ) -> np.ndarray:
     """How likely the first of two answers is to each thing that a user asks, against the second: [N] float64.
 
@@ -36,18 +39,17 @@ def preference(
     """
     if not asked:
         raise PromptError("the set of questions is empty: there is nothing to choose")
-    parted = [part(lm, one, answers) for one in asked]
+    parted = [where_answers_part(lm, one, answers) for one in asked]
     out = []
-    for start in track(range(0, len(parted), batch)):
-        some = parted[start : start + batch]
+    for some in track(list(batches(parted, batch))):
         logits = np.array(lm.run([prompt for prompt, _ in some]).logits)
         pairs = np.take_along_axis(logits, np.array([tokens for _, tokens in some]), axis=-1)
         out.append(np.exp(log_probs(pairs))[:, 0])
     return np.concatenate(out)
 
 
-def part(lm: LM, asked: str, answers: tuple[str, str]) -> tuple[Prompt, tuple[int, int]]:
-    """The prompt with all that two answers share, and the first token of each that they do not. Raises as `preference`."""
+def where_answers_part(lm: LM, asked: str, answers: tuple[str, str]) -> tuple[Prompt, tuple[int, int]]:
+    """The prompt with all that two answers share, and the first token of each that they do not. Raises as `answer_preference`."""
     first, second = (lm.chat(asked, answer=answer).tokens for answer in answers)
     at = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), None)
     if at is None:

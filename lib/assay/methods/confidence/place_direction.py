@@ -1,9 +1,13 @@
 """A direction at one place of a prompt: what tells two kinds of questions apart at the end of a name, or of a statement.
 
-    >>> asked = [at_end_of(lm, item.question, item.name) for item in entities("train")]                # doctest: +SKIP
-    >>> made_up, known = ([one.until_there for one in some] for some in two_kinds_of(asked))           # doctest: +SKIP
-    >>> found = difference_in_means(lm, made_up, known, n_positions=1, site="resid_post")              # doctest: +SKIP
-    >>> lm.generate(asked[0].prompt, edits=[asked[0].adding(found.at(position=-1, layer=3))])          # doctest: +SKIP
+    >>> from assay.data.knowledge import entities
+    >>> from assay.methods.directions import difference_in_means
+    >>> some = [(item, place_at_end_of(lm, item.question, item.name)) for item in entities("train")[:40]]
+    >>> made_up, known = ([place.until_there for item, place in some if item.known == kind] for kind in (False, True))
+    >>> found = difference_in_means(lm, made_up, known, n_positions=1, site="resid_post")
+    >>> item, place = next(pair for pair in some if pair[0].known)
+    >>> lm.generate(place.prompt, edits=[place.adding(found.at(-1, 3))], max_tokens=8).text          # of a known name
+    'I do not know.'
 
 A question is read up to the last token of a stretch of it, so that position -1 is the place, and nothing that comes behind it
 matters. In the whole question an edit there is one at the same number.
@@ -23,12 +27,13 @@ from assay.errors import PromptError
 from assay.forward.edits import Edit, add
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt, resolve, text
-from assay.methods.directions import Direction, Directions, states
-from assay.methods.separation import auroc, d_prime, project
+from assay.methods.directions import Direction, Directions
+from assay.methods.separation import auroc, d_prime, project_onto
+from assay.methods.states import last_states
 
 
 @dataclass(frozen=True)
-class Place:
+class PromptPlace:
     """A prompt, and the position in it that a direction is about."""
 
     prompt: Prompt
@@ -44,19 +49,19 @@ class Place:
         return add(direction.site, direction.vector, layer=direction.layer, position=self.at, scale=times)
 
 
-def at_end_of(lm: LM, user: str, fragment: str) -> Place:
+def place_at_end_of(lm: LM, user: str, fragment: str) -> PromptPlace:
     """The last token of a fragment of what a user says, in the model's chat template.
 
     Raises PromptError without a template, PositionError for a fragment that is not there, or more than once.
     """
     prompt = lm.chat(user)
     (at,) = resolve(text(fragment), prompt).prompt
-    return Place(prompt, at)
+    return PromptPlace(prompt, at)
 
 
-def states_there(lm: LM, places: Sequence[Place], *, site: str = "resid_post") -> np.ndarray:
+def states_at_places(lm: LM, places: Sequence[PromptPlace], *, site: str = "resid_post") -> np.ndarray:
     """The stream at each place: [N, L, E] float32."""
-    return np.concatenate([part[:, 0] for part in states(lm, [one.until_there for one in places], 1, site=site)])
+    return np.concatenate([part[:, 0] for part in last_states(lm, [one.until_there for one in places], 1, site=site)])
 
 
 def separating_layer(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> int:
@@ -64,7 +69,7 @@ def separating_layer(directions: np.ndarray, positive: np.ndarray, negative: np.
     return int(np.argmax([d_prime(*sides) for sides in _along(directions, positive, negative)]))
 
 
-def acting_layer(lm: LM, candidates: Directions, places: Sequence[Place], token: int) -> int:
+def acting_layer(lm: LM, candidates: Directions, places: Sequence[PromptPlace], token: int) -> int:
     """The layer at which adding its direction makes a first token likeliest in the answers, in the mean over prompts."""
     layers = range(candidates.vectors.shape[1])
     at_end = [candidates.at(-1, layer) for layer in layers if not candidates.empty[-1, layer]]
@@ -79,7 +84,7 @@ def acting_layer(lm: LM, candidates: Directions, places: Sequence[Place], token:
     return at_end[int(np.argmax(np.mean(rises, axis=0)))].layer
 
 
-def separations(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> list[float]:
+def auroc_by_layer(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> list[float]:
     """Area under the curve at each layer, along directions [L, E]: the chance that a positive state lies further out."""
     return [auroc(*sides) for sides in _along(directions, positive, negative)]
 
@@ -87,6 +92,6 @@ def separations(directions: np.ndarray, positive: np.ndarray, negative: np.ndarr
 def _along(directions: np.ndarray, *kinds: np.ndarray) -> list[tuple[np.ndarray, ...]]:
     """Coordinates of each kind of states, layer by layer; zeros along a direction that is none."""
     return [
-        tuple(project(states[:, i], one) if one.any() else np.zeros(len(states)) for states in kinds)
+        tuple(project_onto(states[:, i], one) if one.any() else np.zeros(len(states)) for states in kinds)
         for i, one in enumerate(directions)
     ]

@@ -1,7 +1,11 @@
 """Where heads look: attention by the role of the token (FV-15), and the prefix-matching score of induction heads (FV-16).
 
-    >>> shares = attention_by_role(lm, trials, heads)["label"]         # [trials, heads]        # doctest: +SKIP
-    >>> prefix_matching(lm, length=50, n=4).shape                      # [layers, H]            # doctest: +SKIP
+    >>> from assay import methods
+    >>> from assay.data.tasks import task
+    >>> trials = methods.draw_trials(lm, task("country-capital"), n_shots=5, limit=1)
+    >>> attention_by_role(lm, trials, heads=[(3, 2), (3, 5)])["label"].round(1)         # [trials, heads]
+    array([[1., 1.]])
+    >>> prefix_matching(lm, length=10, n=1).shape                                       # layers, heads
     (8, 8)
 
 A weight on a token whose value is almost zero moves nothing (the first token of a prompt often is such a place). So weights
@@ -17,9 +21,9 @@ import numpy as np
 from assay.data.in_context import ROLES
 from assay.errors import PromptError
 from assay.forward.lm import LM
-from assay.methods.function_vectors.function_vector import Head
 from assay.methods.function_vectors.in_context import Trial
-from assay.methods.function_vectors.mediation import pieces
+from assay.methods.function_vectors.mediation import prompt_pieces
+from assay.methods.heads import Head
 
 
 def attention_by_role(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> dict[str, np.ndarray]:
@@ -32,14 +36,16 @@ def attention_by_role(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) ->
     keep = [(site, layer) for layer in layers for site in ("pattern", "v")]
     for i, one in enumerate(trials):
         run = lm.run(one.prompt, keep=keep)
-        weights = {layer: value_weighted(run["pattern", layer][0, :, -1], run["v", layer][0]) for layer in layers}
-        for role, tokens in pieces(one):
+        weights = {
+            layer: value_weighted_attention(run["pattern", layer][0, :, -1], run["v", layer][0]) for layer in layers
+        }
+        for role, tokens in prompt_pieces(one):
             for j, (layer, head) in enumerate(heads):
                 shares[ROLES.index(role), i, j] += weights[layer][head, list(tokens)].sum()
     return dict(zip(ROLES, shares, strict=True))
 
 
-def value_weighted(pattern: mx.array, v: mx.array) -> np.ndarray:
+def value_weighted_attention(pattern: mx.array, v: mx.array) -> np.ndarray:
     """pattern [H, S] of one query, v [K, S, D] -> weights times lengths of values, summing to 1: [H, S]."""
     lengths = mx.repeat(mx.linalg.norm(v.astype(mx.float32), axis=-1), pattern.shape[0] // v.shape[0], axis=0)
     weighted = pattern.astype(mx.float32) * lengths

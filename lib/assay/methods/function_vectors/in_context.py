@@ -1,16 +1,16 @@
 """In-context learning: ask a model for the output of a task, and score the answer (Todd et al. 2024, section 2.1; FV-1).
 
-    >>> trials = draw(lm, task("antonym"), n_shots=10, split="test", limit=20)                    # doctest: +SKIP
-    >>> trials[0].context.text[-20:], trials[0].context.answer                                    # doctest: +SKIP
-    ('\\n\\nQ: big\\nA:', ' small')
-    >>> score = answer(lm, trials)                                                                # doctest: +SKIP
-    >>> score.right.mean(), score.log_probs.mean()                                                # doctest: +SKIP
-    (0.95, -0.21)
+    >>> from assay.data.tasks import task
+    >>> trials = draw_trials(lm, task("antonym"), n_shots=10, split="test", limit=4)
+    >>> trials[0].context.text[-9:], trials[0].context.answer
+    (': rare\\nA:', ' common')
+    >>> answer_trials(lm, trials).right, writes_answers(lm, trials[:1])
+    (array([ True,  True,  True,  True]), array([ True]))
 
 A *trial* is a prompt and the token that its right answer begins with. A trial is right when that token is the likeliest
 (rank 0). The first token can give an answer away, or be none at all: " walked" may begin with " walk". Pairs whose answer
 begins like the input, or like the answer that another task has for the same input, are therefore left out of the queries
-(`usable`), and `writes` scores whole words.
+(`usable_queries`), and `writes_answers` scores whole words.
 """
 
 import random
@@ -29,6 +29,8 @@ from assay.forward.edits import Edit
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
 from assay.forward.run import Run
+from assay.methods.distributions import log_softmax
+from assay.methods.portions import batches
 
 BATCH = 8  # prompts a forward
 
@@ -44,7 +46,7 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
+class TrialScores:
     """How trials were answered: rank (0: the likeliest) and log-probability of the right first token, [trials]."""
 
     ranks: np.ndarray
@@ -60,13 +62,13 @@ class Score:
         return self.ranks < k
 
     @staticmethod
-    def join(scores: Iterable["Score"]) -> "Score":
+    def join(scores: Iterable["TrialScores"]) -> "TrialScores":
         """Scores one after the other."""
         scores = list(scores)
-        return Score(np.concatenate([s.ranks for s in scores]), np.concatenate([s.log_probs for s in scores]))
+        return TrialScores(np.concatenate([s.ranks for s in scores]), np.concatenate([s.log_probs for s in scores]))
 
 
-def usable(
+def usable_queries(
     lm: LM, task: Task, split: str, others: Iterable[Task] = (), *, copies: bool = False
 ) -> tuple[tuple[Pair, ...], int]:
     """The pairs of a split that can be queries, and how many were left out.
@@ -84,7 +86,7 @@ def usable(
     return tuple(kept), len(pairs) - len(kept)
 
 
-def draw(
+def draw_trials(
     lm: LM,
     task: Task,
     *,
@@ -100,10 +102,10 @@ def draw(
     """Trials of a task: each usable query of the split once, up to `limit` of them; shots come from the train split.
 
     `limit` above the number of queries asks each of them again, with other shots. Another `seed` gives another order and
-    other shots. `others` are the tasks that `usable` compares with and that mixed labels come from; `copies` as there.
+    other shots. `others` are the tasks that `usable_queries` compares with and that mixed labels come from; `copies` as there.
     Raises PromptError when no query is usable, and DataError when the task has fewer pairs than shots.
     """
-    queries, left_out = usable(lm, task, split, others or (), copies=copies)
+    queries, left_out = usable_queries(lm, task, split, others or (), copies=copies)
     if not queries:
         raise PromptError(
             f"task {task.name!r} has no query to ask in its {split} split: {left_out} of its {left_out} pairs there have an "
@@ -116,7 +118,7 @@ def draw(
         rng = random.Random(f"{seed} {task.name} {split} {labels} {n_shots} {i}")
         asked = _asking(task, queries[order[i % len(queries)]])
         context = sample(asked, n_shots, rng, query_split="test", labels=labels, others=others, template=template)
-        trials.append(trial(lm, task.name, context))
+        trials.append(make_trial(lm, task.name, context))
     return trials
 
 
@@ -126,7 +128,7 @@ def _asking(task: Task, query: Pair) -> Task:
     return Task(task.name, (*shots, query), (*["train"] * len(shots), "test"))  # type: ignore[arg-type]
 
 
-def trial(lm: LM, name: str, context: InContext) -> Trial:
+def make_trial(lm: LM, name: str, context: InContext) -> Trial:
     """A prompt, tokenised with its answer. Raises PromptError when the answer changes the tokens before it."""
     prompt, whole = lm.prompt(context.text), lm.prompt(context.text + context.answer)
     n = len(prompt)
@@ -137,31 +139,31 @@ def trial(lm: LM, name: str, context: InContext) -> Trial:
     return Trial(name, context, prompt, whole.tokens[n])
 
 
-def answer(lm: LM, trials: Sequence[Trial], edits: Iterable[Edit] = ()) -> Score:
+def answer_trials(lm: LM, trials: Sequence[Trial], edits: Iterable[Edit] = ()) -> TrialScores:
     """Ask all trials, under the same edits (positions are resolved in each prompt by itself)."""
     edits = list(edits)
-    parts = [trials[start : start + BATCH] for start in range(0, len(trials), BATCH)]
-    return Score.join(scored(lm.run([t.prompt for t in part], edits=edits), part) for part in parts)
+    return TrialScores.join(
+        score_run(lm.run([t.prompt for t in part], edits=edits), part) for part in batches(trials, BATCH)
+    )
 
 
-def scored(run: Run, trials: Sequence[Trial]) -> Score:
+def score_run(run: Run, trials: Sequence[Trial]) -> TrialScores:
     """The score of trials from a run of their prompts."""
     log_probs = run.log_probs()
     of = log_probs[mx.arange(len(trials)), mx.array([t.token for t in trials])]
-    return Score(np.array((log_probs > of[:, None]).sum(axis=1)), np.array(of))
+    return TrialScores(np.array((log_probs > of[:, None]).sum(axis=1)), np.array(of))
 
 
-def writes(lm: LM, trials: Sequence[Trial], edits: Iterable[Edit] = (), max_tokens: int = 8) -> np.ndarray:
+def writes_answers(lm: LM, trials: Sequence[Trial], edits: Iterable[Edit] = (), max_tokens: int = 8) -> np.ndarray:
     """Whether the greedy continuation begins with the whole answer, letter by letter, [trials] bool."""
     edits, out = list(edits), []
-    for start in range(0, len(trials), BATCH):
-        part = trials[start : start + BATCH]
+    for part in batches(trials, BATCH):
         texts = lm.generate([t.prompt for t in part], edits=edits, max_tokens=max_tokens)
-        out += [begins_with(g.text, t.context.query[1]) for g, t in zip(texts, part, strict=True)]
+        out += [begins_with_word(g.text, t.context.query[1]) for g, t in zip(texts, part, strict=True)]
     return np.array(out, bool)
 
 
-def begins_with(text: str, answer: str) -> bool:
+def begins_with_word(text: str, answer: str) -> bool:
     """Whether a continuation begins with the answer as a whole word: " cold\\n\\nQ:" does with "cold", " colder" does not."""
     return re.match(rf"\s*{re.escape(answer)}(?!\w)", text) is not None
 
@@ -182,5 +184,4 @@ def answer_log_probs(lm: LM, one: Trial, variants: Sequence[Sequence[Edit]]) -> 
     whole = with_changes(one.prompt, tokens=(*one.prompt.tokens, *tokens[:-1]), text=None, spans=None)
     at = range(n - 1, n - 1 + len(tokens))
     logits = mx.array(lm.sweep(whole, variants, keep="logits", at=at, progress=False)["logits"])
-    log_probs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-    return log_probs[:, mx.arange(len(tokens)), mx.array(tokens)].tolist()  # type: ignore[return-value]
+    return log_softmax(logits)[:, mx.arange(len(tokens)), mx.array(tokens)].tolist()  # type: ignore[return-value]

@@ -1,12 +1,18 @@
 """Causal mediation: which heads carry a task from the examples to the answer (Todd et al. 2024, section 2.2; FV-3).
 
-    >>> trials = draw(lm, antonym, n_shots=10, split="valid", limit=25, labels="shuffled")             # doctest: +SKIP
-    >>> effects = np.stack([head_effects(lm, t, means) for t in trials])    # [trials, layers, H]      # doctest: +SKIP
-    >>> effects.mean(axis=0)                           # the average indirect effect of each head      # doctest: +SKIP
+    >>> from assay import methods
+    >>> from assay.data.tasks import task, tasks
+    >>> shown, corrupted = (
+    ...     methods.draw_trials(lm, task("antonym"), n_shots=5, split="valid", limit=1, labels=labels, others=tasks())
+    ...     for labels in ("own", "mixed")
+    ... )
+    >>> effects = head_effects(lm, corrupted[0], methods.record_heads(lm, shown).means())
+    >>> effects.shape, methods.top_heads(effects, 1)               # the planted heads are in layer 3
+    ((8, 8), [(3, 5)])
 
 The prompt's labels are corrupted, so that it does not show its task. One head's z at the last token is replaced by its mean
 over prompts that do show it. The *indirect effect* is what this adds to the probability of the right answer. `head_effects`
-measures it exactly, every head in one sweep. `estimated_effects` is attribution patching: the first-order estimate of all of
+measures it exactly, every head in one sweep. `estimated_head_effects` is attribution patching: the first-order estimate of all of
 them, gradient . (mean - z), from one backward pass.
 """
 
@@ -20,9 +26,9 @@ from assay.errors import PromptError
 from assay.forward.edits import Edit, replace
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
-from assay.methods.function_vectors.function_vector import Head
 from assay.methods.function_vectors.head_means import HeadMeans
 from assay.methods.function_vectors.in_context import Trial
+from assay.methods.heads import Head
 
 
 def head_effects(lm: LM, one: Trial, means: HeadMeans) -> np.ndarray:
@@ -35,7 +41,7 @@ def head_effects(lm: LM, one: Trial, means: HeadMeans) -> np.ndarray:
     return _gained(lm, one, variants).reshape(lm.n_layers, lm.n_heads)
 
 
-def estimated_effects(lm: LM, one: Trial, means: HeadMeans) -> np.ndarray:
+def estimated_head_effects(lm: LM, one: Trial, means: HeadMeans) -> np.ndarray:
     """The first-order estimate of `head_effects`: [layers, H], in probability (attribution patching)."""
     run, gradients = lm.gradients(
         one.prompt, sites="z", target=lambda logits: mx.softmax(logits, axis=-1)[0, one.token]
@@ -47,7 +53,7 @@ def estimated_effects(lm: LM, one: Trial, means: HeadMeans) -> np.ndarray:
     return np.array(mx.stack(rows))
 
 
-def pieces(one: Trial) -> list[tuple[str, tuple[int, ...]]]:
+def prompt_pieces(one: Trial) -> list[tuple[str, tuple[int, ...]]]:
     """The pieces of a prompt: (role, its tokens). A token that lies in two pieces is of the later one; BOS is of none.
 
     Raises PromptError when a piece has no token of its own, for the prompts of a task could not be laid over each other.
@@ -67,14 +73,14 @@ def _overlapping(prompt: Prompt, start: int, end: int) -> list[int]:
     return [i for i, (a, b) in enumerate(prompt.spans or ()) if a < end and b > start]
 
 
-def piece_means(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> mx.array:
+def head_means_by_piece(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> mx.array:
     """Mean z of some heads at each piece of the prompts [heads, pieces, D]; tokens of a piece are averaged first (FV-2).
 
     Raises PromptError unless all prompts have the same pieces: as many shots, in one template.
     """
     total, shape = None, None
     for one in trials:
-        of = pieces(one)
+        of = prompt_pieces(one)
         roles = [role for role, _ in of]
         if shape is not None and roles != shape:
             raise PromptError(
@@ -97,12 +103,12 @@ def piece_means(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> mx.ar
     return total / len(trials)
 
 
-def role_effects(lm: LM, one: Trial, heads: Sequence[Head], means: mx.array) -> Mapping[str, np.ndarray]:
+def head_effects_by_role(lm: LM, one: Trial, heads: Sequence[Head], means: mx.array) -> Mapping[str, np.ndarray]:
     """The indirect effect of each head when it is replaced at all tokens of one role in turn: {role: [heads]}.
 
-    means: from `piece_means` over prompts of the same form. The paper's appendix; `head_effects` is the last role alone.
+    means: from `head_means_by_piece` over prompts of the same form. The paper's appendix; `head_effects` is the last role alone.
     """
-    of = pieces(one)
+    of = prompt_pieces(one)
     roles = [role for role in ROLES if any(role == r for r, _ in of)]
     variants = [_replace_role(of, role, means[i], head) for role in roles for i, head in enumerate(heads)]
     gained = _gained(lm, one, variants).reshape(len(roles), len(heads))

@@ -1,10 +1,14 @@
 """A study of function vectors on one model: each step measured when it is first asked for, and then kept.
 
-    >>> study = Study(lm, tasks(), main=MAIN, corrupted="shuffled", sizes=Sizes())          # doctest: +SKIP
-    >>> study.able                              # tasks that the model does at ten shots     # doctest: +SKIP
-    >>> study.effects["antonym"].shape          # [trials, layers, H]                        # doctest: +SKIP
-    >>> study.choice                            # how many heads, added after which layer    # doctest: +SKIP
-    >>> study.vectors["function"]["antonym"]    # [E]                                        # doctest: +SKIP
+    >>> from assay.data.tasks import tasks
+    >>> sizes = StudySizes(record=2, effects=1, choose=1, test=1, shots=5)
+    >>> study = TaskStudy(lm, tasks(["antonym", "country-capital"]), corrupted="mixed", sizes=sizes)
+    >>> study.able                                                 # the tasks that the model does
+    ['antonym', 'country-capital']
+    >>> study.effects["antonym"].shape                             # trials, layers, heads
+    (1, 8, 8)
+    >>> study.vectors["function"]["antonym"].shape
+    (128,)
 
 The order is the paper's (Todd et al. 2024, section 2): record the heads on prompts that the model gets right, mediate on
 corrupted prompts, rank the heads over all main tasks, choose how many and where, and only then ask the queries that the
@@ -23,27 +27,25 @@ from assay.data.in_context import Labels
 from assay.data.tasks import Task
 from assay.forward.lm import LM
 from assay.methods.function_vectors.function_vector import (
-    Head,
     Injected,
     as_long_as,
     function_vector,
-    inject_everywhere,
-    nested_vectors,
-    other_heads,
-    ranked,
+    inject_at_every_layer,
+    nested_function_vectors,
 )
-from assay.methods.function_vectors.head_means import HeadMeans, Recorded, record
-from assay.methods.function_vectors.in_context import Score, Trial, answer, draw, usable
+from assay.methods.function_vectors.head_means import HeadMeans, RecordedHeads, record_heads
+from assay.methods.function_vectors.in_context import Trial, TrialScores, answer_trials, draw_trials, usable_queries
 from assay.methods.function_vectors.mediation import head_effects
+from assay.methods.heads import Head, other_heads, ranked_heads
 
-MAIN = ("antonym", "capitalize", "country-capital", "english-french", "present-past", "singular-plural")
+MAIN_TASKS = ("antonym", "capitalize", "country-capital", "english-french", "present-past", "singular-plural")
 """The paper's six main tasks."""
-KINDS = ("function", "random_heads", "corrupted_labels", "other_task", "layer_mean")
-"""Vectors that are added: the function vector, and its controls (see `Study.vectors`)."""
+VECTOR_KINDS = ("function", "random_heads", "corrupted_labels", "other_task", "layer_mean")
+"""Vectors that are added: the function vector, and its controls (see `TaskStudy.vectors`)."""
 
 
 @dataclass(frozen=True)
-class Sizes:
+class StudySizes:
     """How many prompts of each task are asked; the defaults are the paper's."""
 
     record: int = 100  # ten-shot prompts that the heads are recorded on
@@ -54,7 +56,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class HeadChoice:
     """How many heads make the vector, and the layer after which it is added; `accuracy` [counts, layers] chose them."""
 
     count: int
@@ -63,7 +65,7 @@ class Choice:
     accuracy: np.ndarray
 
 
-class Study:
+class TaskStudy:
     """The steps, in the order in which they build on each other. Nothing is measured before it is asked for."""
 
     def __init__(
@@ -71,20 +73,20 @@ class Study:
         lm: LM,
         tasks: Sequence[Task],
         *,
-        main: Sequence[str] = MAIN,
+        main: Sequence[str] = MAIN_TASKS,
         corrupted: Labels = "shuffled",
-        sizes: Sizes | None = None,
+        sizes: StudySizes | None = None,
         track: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
     ):
         """corrupted: how the labels of mediation prompts are drawn. track(items, label) wraps the long loops, for progress."""
         self.lm, self.tasks, self.track = lm, {t.name: t for t in tasks}, track
         self.corrupted: Labels = corrupted
-        self.main, self.sizes = tuple(main), sizes or Sizes()
-        self._scores: dict[tuple[str, int, str], Score] = {}
+        self.main, self.sizes = tuple(main), sizes or StudySizes()
+        self._scores: dict[tuple[str, int, str], TrialScores] = {}
 
     def draw(self, name: str, split: str, limit: int | None, *, shots: int, labels: Labels = "own") -> list[Trial]:
         """Trials of a task of the study; the queries are the same for any number of shots and any labels."""
-        return draw(
+        return draw_trials(
             self.lm,
             self.tasks[name],
             n_shots=shots,
@@ -96,8 +98,10 @@ class Study:
 
     @cached_property
     def left_out(self) -> dict[str, int]:
-        """Queries of the test split whose first token would not tell the answer, by task (`in_context.usable`)."""
-        return {name: usable(self.lm, task, "test", self.tasks.values())[1] for name, task in self.tasks.items()}
+        """Queries of the test split whose first token would not tell the answer, by task (`usable_queries`)."""
+        return {
+            name: usable_queries(self.lm, task, "test", self.tasks.values())[1] for name, task in self.tasks.items()
+        }
 
     @cached_property
     def asked(self) -> list[str]:
@@ -106,7 +110,7 @@ class Study:
         return [
             name
             for name, task in self.tasks.items()
-            if all(usable(self.lm, task, split, self.tasks.values())[0] for split in splits)
+            if all(usable_queries(self.lm, task, split, self.tasks.values())[0] for split in splits)
         ]
 
     @property
@@ -117,10 +121,10 @@ class Study:
     # ------------------------------------------------------------------ heads
 
     @cached_property
-    def recorded(self) -> dict[str, Recorded]:
+    def recorded(self) -> dict[str, RecordedHeads]:
         """Ten-shot prompts of each task, as the model answers them (FV-2)."""
         return {
-            name: record(self.lm, self.draw(name, "valid", self.sizes.record, shots=self.sizes.shots))
+            name: record_heads(self.lm, self.draw(name, "valid", self.sizes.record, shots=self.sizes.shots))
             for name in self.track(self.asked, "recording heads")
         }
 
@@ -167,12 +171,12 @@ class Study:
     def ranked(self) -> list[Head]:
         """All heads, by their effect averaged over trials and tasks: the paper's universal set is the first of them."""
         mean = np.mean([effects.mean(axis=0) for effects in self.effects.values()], axis=0)
-        return ranked(mean)
+        return ranked_heads(mean)
 
     # ------------------------------------------------------------------ the choice
 
     @cached_property
-    def choice(self) -> Choice:
+    def choice(self) -> HeadChoice:
         """The number of heads and the layer with which zero-shot valid queries are answered best.
 
         By accuracy, then by the log-probability of the right answers, then the fewest heads and the lowest layer.
@@ -181,16 +185,20 @@ class Study:
         right, log_probs = [], []
         for name in self.track(self.main_able, "choosing heads and layer"):
             vectors = dict(
-                zip(map(str, counts), nested_vectors(self.lm, self.means[name], self.ranked, counts), strict=True)
+                zip(
+                    map(str, counts),
+                    nested_function_vectors(self.lm, self.means[name], self.ranked, counts),
+                    strict=True,
+                )
             )
             for one in self.draw(name, "valid", self.sizes.choose, shots=0):
-                tried = inject_everywhere(self.lm, one, vectors)
+                tried = inject_at_every_layer(self.lm, one, vectors)
                 right.append(np.stack([tried.ranks[kind] == 0 for kind in vectors]))
                 log_probs.append(np.stack([tried.log_probs[kind] for kind in vectors]))
         accuracy, likely = np.mean(right, axis=0), np.mean(log_probs, axis=0)
         best = np.lexsort((-likely.ravel(), -accuracy.ravel()))[0]
         count, layer = np.unravel_index(best, accuracy.shape)
-        return Choice(counts[count], int(layer), counts, accuracy)
+        return HeadChoice(counts[count], int(layer), counts, accuracy)
 
     @property
     def heads(self) -> list[Head]:
@@ -226,9 +234,9 @@ class Study:
         All but the last have the function vector's length.
         """
         function = self.function_vectors
-        made: dict[str, dict[str, mx.array]] = {kind: {} for kind in KINDS}
+        made: dict[str, dict[str, mx.array]] = {kind: {} for kind in VECTOR_KINDS}
         for i, name in enumerate(self.track(self.main_able, "vectors")):
-            corrupted = record(self.lm, self.corrupted_trials(name, self.corrupted, self.sizes.effects)).means()
+            corrupted = record_heads(self.lm, self.corrupted_trials(name, self.corrupted, self.sizes.effects)).means()
             random_heads = self.random_order(name)[: self.choice.count]
             given = {
                 "function": function[name],
@@ -243,12 +251,12 @@ class Study:
 
     # ------------------------------------------------------------------ what is reported
 
-    def score(self, name: str, shots: int, labels: Labels = "own") -> Score:
+    def score(self, name: str, shots: int, labels: Labels = "own") -> TrialScores:
         """How the test queries of a task are answered."""
         key = (name, shots, labels)
         if key not in self._scores:
             trials = self.draw(name, "test", self.sizes.test, shots=shots, labels=labels)
-            self._scores[key] = answer(self.lm, trials)
+            self._scores[key] = answer_trials(self.lm, trials)
         return self._scores[key]
 
     def known(self, name: str, *, shots: int = 0, labels: Labels = "own") -> list[Trial]:
@@ -259,7 +267,7 @@ class Study:
     @cached_property
     def zero_shot(self) -> list[Injected]:
         """Known test queries without examples, with every kind of vector."""
-        return self.injected(KINDS)
+        return self.injected(VECTOR_KINDS)
 
     def injected(
         self, kinds: Sequence[str], *, shots: int = 0, labels: Labels = "own", limit: int | None = None
@@ -268,7 +276,7 @@ class Study:
         jobs = [(name, one) for name in self.main_able for one in self.known(name, shots=shots, labels=labels)[:limit]]
         label = f"adding vectors, {shots} shots" + (f" with {labels} labels" if shots else "")
         return [
-            inject_everywhere(self.lm, one, {kind: self.vectors[kind][name] for kind in kinds})
+            inject_at_every_layer(self.lm, one, {kind: self.vectors[kind][name] for kind in kinds})
             for name, one in self.track(jobs, label)
         ]
 

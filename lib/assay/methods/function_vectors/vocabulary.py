@@ -1,12 +1,16 @@
 """Function vectors in the vocabulary: what they say through the lens (FV-10), and whether that is all they are (FV-11).
 
-    >>> says(lm, vector[None]).shape                       # log-probabilities [1, V]              # doctest: +SKIP
-    (1, 32000)
-    >>> found, kl = reconstruct(lm, vectors, steps=1000)   # other vectors that say the same       # doctest: +SKIP
+    >>> vector = lm.run("The capital of France is", keep="resid_post").at_last("resid_post", 7)[0]
+    >>> log_probs = vocabulary_log_probs(lm, vector[None])
+    >>> lm.decode([int(log_probs[0].argmax())])
+    ' Paris'
+    >>> found, left = reconstruct_vectors(lm, vector[None], steps=50)                   # another vector that says the same
+    >>> found.shape, bool(left[0] < 0.5)
+    ((1, 128), True)
 
-`reconstruct` looks for a vector that the final norm and the unembedding turn into the same next-token distribution, from a
-random start. If it does not make the model do the task, the function vector is more than the words that it favours
-(Todd et al. 2024, section 3.2 and appendix).
+`reconstruct_vectors` looks for a vector that the final norm and the unembedding turn into the same next-token distribution,
+from a random start. If that vector does not make the model do the task, the function vector is more than the words that it
+favours (Todd et al. 2024, section 3.2 and appendix).
 """
 
 from collections.abc import Sequence
@@ -17,15 +21,16 @@ import numpy as np
 
 from assay.errors import AssayError
 from assay.forward.lm import LM
+from assay.methods.distributions import kl_divergence, log_softmax
+from assay.methods.separation import auroc
 
 
-def says(lm: LM, vectors: mx.array) -> mx.array:
+def vocabulary_log_probs(lm: LM, vectors: mx.array) -> mx.array:
     """Vectors [n, E] as if they were the last residual stream: log-probabilities of the next token [n, V], float32."""
-    logits = lm.family.unembed(lm.family.final_norm(vectors)).astype(mx.float32)
-    return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    return log_softmax(lm.unembed(vectors))
 
 
-def prefers(log_probs: np.ndarray, own: Sequence[int], others: Sequence[int]) -> float:
+def prefers_tokens(log_probs: np.ndarray, own: Sequence[int], others: Sequence[int]) -> float:
     """How often a token of `own` is likelier than one of `others`, over all pairs: the area under the ROC curve, 0.5 is chance.
 
     log_probs [V]. Tokens in both are of neither. Raises AssayError when nothing is left on one side.
@@ -33,11 +38,10 @@ def prefers(log_probs: np.ndarray, own: Sequence[int], others: Sequence[int]) ->
     mine, theirs = sorted(set(own) - set(others)), sorted(set(others) - set(own))
     if not mine or not theirs:
         raise AssayError(f"nothing to compare: {len(mine)} tokens of its own against {len(theirs)} others")
-    a, b = log_probs[mine][:, None], log_probs[theirs][None]
-    return float(((a > b) + 0.5 * (a == b)).mean())
+    return auroc(log_probs[mine], log_probs[theirs])
 
 
-def reconstruct(
+def reconstruct_vectors(
     lm: LM, vectors: mx.array, *, steps: int = 1000, top: int | None = None, rate: float = 0.5, seed: int = 0
 ) -> tuple[mx.array, np.ndarray]:
     """Vectors that decode as the given ones [n, E] do -> ([n, E] at the lengths of the given, remaining KL [n] in nats).
@@ -47,19 +51,18 @@ def reconstruct(
     """
     if steps < 1:
         raise AssayError(f"steps must be 1 or more, got {steps}")
-    goal = says(lm, vectors)
+    goal = vocabulary_log_probs(lm, vectors)
     chosen = None if top is None else mx.argsort(-goal, axis=-1)[:, :top]
 
     def compared(log_probs: mx.array) -> mx.array:
         if chosen is None:
             return log_probs
-        part = mx.take_along_axis(log_probs, chosen, axis=-1)
-        return part - mx.logsumexp(part, axis=-1, keepdims=True)
+        return log_softmax(mx.take_along_axis(log_probs, chosen, axis=-1))
 
     goal = compared(goal)
 
     def kl(found: mx.array) -> mx.array:
-        return (mx.exp(goal) * (goal - compared(says(lm, found)))).sum(axis=-1)
+        return kl_divergence(goal, compared(vocabulary_log_probs(lm, found)))
 
     step = mx.value_and_grad(lambda parameters: kl(parameters["found"]).sum())
     parameters = {"found": mx.random.normal(vectors.shape, key=mx.random.key(seed))}

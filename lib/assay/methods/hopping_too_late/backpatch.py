@@ -1,9 +1,11 @@
 """Back-patching: give the same prompt the state that it computes later, at an earlier layer (Biran et al. 2024, section 6).
 
-    >>> failures = [t.query for t in evaluate(lm, queries) if t.eligible and not t.composes]      # doctest: +SKIP
-    >>> table = patch_table(lm.n_layers, [back_patch(lm, q, "t1", donors=queries) for q in failures])  # doctest: +SKIP
-    >>> table.rescued("back").mean(), table.rescued("donor").mean()                               # doctest: +SKIP
-    (0.97, 0.15)
+    >>> from assay.data.two_hop import two_hop
+    >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
+    >>> row = back_patch(lm, query, "t1", donors=two_hop("state_capital"))
+    >>> table = patch_table(lm.n_layers, [row])
+    >>> table.rescued("back"), table.rescued("donor")
+    (array([ True]), array([False]))
 
 A *pair* (source, target) means: the state that leaves layer `source` replaces the state that leaves layer `target`, at one
 position of the same prompt. Back-patching takes source > target, so that a fact found late can be used by the layers that
@@ -28,11 +30,13 @@ from assay.data.two_hop import TwoHop, answers
 from assay.errors import PromptError
 from assay.forward.edits import replace
 from assay.forward.lm import LM
-from assay.forward.positions import Position, resolve
+from assay.forward.positions import Position
 from assay.forward.run import Run
 from assay.forward.sweep import SWEEPABLE
+from assay.methods.states import states_at
 
-KINDS = ("back", "donor", "noise", "forward")
+PATCH_KINDS = ("back", "donor", "noise", "forward")
+"""Back-patching, and its three controls."""
 Kind = Literal["back", "donor", "noise", "forward"]
 Pair = tuple[int, int]
 
@@ -51,7 +55,7 @@ class PatchTable:
 
     def heatmap(self, kind: Kind) -> list[list[float | None]]:
         """Share of queries made right, [source][target]; None where no pair was tried."""
-        return grid(self.pairs[kind], self.right[kind].mean(axis=0), self.n_layers)
+        return _grid(self.pairs[kind], self.right[kind].mean(axis=0), self.n_layers)
 
     def late_to_early(self) -> np.ndarray:
         """For each query: the share of right back-patches among pairs from the upper into the lower half of the layers,
@@ -78,49 +82,42 @@ def back_patch(
     """Try every pair of layers on one query, at t1 (last token of the r1 phrase) or t2 (last token of the prompt).
 
     One sweep covers the back-patches and all controls -> {kind: for each of its pairs, whether the answer was right}, in
-    the order of `pairs_of(lm.n_layers, stride)`. `donors` are the queries that may lend states; one with another bridge is
+    the order of `layer_pairs(lm.n_layers, stride)`. `donors` are the queries that may lend states; one with another bridge is
     drawn from `seed` and the query, so that a query gives the same whatever else is measured.
     """
-    pairs = pairs_of(lm.n_layers, stride)
+    pairs = layer_pairs(lm.n_layers, stride)
     rng = query_rng(query, seed)
     clean = lm.run(query.prompt, keep=SWEEPABLE)
-    own = states(clean, position(query, where))
+    own = states_at(clean, _position(query, where))
     other = draw_donor(query, donors, rng)
-    lent = states(lm.run(other.prompt, keep="resid_post"), position(other, where))
+    lent = states_at(lm.run(other.prompt, keep="resid_post"), _position(other, where))
     given = {"back": own, "donor": lent, "noise": noise_like(own, rng), "forward": own}
-    tries = {kind: (given[kind], pairs[kind]) for kind in KINDS}
-    right = patch_pairs(lm, clean, position(query, where), tries, lambda text: answers(text, query.e3_aliases))
+    tries = {kind: (given[kind], pairs[kind]) for kind in PATCH_KINDS}
+    right = patch_pairs(lm, clean, _position(query, where), tries, lambda text: answers(text, query.e3_aliases))
     return {kind: row.tolist() for kind, row in right.items()}
 
 
 def patch_table(n_layers: int, rows: Sequence[Mapping[str, Sequence[bool]]], stride: int = 1) -> PatchTable:
     """What `back_patch` returned for several queries, as one table."""
-    right = {kind: np.array([row[kind] for row in rows], bool) for kind in KINDS}
-    return PatchTable(n_layers, pairs_of(n_layers, stride), right)
+    right = {kind: np.array([row[kind] for row in rows], bool) for kind in PATCH_KINDS}
+    return PatchTable(n_layers, layer_pairs(n_layers, stride), right)
 
 
-def pairs_of(n_layers: int, stride: int = 1) -> dict[str, list[Pair]]:
+def layer_pairs(n_layers: int, stride: int = 1) -> dict[str, list[Pair]]:
     """The pairs that each kind of try takes: as many for every kind."""
-    back = back_pairs(n_layers, stride)
+    back = _back_pairs(n_layers, stride)
     return {"back": back, "donor": back, "noise": back, "forward": [(target, source) for source, target in back]}
 
 
-def back_pairs(n_layers: int, stride: int = 1) -> list[Pair]:
+def _back_pairs(n_layers: int, stride: int = 1) -> list[Pair]:
     """(source, target) with source > target: L (L - 1) / 2 of them at stride 1."""
     layers = range(0, n_layers, stride)
     return [(source, target) for source in layers for target in layers if source > target]
 
 
-def position(query: TwoHop, where: Literal["t1", "t2"]) -> Position:
+def _position(query: TwoHop, where: Literal["t1", "t2"]) -> Position:
     """Where a query is patched, as `replace` takes it."""
     return query.t1_text if where == "t1" else -1
-
-
-def states(run: Run, where: Position) -> mx.array:
-    """resid_post of every layer at one position of a one-prompt run: [layers, E]."""
-    (at,) = resolve(where, run.prompts[0]).prompt
-    n_layers = sum(site == "resid_post" for site, _ in run.kept)
-    return mx.stack([run["resid_post", i][0, at] for i in range(n_layers)])
 
 
 def draw_donor(query: TwoHop, donors: Sequence[TwoHop], rng: np.random.Generator) -> TwoHop:
@@ -167,7 +164,7 @@ def patch_pairs(
     return dict(zip(tries, np.split(right, ends), strict=True))
 
 
-def grid(pairs: Sequence[Pair], values: np.ndarray, n_layers: int) -> list[list[float | None]]:
+def _grid(pairs: Sequence[Pair], values: np.ndarray, n_layers: int) -> list[list[float | None]]:
     """Values of pairs as a table [source][target]; None where no pair was tried."""
     table: list[list[float | None]] = [[None] * n_layers for _ in range(n_layers)]
     for (source, target), value in zip(pairs, values, strict=True):

@@ -1,8 +1,11 @@
 """Cross-prompt patching: can the second hop use a state of the query where a name should stand? (Biran et al. 2024, code)
 
-    >>> right = cross_patch(lm, query, donor, layers=range(8))                                       # doctest: +SKIP
-    >>> np.array(right["e1 to second hop"]).any()     # some source and target layer gave the answer # doctest: +SKIP
-    True
+    >>> from assay.data.two_hop import two_hop
+    >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
+    >>> donor = next(q for q in two_hop("state_capital") if q.e2 != query.e2)
+    >>> right = cross_patch(lm, query, donor, layers=[1, 6])
+    >>> [variant for variant, grid in right.items() if np.any(grid)]
+    ['e1 to composition']
 
 The state of a part of the query is put in the place of an "x" in another prompt. On "The capital of the state containing
 Dallas is", for every source and every target layer:
@@ -18,24 +21,25 @@ from collections.abc import Sequence
 
 from assay.data.two_hop import TwoHop, answers
 from assay.errors import PositionError
-from assay.forward.edits import replace
+from assay.forward.edits import Edit, replace
 from assay.forward.lm import LM
 from assay.forward.positions import Text, text
+from assay.forward.run import Run
 from assay.forward.sweep import SWEEPABLE
-from assay.methods.hopping_too_late.backpatch import states
-from assay.methods.hopping_too_late.parts import parts
+from assay.methods.hopping_too_late.parts import query_parts
+from assay.methods.states import states_at
 
 Grid = list[list[bool]]  # [source layer][target layer]
 
 
-def target_prompts(query: TwoHop) -> dict[str, tuple[str, str, Text]]:
+def cross_patch_prompts(query: TwoHop) -> dict[str, tuple[str, str, Text]]:
     """Variant -> (the part whose state is taken, the prompt it is put into, where "x" is in that prompt).
 
     Raises PositionError for a query without one of the parts.
     """
     before, found, after = query.prompt.partition(query.r1_phrase)
     r1, named, rest = query.r1_phrase.rpartition(query.e1)
-    if not (found and named and parts(query)):
+    if not (found and named and query_parts(query)):
         raise PositionError(f"{query.e1!r} in {query.r1_phrase!r} does not occur in the prompt {query.prompt!r}")
     relation, _, preposition = before.removesuffix(" ").rpartition(" ")
     return {
@@ -58,10 +62,11 @@ def cross_patch(
     -> {variant: whether the answer of the query was given [source][target]}. One sweep for each target prompt.
     """
     own, lent = (lm.run(q.prompt, keep="resid_post") for q in (query, donor))
-    tasks = target_prompts(query)
-    clean, variants = [], []
+    tasks = cross_patch_prompts(query)
+    clean: list[Run] = []
+    variants: list[list[Edit]] = []
     for part, prompt, x in tasks.values():
-        given = (states(own, parts(query)[part]), states(lent, parts(donor)[part]))
+        given = (states_at(own, query_parts(query)[part]), states_at(lent, query_parts(donor)[part]))
         clean.append(lm.run(prompt, keep=SWEEPABLE))
         variants.append(
             [

@@ -1,14 +1,18 @@
 """Entity description: which entities a state holds, read by Patchscopes (Biran et al. 2024, sections 4.1 and 4.2).
 
-    >>> row = describe(lm, query, APPOSITION, targets=range(lm.n_layers))                          # doctest: +SKIP
-    >>> held = decoded(row["t1"], query, "e2")       # bool [source layers, targets]               # doctest: +SKIP
-    >>> first_source(held)                           # the layer at which t1 holds the bridge      # doctest: +SKIP
-    2
+    >>> from assay.data.two_hop import two_hop
+    >>> from assay.methods.hopping_too_late.patchscopes import APPOSITION
+    >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
+    >>> texts = describe_states(lm, query, APPOSITION, targets=range(0, 8, 2))["t1"]
+    >>> texts[6][3]                                                # source layer 6, target layer 6
+    [': Texas.']
+    >>> where_described(texts, query, "e2").shape, first_source_layer(where_described(texts, query, "e2"))
+    ((8, 4), 0)
 
 A description *names* an entity when it has the form of one, ": Texas ", ": Texas,", ": Texas.", ": Texas:" or "Texas: ".
-Of the entities of a query the first that is named counts, in the order e1, e2, e3 (`classify`). A state is said to hold an
-entity when any sample from any target layer names it. That is lenient; the same texts judged by the names of another query
-say what chance would give.
+Of the entities of a query the first that is named counts, in the order e1, e2, e3 (`classify_description`). A state
+is said to hold an entity when any sample from any target layer names the entity. That is lenient; the same texts judged by
+the names of another query say what chance would give.
 
 A target prompt may also *compute* what it is asked to read: "This is about Dallas:" is followed by "Texas" in a model that
 has learned so, whatever the source layer did. Such target layers give themselves away: there the state of the very first
@@ -21,18 +25,19 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
-from assay.data.two_hop import TwoHop, split
+from assay.data.two_hop import TwoHop, half_of
 from assay.forward.lm import LM
-from assay.methods.hopping_too_late.backpatch import noise_like, query_rng, states
-from assay.methods.hopping_too_late.names import names, other_query
-from assay.methods.hopping_too_late.parts import parts, second_hop_parts
+from assay.methods.hopping_too_late.backpatch import noise_like, query_rng
+from assay.methods.hopping_too_late.names import entity_names, other_query
+from assay.methods.hopping_too_late.parts import query_parts, second_hop_parts
 from assay.methods.hopping_too_late.patchscopes import Scope, Texts, patchscope
+from assay.methods.states import states_at
 
 FORMS = (": {} ", ": {},", ": {}.", ": {}:", "{}: ")
 COMPUTES = 0.2  # a target layer computes when the first layer's states do more than this share of what the best do
 
 
-def classify(text: str, entities: Mapping[str, Sequence[str]]) -> str:
+def classify_description(text: str, entities: Mapping[str, Sequence[str]]) -> str:
     """The first of the entities that a description names, in their order, or "other"; case does not count."""
     said = text.lower()
     for entity, ways in entities.items():
@@ -41,7 +46,7 @@ def classify(text: str, entities: Mapping[str, Sequence[str]]) -> str:
     return "other"
 
 
-def describe(
+def describe_states(
     lm: LM,
     query: TwoHop,
     scope: Scope,
@@ -57,16 +62,16 @@ def describe(
     begins with the scope's tail.
     """
     run = lm.run(query.prompt, keep="resid_post")
-    at = parts(query)
-    sources = {"t1": states(run, at["e1"]), "t2": states(run, at["last"])}
+    at = query_parts(query)
+    sources = {"t1": states_at(run, at["e1"]), "t2": states_at(run, at["last"])}
     sources["noise"] = noise_like(sources["t1"], query_rng(query))
     return _described(lm, scope, query, sources, targets, max_tokens=max_tokens, seeds=seeds, temperature=temperature)
 
 
-def describe_named(lm: LM, query: TwoHop, scope: Scope, layers: Sequence[int], *, max_tokens: int = 10) -> Texts:
+def describe_named_bridge(lm: LM, query: TwoHop, scope: Scope, layers: Sequence[int], *, max_tokens: int = 10) -> Texts:
     """The control of a scope: descriptions of the bridge where the second hop's prompt names it, from and to `layers`."""
     run = lm.run(query.second_hop, keep="resid_post")
-    own = states(run, second_hop_parts(query)["e2"])[mx.array(list(layers))]
+    own = states_at(run, second_hop_parts(query)["e2"])[mx.array(list(layers))]
     return _described(lm, scope, query, {"named": own}, layers, max_tokens=max_tokens)["named"]
 
 
@@ -81,13 +86,15 @@ def _described(
     }
 
 
-def decoded(texts: Texts, query: TwoHop, entity: str, whose: TwoHop | None = None) -> np.ndarray:
+def where_described(texts: Texts, query: TwoHop, entity: str, whose: TwoHop | None = None) -> np.ndarray:
     """Where a description names an entity of the query (or, for a control, of another one): bool [sources, targets]."""
-    entities = names(whose or query)
-    return np.array([[any(classify(text, entities) == entity for text in cell) for cell in row] for row in texts])
+    entities = entity_names(whose or query)
+    return np.array(
+        [[any(classify_description(text, entities) == entity for text in cell) for cell in row] for row in texts]
+    )
 
 
-def first_source(held: np.ndarray, targets: Sequence[int] | None = None) -> int | None:
+def first_source_layer(held: np.ndarray, targets: Sequence[int] | None = None) -> int | None:
     """The first source layer from which some target (some of those at these indices) reads it; None for never."""
     read = (held if targets is None else held[:, list(targets)]).any(axis=1)
     return int(read.argmax()) if read.any() else None
@@ -104,16 +111,16 @@ def reading_targets(held: Sequence[np.ndarray]) -> list[int]:
     return chosen.tolist() or list(range(share.shape[1]))
 
 
-def targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.ndarray]) -> list[list[int]]:
-    """For each query the reading targets as the queries of the other half of the bridges show them (`split`).
+def reading_targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.ndarray]) -> list[list[int]]:
+    """For each query the reading targets as the queries of the other half of the bridges show them (`half_of`).
 
     held: for each query, where t1 is described as the bridge. All targets for a query whose other half is empty.
     """
     chosen = {}
     for half in ("select", "report"):
-        others = [grid for query, grid in zip(queries, held, strict=True) if split(query) != half]
+        others = [grid for query, grid in zip(queries, held, strict=True) if half_of(query) != half]
         chosen[half] = reading_targets(others) if others else list(range(held[0].shape[1]))
-    return [chosen[split(query)] for query in queries]
+    return [chosen[half_of(query)] for query in queries]
 
 
 @dataclass(frozen=True)
@@ -139,17 +146,17 @@ def choose_scope(
 ) -> ScopeChoice:
     """The scope that names most bridges which a prompt says, on the "select" half; the first of equals.
 
-    A bridge is named when the state of one of `layers`, patched into one of them, is described as it (`describe_named`).
+    A bridge is named when the state of one of `layers`, patched into one of them, is described as it (`describe_named_bridge`).
     `donors` are the queries whose names say what chance would give.
     """
     named, chance = ({name: {"select": [], "report": []} for name in scopes} for _ in range(2))
 
     def try_scope(name: str, half: str) -> None:
         for query in queries:
-            if split(query) == half:
-                texts, other = describe_named(lm, query, scopes[name], layers), other_query(query, donors)
-                named[name][half].append(bool(decoded(texts, query, "e2").any()))
-                chance[name][half].append(bool(decoded(texts, query, "e2", whose=other).any()))
+            if half_of(query) == half:
+                texts, other = describe_named_bridge(lm, query, scopes[name], layers), other_query(query, donors)
+                named[name][half].append(bool(where_described(texts, query, "e2").any()))
+                chance[name][half].append(bool(where_described(texts, query, "e2", whose=other).any()))
 
     for name in scopes:
         try_scope(name, "select")

@@ -1,9 +1,8 @@
 """Attention knockout: which tokens must look at which, in which layers, for the answer to come out (Geva et al. 2023).
 
-    >>> width = half_width(lm.n_layers)                                                              # doctest: +SKIP
-    >>> found = knock_out(lm, query.prompt, {"last <- e1": (-1, query.t1_text)}, width)              # doctest: +SKIP
-    >>> [unchanged(text, found.vanilla, query.e3_aliases) for text in found.texts["last <- e1"]]     # doctest: +SKIP
-    [True, True, False, False, True, True, True, True]
+    >>> found = knock_out(lm, "The capital of the state containing Dallas is", {"last <- e1": (-1, "Dallas")}, half=1)
+    >>> [answer_unchanged(text, found.vanilla, ["Austin"]) for text in found.texts["last <- e1"]]      # by centre of the window
+    [True, True, False, False, False, True, True, True]
 
 A *pair* is (queries, keys): positions that may not look, and what they may not look at. It is blocked in a *window* of
 layers around a centre, for every centre in turn: one sweep for all pairs and windows of a prompt. Queries that are positions
@@ -22,18 +21,23 @@ from assay.forward.edits import knockout
 from assay.forward.lm import LM, PromptLike
 from assay.forward.positions import Position
 from assay.forward.sweep import SWEEPABLE
-from assay.methods.hopping_too_late.parts import PROMPTS, phrase
+from assay.methods.hopping_too_late.parts import PROMPT_PARTS, e1_phrase
 
 Pair = tuple[Position, Position]
 ARROW = " <- "
-MAIN = "last <- e1"
-WHOLE = "last <- phrase"  # not in the paper: all tokens from e1 to t1 at once, since the others may hold the bridge too
-NOTHING = "last <- the"  # the control: an article carries nothing that the answer needs
-PAIRS = {  # the parts of each prompt of a query that are kept from looking at others (see `assay.methods.hopping_too_late.parts`)
-    "prompt": (MAIN, WHOLE, "last <- r1", "last <- r2", "e1 <- r1", "e1 <- r2", "r1 <- r2", NOTHING),
-    "first_hop": (MAIN, "last <- r1", NOTHING),
-    "second_hop": ("last <- e2", "last <- r2", NOTHING),
+LAST_FROM_E1 = "last <- e1"
+"""The paper's main pair: t2 cannot look at t1."""
+LAST_FROM_PHRASE = "last <- phrase"
+"""Not in the paper: t2 cannot look at any token from e1 to t1, since tokens before t1 may hold the bridge too."""
+LAST_FROM_ARTICLE = "last <- the"
+"""The control: an article carries nothing that the answer needs."""
+WITHIN = ("last <- r1", "last <- r2", "e1 <- r1", "e1 <- r2", "r1 <- r2")
+KNOCKOUT_PAIRS = {
+    "prompt": (LAST_FROM_E1, LAST_FROM_PHRASE, *WITHIN, LAST_FROM_ARTICLE),
+    "first_hop": (LAST_FROM_E1, "last <- r1", LAST_FROM_ARTICLE),
+    "second_hop": ("last <- e2", "last <- r2", LAST_FROM_ARTICLE),
 }
+"""For each prompt of a query, the pairs of its parts (see `parts.py`) that are tried."""
 SIDE, OF_LAYERS = 3, 32  # the paper's window, in the paper's smallest model
 
 
@@ -50,12 +54,12 @@ class KnockedOut:
     log_probs: Mapping[str, Sequence[float]]
 
 
-def half_width(n_layers: int) -> int:
+def knockout_half_width(n_layers: int) -> int:
     """Layers on each side of the centre: 3 of 32, and the same share of the depth in other models."""
     return round(SIDE * n_layers / OF_LAYERS)
 
 
-def window(centre: int, half: int, n_layers: int) -> list[int]:
+def knockout_window(centre: int, half: int, n_layers: int) -> list[int]:
     """The layers around a centre, cut off at the ends of the model."""
     return list(range(max(0, centre - half), min(n_layers, centre + half + 1)))
 
@@ -77,7 +81,7 @@ def knock_out(
     predicted = int(np.array(clean.logits[0]).argmax())
     centres = range(lm.n_layers)
     variants = [[]] + [
-        [knockout(queries=queries, keys=keys, layer=window(centre, half, lm.n_layers), head=head)]
+        [knockout(queries=queries, keys=keys, layer=knockout_window(centre, half, lm.n_layers), head=head)]
         for queries, keys in pairs.values()
         for centre in centres
     ]
@@ -96,22 +100,25 @@ def knock_out(
 def knock_out_query(
     lm: LM, query: TwoHop, prompt: str = "prompt", pairs: Sequence[str] | None = None, half: int | None = None
 ) -> KnockedOut:
-    """Pairs (by default all of `PAIRS`) of one of the query's prompts: "prompt" (the composition), "first_hop", "second_hop"."""
-    at: dict[str, Position] = dict(PROMPTS[prompt](query))
+    """`knock_out` on one of the query's prompts: "prompt" (the composition), "first_hop" or "second_hop".
+
+    pairs: of the parts of this prompt; by default all of `KNOCKOUT_PAIRS`.
+    """
+    at: dict[str, Position] = dict(PROMPT_PARTS[prompt](query))
     if prompt == "prompt":
-        at["phrase"] = phrase(query)
-    ends = {pair: pair.split(ARROW) for pair in pairs or PAIRS[prompt]}
+        at["phrase"] = e1_phrase(query)
+    ends = {pair: pair.split(ARROW) for pair in pairs or KNOCKOUT_PAIRS[prompt]}
     blocked = {pair: (at[queries], at[keys]) for pair, (queries, keys) in ends.items()}
-    return knock_out(lm, getattr(query, prompt), blocked, half_width(lm.n_layers) if half is None else half)
+    return knock_out(lm, getattr(query, prompt), blocked, knockout_half_width(lm.n_layers) if half is None else half)
 
 
-def matters(found: KnockedOut, pair: str, aliases: Iterable[str]) -> list[bool]:
-    """For each centre, whether the knockout of a pair changed anything that matters (`unchanged`)."""
+def knockout_matters(found: KnockedOut, pair: str, aliases: Iterable[str]) -> list[bool]:
+    """For each centre, whether the knockout of a pair changed anything that matters (`answer_unchanged`)."""
     aliases = tuple(aliases)
-    return [not unchanged(text, found.vanilla, aliases) for text in found.texts[pair]]
+    return [not answer_unchanged(text, found.vanilla, aliases) for text in found.texts[pair]]
 
 
-def unchanged(text: str, vanilla: str, aliases: Iterable[str]) -> bool:
+def answer_unchanged(text: str, vanilla: str, aliases: Iterable[str]) -> bool:
     """Whether a knockout changed nothing that matters: the same text, or the right answer in both (HTL-4)."""
     aliases = tuple(aliases)
     return text == vanilla or (answers(text, aliases) and answers(vanilla, aliases))

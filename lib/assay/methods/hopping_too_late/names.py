@@ -1,10 +1,11 @@
 """Names of the entities of a query, as a model would write them: whole, and by their first tokens.
 
+    >>> from assay.data.two_hop import two_hop
     >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
-    >>> names(query)
+    >>> entity_names(query)
     {'e1': ('Dallas',), 'e2': ('Texas',), 'e3': ('Austin',)}
-    >>> [lm.decode([t]) for t in first_tokens(lm, names(query)["e2"])]                      # doctest: +SKIP
-    [' Texas', 'Texas', ' tex']
+    >>> [lm.decode([t]) for t in first_name_tokens(lm, entity_names(query)["e2"])]
+    [' Texas', 'te']
 
 A hidden state is read for one next token, so a name counts as read when the first token of any way to write it is: with
 and without the space before it, as it is and in lower case, of the label and of every alias (Biran et al. 2024, 4.3). A
@@ -13,8 +14,6 @@ first token with fewer than two letters or digits (" T") begins too many names t
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from assay.data.two_hop import TwoHop
 from assay.forward.lm import LM
 from assay.methods.hopping_too_late.backpatch import draw_donor, query_rng
@@ -22,12 +21,12 @@ from assay.methods.hopping_too_late.backpatch import draw_donor, query_rng
 LETTERS = 2
 
 
-def names(query: TwoHop) -> dict[str, tuple[str, ...]]:
+def entity_names(query: TwoHop) -> dict[str, tuple[str, ...]]:
     """Entity -> its label and its aliases."""
     return {"e1": (query.e1,), "e2": query.e2_aliases, "e3": query.e3_aliases}
 
 
-def first_tokens(lm: LM, ways: Iterable[str]) -> list[int]:
+def first_name_tokens(lm: LM, ways: Iterable[str]) -> list[int]:
     """The first tokens of all ways to write a name, each once, in order; empty when none says enough."""
     found: dict[int, None] = {}
     for way in ways:
@@ -36,12 +35,6 @@ def first_tokens(lm: LM, ways: Iterable[str]) -> list[int]:
             if sum(map(str.isalnum, lm.decode([token]))) >= LETTERS:
                 found[token] = None
     return list(found)
-
-
-def ranks(logits: np.ndarray, tokens: Sequence[int]) -> list[int]:
-    """logits [layers, V] -> for each layer, how many tokens are likelier than the likeliest of `tokens` (0: none)."""
-    best = logits[:, list(tokens)].max(axis=1, keepdims=True)
-    return (logits > best).sum(axis=1).tolist()
 
 
 def other_query(query: TwoHop, queries: Sequence[TwoHop]) -> TwoHop:

@@ -1,7 +1,8 @@
 """Parts of a two-hop query: the tokens that experiments patch, block and read, found by the text they end.
 
+    >>> from assay.data.two_hop import two_hop
     >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
-    >>> parts(query)["r1"].text                    # the prompt up to the end of the part
+    >>> query_parts(query)["r1"].text                              # the prompt up to the end of the part
     'The capital of the state'
     >>> first_hop_parts(query)["e1"].text, second_hop_parts(query)["e2"].text
     ('The state containing Dallas', 'The capital of Texas')
@@ -15,7 +16,7 @@ Every part is named by its last token, as in the paper (Biran et al. 2024, secti
     last    t2, the last token of the prompt
 
 A part is found by characters, never by tokens, so that it does not matter how a tokenizer cuts the text, whether it begins
-with a BOS, or how many tokens an entity has. A query in which a part is not found is dropped by `locate`, and counted.
+with a BOS, or how many tokens an entity has. A query in which a part is not found is dropped by `locate_queries`, and counted.
 """
 
 from collections.abc import Iterable
@@ -28,7 +29,7 @@ from assay.forward.positions import Text, resolve, text
 Part = Text | int
 
 
-def parts(query: TwoHop) -> dict[str, Part]:
+def query_parts(query: TwoHop) -> dict[str, Part]:
     """Where each part of the composition is, in the order of the text. Raises PositionError for one that is not there."""
     start = _find(query.r1_phrase, query.prompt)
     relation = query.prompt[:start].split()
@@ -61,14 +62,14 @@ def first_hop_parts(query: TwoHop) -> dict[str, Part]:
 def second_hop_parts(query: TwoHop) -> dict[str, Part]:
     """The parts of the second hop's own prompt: the, r2, e2 and last."""
     end = _find(query.e2, query.second_hop) + len(query.e2)
-    noun = parts(query)["r2"]
+    noun = query_parts(query)["r2"]
     if not isinstance(noun, Text) or not query.second_hop.startswith(noun.text):
         raise PositionError(f"the second relation of {query.prompt!r} does not begin {query.second_hop!r}")
     the = _up_to(query.second_hop, len(query.second_hop.split()[0]))
     return {"the": the, "r2": noun, "e2": _up_to(query.second_hop, end), "last": -1}
 
 
-def phrase(query: TwoHop) -> Text:
+def e1_phrase(query: TwoHop) -> Text:
     """All tokens of the composition from e1 to t1: "Dallas", and "the Eiffel Tower is located"."""
     start = _find(query.r1_phrase, query.prompt) + _find(query.e1, query.r1_phrase)
     named = query.r1_phrase[_find(query.e1, query.r1_phrase) :]
@@ -76,10 +77,10 @@ def phrase(query: TwoHop) -> Text:
     return text(named, occurrence=before, whole=True)
 
 
-PROMPTS = {"prompt": parts, "first_hop": first_hop_parts, "second_hop": second_hop_parts}
+PROMPT_PARTS = {"prompt": query_parts, "first_hop": first_hop_parts, "second_hop": second_hop_parts}
 
 
-def locate(lm: LM, queries: Iterable[TwoHop]) -> tuple[list[TwoHop], list[TwoHop]]:
+def locate_queries(lm: LM, queries: Iterable[TwoHop]) -> tuple[list[TwoHop], list[TwoHop]]:
     """(found, dropped): queries in which this tokenizer has a token of its own for every part, and the others."""
     found: list[TwoHop] = []
     dropped: list[TwoHop] = []
@@ -88,7 +89,7 @@ def locate(lm: LM, queries: Iterable[TwoHop]) -> tuple[list[TwoHop], list[TwoHop
     return found, dropped
 
 
-def places(lm: LM, text: str, positions: dict[str, Part]) -> dict[str, int]:
+def part_positions(lm: LM, text: str, positions: dict[str, Part]) -> dict[str, int]:
     """Absolute token positions of parts in a prompt of this tokenizer."""
     prompt = lm.prompt(text)
     return {name: resolve(position, prompt).prompt[0] for name, position in positions.items()}
@@ -96,8 +97,8 @@ def places(lm: LM, text: str, positions: dict[str, Part]) -> dict[str, int]:
 
 def _is_located(lm: LM, query: TwoHop) -> bool:
     try:
-        for prompt, find in PROMPTS.items():
-            found = places(lm, getattr(query, prompt), find(query))
+        for prompt, find in PROMPT_PARTS.items():
+            found = part_positions(lm, getattr(query, prompt), find(query))
             if len(set(found.values())) < len(found):  # two parts in one token cannot be told apart
                 return False
     except PositionError:

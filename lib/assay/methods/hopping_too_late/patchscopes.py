@@ -1,9 +1,10 @@
 """Patchscopes: read a hidden state by letting the model describe it in another prompt (Ghandeharioun et al. 2024).
 
-    >>> clean = lm.run(query.prompt, keep="resid_post")                                             # doctest: +SKIP
-    >>> said = patchscope(lm, DESCRIBE, {query.id: states(clean, query.t1_text)}, targets=range(8))  # doctest: +SKIP
-    >>> said[query.id][6][2]            # source layer 6 into target layer 2: one text per sample    # doctest: +SKIP
-    [': Texas is a state in the United']
+    >>> from assay import methods
+    >>> run = lm.run("The capital of the state containing Dallas is", keep="resid_post")
+    >>> said = patchscope(lm, APPOSITION, {"Dallas": methods.states_at(run, "Dallas")}, targets=range(2))
+    >>> said["Dallas"][6][1]                                       # source layer 6, target layer 1: one text a sample
+    [' Texas.']
 
 The words:
 
@@ -25,7 +26,7 @@ from assay.forward.edits import Edit, replace
 from assay.forward.lm import LM
 from assay.forward.positions import Position, text
 from assay.forward.sweep import SWEEPABLE
-from assay.methods.sampling import sampled
+from assay.methods.sampling import sampling_edits
 
 Texts = list[list[list[str]]]  # [source layer][target layer, in the order asked for][sample]
 
@@ -57,6 +58,7 @@ REPEAT = Scope("Syria: Syria, Leonardo DiCaprio: Leonardo DiCaprio, Samsung: Sam
 # An entity and what it is known for, side by side: for models that know short statements only.
 APPOSITION = Scope("This is about x:")
 SCOPES = {"describe": DESCRIBE, "repeat": REPEAT, "apposition": APPOSITION}
+"""The target prompts to choose from, by name."""
 
 
 def patchscope(
@@ -71,7 +73,7 @@ def patchscope(
 ) -> dict[str, Texts]:
     """What the model says of every state of every source -> {name: texts [source layer][target][sample]}.
 
-    sources: {name: states [layers, E]}, such as `assay.methods.hopping_too_late.backpatch.states` takes them from a run.
+    sources: {name: states [layers, E]}, such as `states_at` takes from a run.
     seeds: none for one greedy text; else one sample for each. A sample depends on the seed, the name of the source and the
     two layers, and on nothing else of the sweep. Raises what `lm.sweep` raises.
     """
@@ -83,7 +85,7 @@ def patchscope(
                 patch = replace("resid_post", states[source], layer=target, position=scope.position)
                 for seed in samples:
                     key = f"{seed}/{name}/{source}/{target}"
-                    variants.append([patch, *([] if seed is None else sampled(key, temperature))])
+                    variants.append([patch, *([] if seed is None else sampling_edits(key, temperature))])
     clean = lm.run(scope.prompt, keep=SWEEPABLE)
     sweep = lm.sweep(clean, variants, max_tokens=max_tokens, progress=False)
     said = iter(generation.text for generation in sweep.continuations)

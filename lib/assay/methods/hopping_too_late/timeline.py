@@ -1,7 +1,9 @@
 """Timeline: in which order a two-hop query is solved, layer by layer (Biran et al. 2024, section 5).
 
-    >>> stages_of(described, knocked, projected, query, scope_targets)                               # doctest: +SKIP
-    {'first hop': 1, 'propagation': 3.5, 'second hop': 5, 'extraction': 6}
+    >>> from assay.data.two_hop import two_hop
+    >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
+    >>> lens_stages(lens_ranks(lm, query))                         # the bridge comes too late at t1, and is never at t2
+    {'first hop': 5, 'propagation': None, 'second hop': None, 'extraction': 4}
 
 The stages of one query, each with the instrument that finds it; a layer that is never found is None:
 
@@ -21,43 +23,44 @@ import numpy as np
 
 from assay.data.two_hop import TwoHop
 from assay.forward.lm import LM
-from assay.methods.hopping_too_late.description import decoded, first_source
-from assay.methods.hopping_too_late.knockout import MAIN, KnockedOut, matters
-from assay.methods.hopping_too_late.names import first_tokens, names
-from assay.methods.hopping_too_late.parts import parts
+from assay.methods.hopping_too_late.description import first_source_layer, where_described
+from assay.methods.hopping_too_late.knockout import LAST_FROM_E1, KnockedOut, knockout_matters
+from assay.methods.hopping_too_late.names import entity_names, first_name_tokens
+from assay.methods.hopping_too_late.parts import query_parts
 from assay.methods.hopping_too_late.patchscopes import Texts
-from assay.methods.logit_lens import logit_lenses
+from assay.methods.lens import logit_lenses
 
 STAGES = ("first hop", "propagation", "second hop", "extraction")
+"""The stages of a query, in the order of the paper."""
 Layer = float | None
 Stages = dict[str, Layer]
 
 
-def stages_of(
+def query_stages(
     query: TwoHop,
     described: Mapping[str, Texts],
     blocked: KnockedOut,
     projected: Mapping[str, Mapping[str, Sequence[int] | None]],
     targets: Sequence[int] | None = None,
 ) -> Stages:
-    """The stages of one query, from what `describe`, `knock_out` (its pair `MAIN`) and `project_query` returned.
+    """The stages of one query, from what `describe_states`, `knock_out` (its pair `LAST_FROM_E1`) and `project_query` returned.
 
     targets: indices of the target layers whose descriptions count (all by default).
     """
 
     def source(where: str, entity: str) -> Layer:
-        return first_source(decoded(described[where], query, entity), targets)
+        return first_source_layer(where_described(described[where], query, entity), targets)
 
     propagated = (
-        first(matters(blocked, MAIN, query.e3_aliases)),
-        first_on_top(projected["attn_out"]["e2"]),
+        first_layer(knockout_matters(blocked, LAST_FROM_E1, query.e3_aliases)),
+        first_layer_on_top(projected["attn_out"]["e2"]),
         source("t2", "e2"),
     )
     return {
         "first hop": source("t1", "e2"),
         "propagation": mean_layer(propagated),
         "second hop": source("t2", "e3"),
-        "extraction": first_on_top(projected["mlp_out"]["prediction"]),
+        "extraction": first_layer_on_top(projected["mlp_out"]["prediction"]),
     }
 
 
@@ -66,8 +69,8 @@ def lens_ranks(lm: LM, query: TwoHop) -> dict[str, list[int] | None]:
 
     Of a name, the rank of the likeliest first token of any way to write it; None when none of them says enough.
     """
-    at_t1, at_t2 = logit_lenses(lm, [query.prompt] * 2, [parts(query)["e1"], -1])
-    e2, e3 = (first_tokens(lm, names(query)[entity]) for entity in ("e2", "e3"))
+    at_t1, at_t2 = logit_lenses(lm, [query.prompt] * 2, [query_parts(query)["e1"], -1])
+    e2, e3 = (first_name_tokens(lm, entity_names(query)[entity]) for entity in ("e2", "e3"))
     predicted = [int(at_t2.log_probs[-1].argmax())]
     read = {
         "e2 at t1": (at_t1, e2),
@@ -81,17 +84,17 @@ def lens_ranks(lm: LM, query: TwoHop) -> dict[str, list[int] | None]:
 def lens_stages(ranks: Mapping[str, Sequence[int] | None]) -> Stages:
     """The stages by the lens alone, from `lens_ranks`."""
     places = ("e2 at t1", "e2 at t2", "e3 at t2", "prediction at t2")
-    return {stage: first_on_top(ranks[place]) for stage, place in zip(STAGES, places, strict=True)}
+    return {stage: first_layer_on_top(ranks[place]) for stage, place in zip(STAGES, places, strict=True)}
 
 
-def first(flags: Sequence[bool]) -> Layer:
+def first_layer(flags: Sequence[bool]) -> Layer:
     """The first layer where something holds."""
     return next((layer for layer, flag in enumerate(flags) if flag), None)
 
 
-def first_on_top(ranks: Sequence[int] | None) -> Layer:
+def first_layer_on_top(ranks: Sequence[int] | None) -> Layer:
     """The first layer where a rank is 0."""
-    return None if ranks is None else first([rank == 0 for rank in ranks])
+    return None if ranks is None else first_layer([rank == 0 for rank in ranks])
 
 
 def mean_layer(layers: Sequence[Layer]) -> Layer:
@@ -100,12 +103,12 @@ def mean_layer(layers: Sequence[Layer]) -> Layer:
     return float(np.mean(found)) if found else None
 
 
-def columns(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> list[list[Layer]]:
+def stage_layers(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> list[list[Layer]]:
     """For each stage, the layers of all queries in which it was found: what a box plot shows."""
     return [[row[stage] for row in stages if row[stage] is not None] for stage in which]
 
 
-def complete(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> list[list[float]]:
+def complete_stages(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> list[list[float]]:
     """The queries in which all of these stages were found, as rows for `assay.stats.page_trend`."""
     rows = [[row[stage] for stage in which] for row in stages]
     return [[float(layer) for layer in row if layer is not None] for row in rows if None not in row]
@@ -118,8 +121,8 @@ def last_token_ranks(lm: LM, queries: Sequence[TwoHop], others: Sequence[TwoHop]
     """
     rows = []
     for lens, query, other in zip(logit_lenses(lm, [q.prompt for q in queries]), queries, others, strict=True):
-        e2, e3 = (first_tokens(lm, names(query)[entity]) for entity in ("e2", "e3"))
-        foreign = [token for token in first_tokens(lm, names(other)["e2"]) if token not in {*e2, *e3}]
+        e2, e3 = (first_name_tokens(lm, entity_names(query)[entity]) for entity in ("e2", "e3"))
+        foreign = [token for token in first_name_tokens(lm, entity_names(other)["e2"]) if token not in {*e2, *e3}]
         tokens = {"e2": e2, "e3": e3, "other": foreign}
         rows.append({name: lens.best_ranks(found).tolist() if found else None for name, found in tokens.items()})
     return rows

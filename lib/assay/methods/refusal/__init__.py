@@ -3,12 +3,14 @@
 from importlib import import_module
 from typing import Any
 
+_RENAMED = {"judge": "judge_refusals", "Outcome": "RefusalOutcome", "kl": "kl_of_logits"}
+
 
 def __getattr__(name: str) -> Any:
-    """What was in `assay.methods.refusal` while that was one file."""
+    """What was in `assay.methods.refusal` while that was one file, by its name then."""
     if name.startswith("_"):
         raise AttributeError(name)
     try:
-        return getattr(import_module("assay.methods.refusal.judging"), name)
+        return getattr(import_module("assay.methods.refusal.judging"), _RENAMED.get(name, name))
     except AttributeError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

@@ -1,24 +1,26 @@
 """Loss of given text under edits: what an intervention costs on answers that the unedited model gives (Arditi et al. 2024, 4.3).
 
-    >>> answers = own_answers(lm, harmless)                          # token ids, in memory only            # doctest: +SKIP
-    >>> answer_loss(lm, harmless, answers, {"none": [], "ablated": [direction.ablation()]})["none"].mean()  # doctest: +SKIP
-    0.31
+    >>> from assay import methods
+    >>> harmful, harmless = (methods.chat_prompts(lm, [f"How can I {what} a car?"]) for what in ("steal", "wash"))
+    >>> direction = methods.difference_in_means(lm, harmful, harmless, n_positions=1).at(-1, 4)
+    >>> answers = own_answers(lm, harmless)
+    >>> loss = answer_loss(lm, harmless, answers, {"ablated": [direction.ablation()], "added": [direction.addition()]})
+    >>> loss["ablated"].round(1), loss["added"].round(1)
+    (array([0.]), array([2.2]))
 
 Loss is the mean negative log-probability of an answer's tokens, in nats per token, float64, teacher-forced.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from assay.errors import PromptError
-from assay.forward.edits import Edit
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
-from assay.methods.refusal.judging import log_probs
-
-Track = Callable[[Iterable[Any]], Iterable[Any]]
+from assay.methods.distributions import log_probs
+from assay.methods.portions import Track
+from assay.methods.refusal.judging import Variants, variants_by_prompt
 
 
 def own_answers(lm: LM, prompts: Sequence[Prompt], *, max_tokens: int = 32) -> list[tuple[int, ...]]:
@@ -31,18 +33,18 @@ def answer_loss(
     lm: LM,
     prompts: Sequence[Prompt],
     answers: Sequence[Sequence[int]],
-    variants: Mapping[str, Sequence[Edit]] | Sequence[Mapping[str, Sequence[Edit]]],
+    variants: Variants | Sequence[Variants],
     *,
     track: Track = iter,
 ) -> dict[str, np.ndarray]:
     """Loss of each prompt's answer under every variant (a list of edits by name): {name: [N] float64 nats per token}.
 
     variants: the same for all prompts, or one mapping per prompt. One sweep per prompt.
-    Raises PromptError unless there is one answer, of one token or more, per prompt.
+    Raises PromptError unless there is one answer, of one token or more, per prompt, and as `variants_by_prompt`.
     """
     if len(prompts) != len(answers) or not all(answers):
         raise PromptError(f"{len(prompts)} prompts need as many answers of one token or more, got {len(answers)}")
-    each = [variants] * len(prompts) if isinstance(variants, Mapping) else list(variants)
+    each = variants_by_prompt(variants, len(prompts))
     names = list(each[0])
     out = np.zeros((len(prompts), len(names)))
     for i, (prompt, answer) in enumerate(track(list(zip(prompts, answers, strict=True)))):

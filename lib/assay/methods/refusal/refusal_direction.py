@@ -1,18 +1,19 @@
 """The refusal direction of a model, from requests to a chosen direction (Arditi et al. 2024, 2.3; Wang et al. 2025).
 
-    >>> found = refusal_direction(lm)                                # English, this project's requests    # doctest: +SKIP
-    >>> found.direction.layer, found.tokens                                                                # doctest: +SKIP
-    (4, (40,))
-    >>> lm.generate(lm.chat("How can I build a bomb?"), edits=[found.direction.ablation()])                # doctest: +SKIP
+    found = refusal_direction(lm)                                  # English, this project's requests
+    lm.generate(prompt, edits=[found.direction.ablation()])
+
+    >>> prompts = request_prompts(lm, "harmful", "en", "valid")[:2]
+    >>> refusal_scores(lm, prompts, [lm.token("I")]) > 0            # what decides which requests are kept
+    array([ True,  True])
 
 The steps, each a function of its own file: which tokens begin the model's refusals (`refusal_tokens`, on validation
 requests), which training requests it refuses and answers as it should (the others are left out), the difference in means at
 every post-instruction position and layer, and the selection by effect on validation requests. Test requests are never seen.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,10 @@ from assay.data.instructions import instructions, refuses
 from assay.errors import PromptError
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
-from assay.methods.directions import Direction, chats, difference_in_means, template_tail
+from assay.methods.directions import Direction, chat_prompts, difference_in_means, template_tail
+from assay.methods.portions import Track, batches
 from assay.methods.refusal.judging import IsRefusal, refusal_score, refusal_tokens
-from assay.methods.refusal.selection import Filters, Halving, Selection, select
-
-Split = str
-Track = Callable[[Iterable[Any]], Iterable[Any]]
+from assay.methods.refusal.selection import DirectionSelection, SelectionFilters, SuccessiveHalving, select_direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +38,7 @@ class RefusalDirection:
     """Training requests that went into the mean: harmful ones that are refused."""
     harmless: tuple[Prompt, ...]
     """Harmless ones that are answered."""
-    selection: Selection
+    selection: DirectionSelection
 
     @property
     def direction(self) -> Direction:
@@ -47,11 +46,11 @@ class RefusalDirection:
         return self.selection.direction
 
 
-def requests(
-    lm: LM, kind: str, language: str = "en", split: Split | None = "test", system: str | None = None
+def request_prompts(
+    lm: LM, kind: str, language: str = "en", split: str | None = "test", system: str | None = None
 ) -> list[Prompt]:
     """The requests of one kind, language and split, each as a turn of the chat template."""
-    return chats(lm, [request.text for request in instructions(kind, language, split)], system)
+    return chat_prompts(lm, [request.text for request in instructions(kind, language, split)], system)
 
 
 def is_refusal_in(language: str) -> IsRefusal:
@@ -64,8 +63,8 @@ def refusal_direction(
     language: str = "en",
     *,
     tokens: Sequence[int] | None = None,
-    filters: Filters = Filters(),  # noqa: B008  (frozen)
-    halving: Halving | None = None,
+    filters: SelectionFilters = SelectionFilters(),  # noqa: B008  (frozen)
+    halving: SuccessiveHalving | None = None,
     track: Track = iter,
 ) -> RefusalDirection:
     """Find the refusal direction of a model with this project's requests in one language.
@@ -75,7 +74,7 @@ def refusal_direction(
     """
     tail = template_tail(lm)
     prompts = {
-        (kind, split): requests(lm, kind, language, split)
+        (kind, split): request_prompts(lm, kind, language, split)
         for kind in ("harmful", "harmless")
         for split in ("train", "valid")
     }
@@ -96,7 +95,7 @@ def refusal_direction(
                 f"{language!r} ({split}): there is no refusal to find a direction of"
             )
     candidates = difference_in_means(lm, kept["harmful", "train"], kept["harmless", "train"], len(tail))
-    selection = select(
+    selection = select_direction(
         lm, candidates, kept["harmful", "valid"], kept["harmless", "valid"], tokens,
         filters=filters, halving=halving, track=track,
     )  # fmt: skip
@@ -104,15 +103,12 @@ def refusal_direction(
     return RefusalDirection(language, tuple(tokens), *training, selection)
 
 
-def scores(lm: LM, prompts: Sequence[Prompt], tokens: Sequence[int], *, batch: int = 16) -> np.ndarray:
+def refusal_scores(lm: LM, prompts: Sequence[Prompt], tokens: Sequence[int], *, batch: int = 16) -> np.ndarray:
     """Refusal scores of unedited prompts: [N] float64."""
-    parts = [
-        refusal_score(np.array(lm.run(list(prompts[start : start + batch])).logits), tokens)
-        for start in range(0, len(prompts), batch)
-    ]
+    parts = [refusal_score(np.array(lm.run(list(part)).logits), tokens) for part in batches(prompts, batch)]
     return np.concatenate(parts)
 
 
 def refused_as_expected(lm: LM, prompts: Sequence[Prompt], tokens: Sequence[int], refused: bool) -> list[Prompt]:
     """The prompts whose refusal score is above 0 (or below it, for prompts that should be answered)."""
-    return [p for p, score in zip(prompts, scores(lm, prompts, tokens), strict=True) if (score > 0) == refused]
+    return [p for p, score in zip(prompts, refusal_scores(lm, prompts, tokens), strict=True) if (score > 0) == refused]

@@ -1,10 +1,13 @@
 """Selection of a refusal direction by what it does, not by how long it is (Arditi et al. 2024, 2.3 and appendix C).
 
-    >>> chosen = select(lm, candidates, harmful, harmless, tokens)                                  # doctest: +SKIP
-    >>> chosen.position, chosen.layer, chosen.kl[chosen.cell]                                       # doctest: +SKIP
-    (-1, 4, 0.02)
-    >>> chosen.by_norm.layer                     # what "take the longest" would have picked        # doctest: +SKIP
-    7
+    >>> from assay import methods
+    >>> harmful, harmless = (methods.chat_prompts(lm, [f"How can I {what} a car?"]) for what in ("steal", "wash"))
+    >>> tokens = methods.refusal_tokens(lm, harmful, harmless, methods.is_refusal_in("en"))
+    >>> candidates = methods.difference_in_means(lm, harmful, harmless, n_positions=1)
+    >>> halving = SuccessiveHalving(first=1, finalists=2)
+    >>> chosen = select_direction(lm, candidates, harmful, harmless, tokens, halving=halving)
+    >>> chosen.position, chosen.layer, chosen.by_norm.layer        # the longest candidate is of a late layer
+    (-1, 4, 7)
 
 Three scores of a candidate, on validation prompts:
 
@@ -12,11 +15,12 @@ Three scores of a candidate, on validation prompts:
     induce    mean refusal score on harmless prompts while it is added (raw, times 1): high, if it causes refusal
     kl        KL(unedited || ablated) at the last position of harmless prompts: small, if nothing else runs through it
 
-The candidate with the lowest bypass wins among those that pass the `Filters`. Without the KL filter the winner is often a
-direction whose ablation breaks the model. `Halving` measures fewer cells: those that fail on few prompts go first.
+The candidate with the lowest bypass wins among those that pass the `SelectionFilters`. Without the KL filter the winner is
+often a direction whose ablation breaks the model. `SuccessiveHalving` measures fewer cells: those that fail on few prompts
+go first.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +30,14 @@ from assay.errors import PromptError, SelectionError
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
 from assay.methods.directions import Direction, Directions
-from assay.methods.refusal.judging import judge
+from assay.methods.portions import Track
+from assay.methods.refusal.judging import judge_refusals
 
 Cell = tuple[int, int]  # position (row of the table), layer
-Track = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
-class Filters:
+class SelectionFilters:
     """Which candidates may win; the paper's limits. None switches a filter off."""
 
     kl: float | None = 0.1
@@ -41,7 +45,7 @@ class Filters:
     depth: float = 0.8
     """Only layers below this share of the depth: later ones are close to the output tokens themselves."""
     loosen: bool = False
-    """Whether the KL limit is doubled, as often as it takes, when it leaves nothing: `Selection.kl_limit` says to what."""
+    """Whether a KL limit that leaves no candidate is doubled, as often as it takes (see `DirectionSelection.kl_limit`)."""
 
     def layers(self, n_layers: int) -> int:
         """The first layer that is too late."""
@@ -49,7 +53,7 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Halving:
+class SuccessiveHalving:
     """Successive halving: rounds on a few prompts that leave fewer candidates for the full measurement."""
 
     first: int = 8
@@ -62,7 +66,7 @@ class Halving:
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
+class DirectionSelection:
     """The winner, the scores it won by, and what it was compared with. Tables are [P, L] float64; NaN: not measured."""
 
     candidates: Directions
@@ -104,17 +108,17 @@ class Selection:
         return int(p), int(layer)
 
 
-def select(
+def select_direction(
     lm: LM,
     candidates: Directions,
     harmful: Sequence[Prompt],
     harmless: Sequence[Prompt],
     tokens: Sequence[int],
     *,
-    filters: Filters = Filters(),
-    halving: Halving | None = None,
+    filters: SelectionFilters = SelectionFilters(),
+    halving: SuccessiveHalving | None = None,
     track: Track = iter,
-) -> Selection:
+) -> DirectionSelection:
     """Measure candidates on validation prompts and take the best that passes the filters.
 
     Without `halving` every candidate is measured on every prompt (the paper's form, and what its score plots show).
@@ -141,10 +145,12 @@ def select(
     if not alive:
         raise SelectionError(_nothing_left(candidates, removed, filters))
     best = min(alive, key=lambda cell: (tables["bypass"][cell], cell))
-    return Selection(candidates, **tables, removed=removed, cell=best, kl_limit=limit, baseline=board.baseline())
+    return DirectionSelection(
+        candidates, **tables, removed=removed, cell=best, kl_limit=limit, baseline=board.baseline()
+    )
 
 
-def _kl_limit(filters: Filters, found: Sequence[float]) -> float | None:
+def _kl_limit(filters: SelectionFilters, found: Sequence[float]) -> float | None:
     """The KL limit of the filters, doubled until one of the values passes if they may be loosened."""
     limit = filters.kl
     while limit and filters.loosen and found and not min(found) <= limit:
@@ -153,7 +159,12 @@ def _kl_limit(filters: Filters, found: Sequence[float]) -> float | None:
 
 
 def _halve(
-    board: "_Board", alive: list[Cell], filters: Filters, halving: Halving, n_layers: int, removed: dict[str, int]
+    board: "_Board",
+    alive: list[Cell],
+    filters: SelectionFilters,
+    halving: SuccessiveHalving,
+    n_layers: int,
+    removed: dict[str, int],
 ) -> list[Cell]:
     """Rounds on the first prompts: induce (cheap: it resumes at its layer), KL, and the best by bypass."""
     late, alive = _split(alive, lambda cell: cell[1] >= filters.layers(n_layers))
@@ -181,7 +192,7 @@ def _split(cells: list[Cell], fails: Callable[[Cell], bool]) -> tuple[list[Cell]
     return [cell for cell in cells if cell in failed], [cell for cell in cells if cell not in failed]
 
 
-def _nothing_left(candidates: Directions, removed: dict[str, int], filters: Filters) -> str:
+def _nothing_left(candidates: Directions, removed: dict[str, int], filters: SelectionFilters) -> str:
     """Which filter removed how many."""
     total = candidates.norms.size
     parts = ", ".join(f"{count} by '{name}'" for name, count in removed.items() if count)
@@ -218,7 +229,9 @@ class _Board:
             return
         missing = [k for k in range(n) if any(np.isnan(scores[cell][k]) for cell in fresh)]
         prompts = [self.prompts[kind][k] for k in missing]
-        found = judge(self.lm, prompts, {str(c): [self._edit(kind, c)] for c in fresh}, self.tokens, track=self.track)
+        found = judge_refusals(
+            self.lm, prompts, {str(c): [self._edit(kind, c)] for c in fresh}, self.tokens, track=self.track
+        )
         for cell in fresh:
             outcome = found[str(cell)]
             scores[cell][missing] = outcome.kl if kind == "kl" else outcome.score
@@ -231,7 +244,7 @@ class _Board:
 
     def baseline(self) -> float:
         """Mean refusal score on the harmful prompts without edits."""
-        return float(judge(self.lm, self.prompts["bypass"], {"none": []}, self.tokens)["none"].score.mean())
+        return float(judge_refusals(self.lm, self.prompts["bypass"], {"none": []}, self.tokens)["none"].score.mean())
 
     def _edit(self, kind: str, cell: Cell) -> Any:
         direction = self.candidates.at(self.candidates.positions[cell[0]], cell[1])

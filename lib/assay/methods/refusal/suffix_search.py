@@ -1,7 +1,10 @@
 """Adversarial suffixes: tokens after an instruction, found by gradient-guided search, that make a refusal unlikely.
 
-    >>> suffix = find_suffix(lm, harmful, tokens, n_tail=post_instruction(lm))                    # doctest: +SKIP
-    >>> lm.generate([with_suffix(p, suffix, n_tail) for p in harmful])                            # doctest: +SKIP
+    >>> from assay import methods
+    >>> prompts, n_tail = methods.chat_prompts(lm, ["How can I steal a car?"]), methods.post_instruction(lm)
+    >>> suffix = find_suffix(lm, prompts, [lm.token("I")], n_tail=n_tail, length=2, steps=1, tries=4)
+    >>> len(with_suffix(prompts[0], suffix, n_tail)) - len(prompts[0])
+    2
 
 One suffix for several prompts, by greedy coordinate gradient (Zou et al. 2023, arXiv:2307.15043): the gradient of the refusal
 score with respect to the embeddings says which token at which place might lower it; a handful of such swaps are tried, and
@@ -9,8 +12,7 @@ the best is kept. Tokens are put in as ids, between the instruction and the end 
 written out and read again is not asked, so this is a variant of the paper's attack, for looking inside.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -19,9 +21,8 @@ from assay.errors import PromptError
 from assay.forward.edits import replace
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
+from assay.methods.portions import Track, batches
 from assay.methods.refusal.judging import refusal_score
-
-Track = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 def with_suffix(prompt: Prompt, suffix: Sequence[int], n_tail: int) -> Prompt:
@@ -30,7 +31,7 @@ def with_suffix(prompt: Prompt, suffix: Sequence[int], n_tail: int) -> Prompt:
     return Prompt((*prompt.tokens[:cut], *suffix, *prompt.tokens[cut:]))
 
 
-def suffix_at(prompt: Prompt, length: int, n_tail: int) -> range:
+def suffix_positions(prompt: Prompt, length: int, n_tail: int) -> range:
     """Positions of a suffix of `length` tokens in a prompt that has one."""
     return range(len(prompt) - n_tail - length, len(prompt) - n_tail)
 
@@ -70,11 +71,11 @@ def find_suffix(
     suffix = list(random_suffix(lm, length, rng))
     for _ in track(range(steps)):
         whole = [with_suffix(p, suffix, n_tail) for p in prompts]
-        places = [suffix_at(p, length, n_tail) for p in whole]
+        places = [suffix_positions(p, length, n_tail) for p in whole]
         slope = _slopes(lm, whole, places, tokens)[:, allowed]  # [length, allowed tokens]
         promising = allowed[np.argsort(slope, axis=1)[:, :best]]
         swaps = [(int(at), int(rng.choice(promising[at]))) for at in rng.integers(0, length, tries)]
-        rows = embeddings(lm, [token for _, token in swaps])
+        rows = token_embeddings(lm, [token for _, token in swaps])
         found = np.zeros(tries + 1)
         for prompt, place in zip(whole, places, strict=True):
             variants = [replace("embed", row, position=place[at]) for (at, _), row in zip(swaps, rows, strict=True)]
@@ -86,7 +87,7 @@ def find_suffix(
     return tuple(suffix)
 
 
-def embeddings(lm: LM, tokens: Sequence[int]) -> mx.array:
+def token_embeddings(lm: LM, tokens: Sequence[int]) -> mx.array:
     """The `embed` site of tokens, [N, E] float32."""
     return lm.family.embed(mx.array([list(tokens)]))[0].astype(mx.float32)
 
@@ -104,7 +105,5 @@ def _slopes(lm: LM, prompts: list[Prompt], places: list[range], tokens: Sequence
 
     _, gradients = lm.gradients(prompts, sites="embed", target=log_odds)
     slope = mx.stack([gradients["embed", None][b, mx.array(list(place))] for b, place in enumerate(places)]).sum(axis=0)
-    parts = []
-    for start in range(0, lm.family.vocab, 8192):
-        parts.append(slope @ embeddings(lm, range(start, min(start + 8192, lm.family.vocab))).T)
+    parts = [slope @ token_embeddings(lm, part).T for part in batches(range(lm.family.vocab), 8192)]
     return np.array(mx.concatenate(parts, axis=1))

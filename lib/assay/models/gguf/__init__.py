@@ -11,8 +11,8 @@
 - A **converted checkpoint** is a folder as Hugging Face has it: config.json, model.safetensors, tokenizer.json,
   tokenizer_config.json. `gguf.json` beside them says which file it came from.
 
-What a file says and this package cannot honour (a tensor, a number, a rope scaling that it does not know) is an error: never
-dropped. Nothing here imports mlx; `gguf` itself, for the block formats, is imported when tensors are read.
+A tensor, a number or a rope scaling that this package does not know is an error, and never dropped. Nothing here imports
+mlx; the package `gguf`, for the block formats, is imported when tensors are read.
 """
 
 from importlib import import_module

@@ -82,23 +82,13 @@ ARCHITECTURES: dict[str, Architecture] = {
         scaling=("linear", "yarn", "tensor"),
     ),
     "qwen2": Architecture(
-        "qwen2",
-        "Qwen2ForCausalLM",
-        _linear(TWO_NORMS | ATTENTION | MLP) | _biases(QKV),
-        scaling=("linear", "yarn"),
+        "qwen2", "Qwen2ForCausalLM", _linear(TWO_NORMS | ATTENTION | MLP) | _biases(QKV), scaling=("linear", "yarn")
     ),
     "qwen3": Architecture(
-        "qwen3",
-        "Qwen3ForCausalLM",
-        _linear(TWO_NORMS | ATTENTION | HEAD_NORMS | MLP),
-        scaling=("linear", "yarn"),
+        "qwen3", "Qwen3ForCausalLM", _linear(TWO_NORMS | ATTENTION | HEAD_NORMS | MLP), scaling=("linear", "yarn")
     ),
     "gemma2": Architecture(
-        "gemma2",
-        "Gemma2ForCausalLM",
-        _linear(FOUR_NORMS | ATTENTION | MLP),
-        norm_plus_one=True,
-        always_tied=True,
+        "gemma2", "Gemma2ForCausalLM", _linear(FOUR_NORMS | ATTENTION | MLP), norm_plus_one=True, always_tied=True
     ),
     "gemma3": Architecture(
         "gemma3_text",

@@ -1,8 +1,12 @@
 """config.json from the metadata of a GGUF file: every key that mlx-lm and the publisher (transformers) compute with.
 
-    >>> sizes = read_sizes(keys, rows=49152)                                             # doctest: +SKIP
-    >>> config(keys, sizes, values, tied=True)["rope_theta"]                             # doctest: +SKIP
-    100000.0
+    >>> numbers = {"block_count": 30, "embedding_length": 576, "attention.head_count": 9, "feed_forward_length": 1536}
+    >>> keys = Keys({"general.architecture": "llama", **{f"llama.{k}": n for k, n in numbers.items()}}, "m.gguf")
+    >>> sizes = read_sizes(keys, rows=49152, most_layers=30)
+    >>> sizes.D, sizes.length("Q")
+    (64, 576)
+
+`config` makes the dictionary from the sizes and the other keys.
 
 What a file leaves out is what the architecture fixes, or what llama.cpp and the publisher both take as its default:
 - gemma2, gemma3: the query scale is that of a head, but for the 27B models (46 and 62 layers), which have width / heads;
@@ -121,12 +125,7 @@ def _llama(keys: Keys, sizes: Sizes, base: Config) -> Config:
     own: Config = {"head_dim": sizes.D, "hidden_act": "silu"}
     if not window and (not named or base["rope_scaling"]):
         return own
-    return {
-        **own,
-        "model_type": "mistral",
-        "architectures": ["MistralForCausalLM"],
-        "sliding_window": window or None,
-    }
+    return {**own, "model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": window or None}
 
 
 def _qwen2(keys: Keys, sizes: Sizes, base: Config) -> Config:

@@ -1,15 +1,12 @@
 """From a GGUF file to the folder of a converted checkpoint, once.
 
-    >>> folder = checkpoint(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))                     # doctest: +SKIP
-    >>> folder.name                                                                      # doctest: +SKIP
-    'b179c9523d0e6a0f'
+    folder = checkpoint(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))     # in assay's cache, named by the file's digest
 
-The folder is named after the digest of the file's bytes, so a file that was moved or renamed is not converted again, and
-one that was changed is. It appears whole (see `assay.models.cache`): whatever ends a conversion, power failure included, the
-same call later does it again from the start.
+A file that was moved or renamed has the same digest and is not converted again; a file that was changed is. The folder
+appears whole (see `assay.models.cache`): after a conversion that was broken off, by a power failure even, the same call
+converts again from the start.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +15,11 @@ from typing import Any
 
 from assay.errors import CheckpointError
 from assay.models.cache import conversion_folder, locked, make_folder
-from assay.models.files import read_json
+from assay.models.files import read_json, write_json
 from assay.models.gguf.digest import check_unchanged, digest, marks, remembered
-from assay.models.gguf.plan import Plan, make_plan
-from assay.models.gguf.read import read, shards
+from assay.models.gguf.outline import Outline, outline_of
+from assay.models.gguf.read import read
+from assay.models.gguf.shards import shards
 from assay.models.gguf.weights import write
 
 log = logging.getLogger(__name__)
@@ -46,8 +44,10 @@ class Description:
 
 def describe(file: Path) -> Description:
     """What `file` holds, from its header. Raises what `checkpoint` would, but for damage of the data itself."""
-    plan = make_plan(read(file))
-    return Description(plan.config["model_type"], plan.config["num_hidden_layers"], round(plan.nbytes / 2**30, 2))
+    outline = outline_of(read(file))
+    return Description(
+        outline.config["model_type"], outline.config["num_hidden_layers"], round(outline.nbytes / 2**30, 2)
+    )
 
 
 def checkpoint(file: Path, *, progress: bool = True) -> Path:
@@ -61,7 +61,7 @@ def checkpoint(file: Path, *, progress: bool = True) -> Path:
     if (known := remembered(files)) and (folder := find(known)):
         return folder
     before = marks(files)
-    plan = make_plan(read(file))
+    outline = outline_of(read(file))
     sha256 = digest(files, progress=progress)
     if folder := find(sha256):
         return folder
@@ -70,8 +70,8 @@ def checkpoint(file: Path, *, progress: bool = True) -> Path:
         if folder := find(sha256):
             return folder
         log.info("converting %s into %s", file, target)
-        with make_folder(target, plan.nbytes + REST_BYTES) as folder:
-            _fill(folder, plan, sha256, progress)
+        with make_folder(target, outline.nbytes + REST_BYTES) as folder:
+            _fill(folder, outline, sha256, progress)
             check_unchanged(files, before)  # since before its header was read
     return target
 
@@ -88,31 +88,27 @@ def find(sha256: str) -> Path | None:
     return folder if whole and record.get("sha256") == sha256 and record.get("converter") == CONVERTER else None
 
 
-def _fill(folder: Path, plan: Plan, sha256: str, progress: bool) -> None:
-    """Writes everything; the tokenizer first, which may be refused, the record last, which has the sizes of the others."""
+def _fill(folder: Path, outline: Outline, sha256: str, progress: bool) -> None:
+    """Writes all files; the tokenizer first, which may be refused, the record last, which has the sizes of the others."""
     from assay.models.gguf import tokenizer
 
-    ids = tokenizer.write(plan.header.metadata, folder)
-    write(plan.copies, folder / WEIGHTS, progress=progress)
-    _write_json(folder / "config.json", {**plan.config, **ids})
-    _write_json(folder / RECORD, _record(folder, plan, sha256))
+    ids = tokenizer.write(outline.header.metadata, folder)
+    write(outline.copies, folder / WEIGHTS, progress=progress)
+    write_json(folder / "config.json", {**outline.config, **ids})
+    write_json(folder / RECORD, _record(folder, outline, sha256))
 
 
-def _record(folder: Path, plan: Plan, sha256: str) -> Mapping[str, Any]:
-    """What a reader of numbers measured with this checkpoint wants to know of its file."""
-    sources = plan.header.files
+def _record(folder: Path, outline: Outline, sha256: str) -> Mapping[str, Any]:
+    """The content of gguf.json: which file this checkpoint was converted from, and the sizes of what was written."""
+    sources = outline.header.files
     return {
         "file": sources[0].name,
         "sha256": sha256,
         "bytes": sum(source.stat().st_size for source in sources),
         "shards": len(sources),
-        "architecture": plan.architecture,
-        "name": plan.header.metadata.get("general.name"),
-        "quantised": plan.types,
+        "architecture": outline.architecture,
+        "name": outline.header.metadata.get("general.name"),
+        "quantised": outline.types,
         "converter": CONVERTER,
         "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
-
-
-def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

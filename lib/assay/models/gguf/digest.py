@@ -1,10 +1,9 @@
 """The SHA-256 of a file's bytes, computed once: a file of the same name, size and times is not read again.
 
-    >>> digest((Path("model.gguf"),))                                                    # doctest: +SKIP
-    'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53'
+    digest((Path("SmolLM2-135M-Instruct.Q4_1.gguf"),), progress=True)     # 64 hex digits, as `sha256sum` says
 
-Of shards, the digest of their bytes one after the other. What is remembered lies in `cache_dir()/digests`, one small file
-per model file; a damaged or a missing one costs a second reading, and nothing else.
+The digest of shards is that of their bytes one after the other. Known digests lie in `cache_dir()/digests`, one small file
+per model; without it, or with a damaged one, the model is read again.
 """
 
 import contextlib
@@ -62,7 +61,7 @@ def check_unchanged(files: Sequence[Path], before: Marks) -> None:
 
 
 def marks(files: Sequence[Path]) -> Marks:
-    """What would show that the files were changed."""
+    """Path, size and times of each file: other marks mean that a file was changed."""
     try:
         found = [(os.path.abspath(file), file.stat()) for file in files]
     except OSError as error:
@@ -76,7 +75,7 @@ def _place(files: Sequence[Path]) -> Path:
 
 
 def _remember(files: Sequence[Path], before: Marks, sha256: str) -> None:
-    """Without complaint where it cannot be written: it only saves time."""
+    """Writes the digest down; no error where that fails, since it only saves time."""
     place = _place(files)
     temporary = place.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@
     Traceback (most recent call last):
     assay.errors.CheckpointError: m.gguf: llama.logit_scale is 2.0, which this package cannot honour (only 0, 1)
 
-Whatever begins with the architecture's name must have been read, be in `HARMLESS`, or have one of its `NEUTRAL` values.
+Every key that begins with the architecture's name must have been read, be in `HARMLESS`, or have one of its `NEUTRAL` values.
 """
 
 import math
@@ -99,7 +99,7 @@ class Keys:
             raise self.error(f"{self.architecture}.{key} is {_brief(found)}, and should be {value}: {reason}")
 
     def check_all_read(self) -> None:
-        """CheckpointError that names the first key of the architecture which nobody asked for and which is not harmless."""
+        """CheckpointError that names the first key of the architecture that was not read and is not harmless."""
         prefix = f"{self.architecture}."
         for full, value in self.metadata.items():
             key = full.removeprefix(prefix)

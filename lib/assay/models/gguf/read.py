@@ -1,27 +1,25 @@
 """The header of a GGUF file: metadata as plain Python values, and where each tensor lies.
 
-    >>> header = read(Path("model.gguf"))                       # doctest: +SKIP
-    >>> header.metadata["general.architecture"]                 # doctest: +SKIP
-    'llama'
-    >>> header.tensors["token_embd.weight"].shape               # rows first   # doctest: +SKIP
-    (49152, 576)
+    header = read(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))
+    header.metadata["general.architecture"]
+    header.tensors["token_embd.weight"].shape                   # rows first: [vocabulary, E]
 
 The format, little-endian: "GGUF", version, how many tensors, how many keys; the keys, each with a type and a value; the
 tensors, each with a name, dimensions (the innermost first), a type and an offset; then, aligned, the data.
 
-Written by hand, since a damaged file must end in one sentence: every count and length is held against the size of the file
-before it is believed, so that no damage can make this loop, or fill the memory.
+Written by hand, since a damaged file must end in one sentence, and `gguf.GGUFReader` ends in errors of numpy: every count
+and length is compared with the size of the file before it is used, so no damage can make a loop endless or fill the memory.
 """
 
 import math
 import os
-import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from assay.errors import CheckpointError
+from assay.models.gguf.shards import shards
 
 VERSIONS = (2, 3)
 """In little-endian files they are the same."""
@@ -31,7 +29,6 @@ MOST_BYTES = 1 << 26
 """Of a string."""
 LONGEST_NAME = 200
 """Characters of a key or a tensor's name; llama.cpp allows 64 for the latter."""
-SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.(gguf)", re.IGNORECASE)
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """Type number of a value -> its letter in `struct`."""
@@ -101,28 +98,6 @@ def read(file: Path) -> Header:
     if len(files) > 1 and announced != len(tensors):
         raise CheckpointError(f"the shards of {file} have {len(tensors)} tensors and should have {announced}")
     return Header(metadata, tensors, files)
-
-
-def shards(file: Path) -> tuple[Path, ...]:
-    """All files of the model that `file` is a part of, in order; CheckpointError names one that is missing."""
-    _, files = named(file)
-    missing = [path for path in files if not path.is_file()]
-    if missing and len(files) > 1:
-        raise CheckpointError(
-            f"{len(missing)} of {len(files)} shards missing in {file.parent}: {missing[0].name}. Get it too"
-        )
-    if missing or not files:
-        raise CheckpointError(f"there is no file {file}")
-    return files
-
-
-def named(file: Path) -> tuple[str, tuple[Path, ...]]:
-    """The name of the model that `file` is or is a shard of, and all its files in order, there or not."""
-    part = SHARD.fullmatch(file.name)
-    if not part:
-        return file.stem, (file,)
-    name, count, end = part[1], part[3], part[4]
-    return name, tuple(file.with_name(f"{name}-{i:05d}-of-{count}.{end}") for i in range(1, int(count) + 1))
 
 
 def _place(metadata: dict[str, Any]) -> str:

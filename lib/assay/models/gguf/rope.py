@@ -1,7 +1,9 @@
 """Rope scaling: what a GGUF file says about it, in the words of config.json.
 
-    >>> scaling(keys, header, "llama", head_dim=128, theta=500000.0)                                  # doctest: +SKIP
-    {'rope_type': 'llama3', 'factor': 32.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0, ...}
+    >>> keys = Keys({"general.architecture": "llama"}, "model.gguf")
+    >>> divisors = {FREQS: np.float32(llama3_divisors(dims=64, theta=5e5, factor=32.0, original=8192))}
+    >>> scaling(keys, divisors, ("tensor",), dims=64, theta=5e5)["factor"]
+    32.0
 
 A file has it in one of three forms: keys (`rope.scaling.type` linear or yarn, `rope.scaling.factor`, ...); a tensor
 `rope_freqs.weight` with a divisor for every frequency, which is all that is left of llama3's four numbers; or Phi-3's

@@ -1,9 +1,11 @@
 """SentencePiece's BPE from a GGUF file: merges out of scores, spaces written as "▁", bytes for what has no token.
 
-    plan = plan_for(read(metadata))
-    plan.tokens[138]                 # '▁▁': the file spells user-defined runs of spaces with spaces
-    merges(plan)[0]                  # ('i', 'n')
-    normalizer(plan), pre_tokenizer(plan), decoder(plan)   # for `tokenizers`
+    >>> found = Vocabulary(["▁", "i", "n", "in"], [NORMAL] * 4, [0.0, -2.0, -3.0, -1.0], None, {})
+    >>> pieces = pieces_of(found)
+    >>> merges(pieces)
+    [('i', 'n')]
+    >>> normalizer(pieces).normalize_str("in in")
+    '▁in▁in'
 
 A SentencePiece model has no merges, only **pieces** with scores: of all neighbours that form a piece, those that form
 the one of the highest score become one first. As merges this is every way to cut a piece into two pieces, the pieces
@@ -32,8 +34,8 @@ INST = "[INST]"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the file's flags and its architecture make of a SentencePiece vocabulary."""
+class Pieces:
+    """A SentencePiece vocabulary, and how the file's flags and its architecture use it."""
 
     tokens: list[str]
     """As the published tokenizer.json spells them."""
@@ -49,8 +51,8 @@ class Plan:
     """A character without a token becomes its bytes in UTF-8, else the unknown token."""
 
 
-def plan_for(vocabulary: Vocabulary) -> Plan:
-    """The plan, from flags and, where the file says nothing, llama.cpp's defaults (a space before the text).
+def pieces_of(vocabulary: Vocabulary) -> Pieces:
+    """The pieces, with flags of the file and, where it says nothing, llama.cpp's defaults (a space before the text).
 
     CheckpointError when there is neither a score nor a merge to say what is put together first.
     """
@@ -65,7 +67,7 @@ def plan_for(vocabulary: Vocabulary) -> Plan:
     ]
     if len(set(tokens)) != len(tokens):
         raise CheckpointError("two tokens of the vocabulary differ only in ' ' and '▁': text could mean either")
-    return Plan(
+    return Pieces(
         tokens=tokens,
         vocabulary=vocabulary,
         gemma=gemma,
@@ -76,56 +78,58 @@ def plan_for(vocabulary: Vocabulary) -> Plan:
     )
 
 
-def merges(plan: Plan) -> list[tuple[str, str]]:
+def merges(pieces: Pieces) -> list[tuple[str, str]]:
     """Every cut of a piece into two pieces, the piece that is put together first at the front.
 
     Cuts of one piece: by the ids of the halves (Llama), or the longer first half before the shorter (Gemma), as each
     family's published file has them; it matters in runs of one character only. A file's own merges are taken as they are.
     """
-    vocabulary = plan.vocabulary
+    vocabulary = pieces.vocabulary
     scores = vocabulary.scores
     if vocabulary.merges is not None or scores is None:
         return vocabulary.merges or []
     ids = {
         token: i
-        for i, (token, kind) in enumerate(zip(plan.tokens, vocabulary.types, strict=True))
+        for i, (token, kind) in enumerate(zip(pieces.tokens, vocabulary.types, strict=True))
         if kind in (NORMAL, USER_DEFINED, UNUSED)
     }
-    order = sorted(ids.values(), key=(lambda i: i) if plan.gemma else (lambda i: -scores[i]))
+    order = sorted(ids.values(), key=(lambda i: i) if pieces.gemma else (lambda i: -scores[i]))
     found: list[tuple[str, str]] = []
     for i in order:
-        piece = plan.tokens[i]
+        piece = pieces.tokens[i]
         cuts = [
             (left, right)
             for k in range(len(piece) - 1, 0, -1)
             if (left := piece[:k]) in ids and (right := piece[k:]) in ids
         ]
-        found += cuts if plan.gemma else sorted(cuts, key=lambda cut: (ids[cut[0]], ids[cut[1]]))
+        found += cuts if pieces.gemma else sorted(cuts, key=lambda cut: (ids[cut[0]], ids[cut[1]]))
     return found
 
 
-def normalizer(plan: Plan) -> "Normalizer":
+def normalizer(pieces: Pieces) -> "Normalizer":
     """From text to what the pieces are written in."""
     from tokenizers import Regex, normalizers
 
     steps: list[Normalizer] = []
-    if plan.squeeze:
+    if pieces.squeeze:
         steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
-    if plan.prefix and not plan.once:
+    if pieces.prefix and not pieces.once:
         steps.append(normalizers.Prepend(SPACE))
     return normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
 
 
-def pre_tokenizer(plan: Plan) -> "PreTokenizer | None":
+def pre_tokenizer(pieces: Pieces) -> "PreTokenizer | None":
     """Nothing cuts the text into words; it is here that a prefix is put before the whole of it."""
     from tokenizers import pre_tokenizers
 
-    return pre_tokenizers.Metaspace(SPACE, prepend_scheme="first", split=False) if plan.prefix and plan.once else None
+    return (
+        pre_tokenizers.Metaspace(SPACE, prepend_scheme="first", split=False) if pieces.prefix and pieces.once else None
+    )
 
 
-def decoder(plan: Plan) -> "Decoder":
+def decoder(pieces: Pieces) -> "Decoder":
     """From pieces to text."""
     from tokenizers import decoders
 
     steps: list[Decoder] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    return decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)] if plan.prefix else steps)
+    return decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)] if pieces.prefix else steps)

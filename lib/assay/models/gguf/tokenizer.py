@@ -1,9 +1,9 @@
 """tokenizer.json and tokenizer_config.json from a GGUF file's metadata: the model's published tokenizer, rebuilt.
 
-    ids = write(metadata, folder)                     # {"bos_token_id": 2, "eos_token_id": [1, 106], "pad_token_id": 0}
-    mlx_lm.utils.load_tokenizer(folder)               # opens it as it is: no rule of its own is put in
+    ids = write(metadata, folder)                     # ids of BOS, EOS and padding, for config.json
+    mlx_lm.utils.load_tokenizer(folder)               # opens the tokenizer as it is, without rules of its own
 
-- Byte-level BPE (`tokenizer.ggml.model` = gpt2): `assay.models.gguf.splitting` has the rules that a file only names.
+- Byte-level BPE (`tokenizer.ggml.model` = gpt2): `assay.models.gguf.pretokenize` has the rules that a file only names.
 - SentencePiece (`llama`): `assay.models.gguf.sentencepiece`.
 
 **Control** tokens and **user-defined** ones are found in a text before it is cut into words; control tokens are
@@ -11,14 +11,14 @@ special: decoding can leave them out. Several ids may end a generation: the file
 and the ends of turns that its chat template writes. What a file asks and nothing here does is an error.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import CheckpointError, unknown
-from assay.models.gguf import sentencepiece, splitting
+from assay.models.files import write_json
+from assay.models.gguf import pretokenize, sentencepiece
 from assay.models.gguf.vocabulary import CONTROL, PREFIX, UNKNOWN, USER_DEFINED, Vocabulary, read
 
 if TYPE_CHECKING:
@@ -72,10 +72,7 @@ def write(metadata: Mapping[str, Any], folder: Path) -> dict[str, int | list[int
         settings["chat_template"] = _written(templates)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    text = json.dumps(
-        {key: value for key, value in settings.items() if value is not None}, indent=2, ensure_ascii=False
-    )
-    (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "tokenizer_config.json", {key: value for key, value in settings.items() if value is not None})
     return {
         "bos_token_id": vocabulary.id("bos"),
         "eos_token_id": ends[0] if len(ends) == 1 else ends or None,
@@ -94,7 +91,7 @@ def _byte_level(vocabulary: Vocabulary) -> tuple["Tokenizer", bool]:
     if name in (None, "default"):
         log.warning("the GGUF file does not say how its model splits words (%spre): as GPT-2 does, is assumed", PREFIX)
         name = "gpt-2"
-    rule = splitting.find(name)
+    rule = pretokenize.find(name)
     if vocabulary.merges is None:
         raise CheckpointError(f"the file has no {PREFIX}merges, and byte-level BPE cannot encode a text without them")
     tokenizer = Tokenizer(
@@ -107,7 +104,7 @@ def _byte_level(vocabulary: Vocabulary) -> tuple["Tokenizer", bool]:
     )
     if rule.nfc:
         tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = splitting.pre_tokenizer(rule)
+    tokenizer.pre_tokenizer = pretokenize.pre_tokenizer(rule)
     tokenizer.decoder = decoders.ByteLevel()
     _add(tokenizer, vocabulary, vocabulary.tokens)
     return tokenizer, rule.add_bos
@@ -117,21 +114,21 @@ def _sentencepiece(vocabulary: Vocabulary) -> tuple["Tokenizer", bool]:
     """SentencePiece's BPE; BOS stands before a text unless the file says otherwise."""
     from tokenizers import Tokenizer, models
 
-    plan = sentencepiece.plan_for(vocabulary)
+    pieces = sentencepiece.pieces_of(vocabulary)
     tokenizer = Tokenizer(
         models.BPE(
-            vocab=_ids(vocabulary, plan.tokens),
-            merges=sentencepiece.merges(plan),
+            vocab=_ids(vocabulary, pieces.tokens),
+            merges=sentencepiece.merges(pieces),
             unk_token=_content(vocabulary, vocabulary.id("unknown")),
             fuse_unk=True,
-            byte_fallback=plan.bytes,
+            byte_fallback=pieces.bytes,
         )
     )
-    tokenizer.normalizer = sentencepiece.normalizer(plan)
-    if cutter := sentencepiece.pre_tokenizer(plan):
+    tokenizer.normalizer = sentencepiece.normalizer(pieces)
+    if cutter := sentencepiece.pre_tokenizer(pieces):
         tokenizer.pre_tokenizer = cutter
-    tokenizer.decoder = sentencepiece.decoder(plan)
-    _add(tokenizer, vocabulary, plan.tokens)
+    tokenizer.decoder = sentencepiece.decoder(pieces)
+    _add(tokenizer, vocabulary, pieces.tokens)
     return tokenizer, True
 
 

@@ -1,9 +1,9 @@
 """The vocabulary in a GGUF file's metadata, checked: every list as long as the other, every id inside, no token twice.
 
-    vocabulary = read(metadata)
-    vocabulary.tokens[5], vocabulary.types[5]   # '<start_of_turn>', CONTROL
-    vocabulary.id("eos")                        # 1; None where the file says nothing
-    vocabulary.flag("add_bos_token")            # True, False, or None where the file says nothing
+    >>> tokens = {"tokens": ["<pad>", "<eos>", "a"], "token_type": [CONTROL, CONTROL, NORMAL], "eos_token_id": 1}
+    >>> vocabulary = read({PREFIX + key: value for key, value in tokens.items()})
+    >>> vocabulary.id("eos"), vocabulary.id("bos"), vocabulary.flag("add_bos_token")     # None: the file does not say
+    (1, None, None)
 
 All keys begin with `tokenizer.ggml.`; messages name them whole. A **type** says what a token is for: normal text, a
 byte that has no other token, a marker that the user of a chat cannot write (control), a piece of text that is always

@@ -1,9 +1,10 @@
 """Copies tensors from a GGUF file into one safetensors file, a piece at a time.
 
-    >>> write(copies, folder / "model.safetensors", progress=True)                       # doctest: +SKIP
+    write(copies, folder / "model.safetensors", progress=True)
 
 A safetensors file is 8 bytes with the length of a header, the header (JSON: name -> type, shape, bytes from and to), the
-data. All of that is known before the first tensor is read, so nothing is held in memory but the piece at hand.
+data. The header is known before the first tensor is read, so only one piece of one tensor is in memory at a time; the
+`safetensors` package would want all tensors at once.
 
 Block-quantised tensors become float32, each number exactly what the block says; F16, BF16 and F32 keep their bytes.
 """
@@ -169,7 +170,7 @@ def _float32(piece: np.ndarray, plain: str) -> np.ndarray:
 
 
 def _check_finite(tensor: Tensor, piece: np.ndarray, plain: str) -> None:
-    """A damaged scale or exponent shows as a number that is none."""
+    """CheckpointError for infinities and NaN: a damaged scale or exponent gives them."""
     fine = np.all((piece & 0x7F80) != 0x7F80) if plain == "BF16" else np.all(np.isfinite(piece))
     if not fine:
         raise CheckpointError(f"{tensor.file}: {tensor.name} has numbers that are not finite. Get the file again")

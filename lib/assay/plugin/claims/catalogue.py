@@ -6,7 +6,7 @@ HTL-11  Single-hop knockout       not attempted
 
 from typing import Any
 
-from assay.plugin.claims.table import Line, models
+from assay.plugin.claims.table import Line, md_table, models
 from assay.record.papers import known, papers
 
 
@@ -17,11 +17,11 @@ def page(found: list[Line], tier: str) -> str:
     for line in found:
         for id in line.ids:
             by_id.setdefault(id, []).append(line)
-    attempted = sum(id in by_id for id in known())
+    attempted = f"{sum(id in by_id for id in known())} of {len(known())}"
     text = [
         "# Experiments",
         "",
-        f"Written by `pytest --catalogue`, tier {tier}: {attempted} of {len(known())} experiments have a finding.",
+        f"Written by `pytest --catalogue`, tier {tier}: {attempted} experiments have a finding.",
     ]
     for paper in papers():
         text += _section(_title(paper), paper["experiments"], by_id, columns)
@@ -37,16 +37,11 @@ def _title(paper: dict[str, Any]) -> str:
 
 
 def _section(title: str, ids: dict[str, str], by_id: dict[str, list[Line]], columns: list[str]) -> list[str]:
-    text = ["", f"## {title}", "", _row(["id", "experiment", "finding", *columns])]
-    text.append(_row(["---"] * (len(columns) + 3)))
+    rows = []
     for id, what in ids.items():
         if id not in by_id:
-            text.append(_row([id, what, "*not attempted*", *[""] * len(columns)]))
+            rows.append([id, what, "*not attempted*", *[""] * len(columns)])
         for line in by_id.get(id, []):
             verdicts = [line.cells[model].verdict if model in line.cells else "" for model in columns]
-            text.append(_row([id, what, f"{line.claim} (`{line.test}`)", *verdicts]))
-    return text
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+            rows.append([id, what, f"{line.claim} (`{line.test}`)", *verdicts])
+    return ["", f"## {title}", "", *md_table(["id", "experiment", "finding", *columns], rows)]

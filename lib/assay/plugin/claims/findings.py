@@ -38,7 +38,7 @@ MARKERS = (
 )
 SKIP = "not eligible: "
 MEASURED = pytest.StashKey[dict[str, dict[str, Any]]]()
-"""Metric name -> row, of what a finding rests on."""
+"""The metrics that a finding rests on, name -> row."""
 NEW = pytest.StashKey[bool]()
 """Does a finding rest on first measurements only?"""
 
@@ -101,7 +101,7 @@ def keep_only(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _without_traceback(item: pytest.Item) -> None:
-    """Of an expected failure nobody sees one, and to make it takes longer than to judge the claim."""
+    """Nobody sees the traceback of an expected failure, and it takes longer to make than the claim takes to judge."""
     full = item.repr_failure
 
     def repr_failure(excinfo: pytest.ExceptionInfo, *args: Any, **kwargs: Any) -> Any:

@@ -2,8 +2,8 @@
 
     pytest suites --findings findings.md --catalogue page.md
 
-It listens where the terminal is (on the controller under xdist), and starts from the plan: what a crash, -x or Ctrl-C
-left out stands in the table as "not run".
+`Summary` listens where the terminal is (on the controller under xdist), and starts from the collected tests: a test that a
+crash, -x or Ctrl-C left out stands in the table as "not run".
 """
 
 import json
@@ -15,7 +15,7 @@ import pytest
 from assay.plugin import options
 from assay.plugin.claims import catalogue, table, terminal
 from assay.plugin.claims.table import Cell
-from assay.plugin.models.plan import PLAN, is_worker
+from assay.plugin.models.collected import COLLECTED, is_worker
 from assay.record import files
 
 
@@ -37,17 +37,17 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.config.option.collectonly:
             return
-        found = table.lines(self.config.stash.get(PLAN, {}), self.cells)
+        found = table.lines(self.config.stash.get(COLLECTED, {}), self.cells)
         if found:
             terminalreporter.section(table.title(self.config), bold=True)
-            terminal.show(terminalreporter, found, options.tier(self.config))
+            terminal.write(terminalreporter, found, options.tier(self.config))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        plan = self.config.stash.get(PLAN, None)
-        if plan is None or exitstatus == pytest.ExitCode.USAGE_ERROR or self.config.option.collectonly:
+        collected = self.config.stash.get(COLLECTED, None)
+        if collected is None or exitstatus == pytest.ExitCode.USAGE_ERROR or self.config.option.collectonly:
             return
-        found, option = table.lines(plan, self.cells), self.config.option
+        found, option = table.lines(collected, self.cells), self.config.option
         here = Path(self.config.invocation_params.dir)
         if option.findings:
             text = table.to_json if option.findings.endswith(".json") else table.to_markdown

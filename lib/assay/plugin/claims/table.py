@@ -5,20 +5,20 @@
                rescue_rate                     0.6 [0.42, 0.75] n 30   0.1 [0.04, 0.2] n 41
                null_rate (control)             0.07 [0.02, 0.2] n 30   0.05 [0.01, 0.2] n 41
 
-This file makes the table from the plan and the cells, and writes it as JSON (for programs) or Markdown (for
+This file makes the table from the collected tests and the cells, and writes it as JSON (for programs) or Markdown (for
 people). terminal.py prints it, summary.py collects the cells from the reports of a run.
 """
 
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
 
 import pytest
 
 from assay.plugin import options
-from assay.plugin.models.plan import Plan
-from assay.record.compare import show
+from assay.plugin.models.collected import Collected
+from assay.record.metric import Row, number
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Cell:
 
     verdict: str = "not run"
     why: str = ""
-    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measured: dict[str, Row] = field(default_factory=dict)
 
 
 @dataclass
@@ -47,10 +47,10 @@ class Line:
         return ", ".join(filter(None, [self.paper, self.ref]))
 
 
-def lines(plan: Plan, cells: dict[str, Cell]) -> list[Line]:
-    """The claims of a plan, in order, with the cells known so far by node id."""
+def lines(collected: Collected, cells: dict[str, Cell]) -> list[Line]:
+    """The claims of the collected tests, in order, with the cells known so far by node id."""
     found: dict[str, Line] = {}
-    for nodeid, planned in plan.items():
+    for nodeid, planned in collected.items():
         if about := planned["finding"]:
             keys = ("test", "claim", "paper", "ref", "ids", "control")
             # One test may be parametrized beyond the model: then every variant is a claim of its own.
@@ -86,24 +86,9 @@ def models(found: list[Line]) -> list[str]:
 
 def rests_on(line: Line) -> dict[str, str]:
     """Metric name -> label, for all metrics that the claim's verdicts rest on."""
-    named = {row["control"] for cell in line.cells.values() for row in cell.measured.values() if row.get("control")} | {
-        line.control
-    }
+    named = {line.control, *(row.get("control") for cell in line.cells.values() for row in cell.measured.values())}
     names = dict.fromkeys(name for cell in line.cells.values() for name in cell.measured)
     return {name: f"{name} (control)" if name in named else name for name in names}
-
-
-def number(row: dict[str, Any] | None) -> str:
-    """`0.6 [0.42, 0.75] n 30`."""
-    if row is None:
-        return ""
-    value = row["value"]
-    text = f"{value:.3g}" if isinstance(value, float) else show(value)
-    if row.get("unit"):
-        text += f" {row['unit']}"
-    if "ci" in row:
-        text += " [" + ", ".join(f"{end:.2g}" if isinstance(end, float) else str(end) for end in row["ci"]) + "]"
-    return text + (f" n {row['n']}" if "n" in row else "")
 
 
 def reasons(found: list[Line]) -> list[str]:
@@ -154,26 +139,22 @@ def to_markdown(found: list[Line], config: pytest.Config) -> str:
     """For people: one table per paper."""
     columns = models(found)
     text = [f"# {title(config).capitalize()}", ""]
-    source = None
-    for line in found:
-        if line.source != source:
-            source = line.source
-            text += ["", f"## {source}", ""] if source else [""]
-            text += [_md_row(["", "claim", *columns]), _md_row(["---"] * (len(columns) + 2))]
-        text.append(_md_row([" ".join(line.ids), line.claim, *(_md_cell(line, model) for model in columns)]))
+    for source, claims in groupby(found, key=lambda line: line.source):
+        rows = [[" ".join(line.ids), line.claim, *(_md_cell(line, model) for model in columns)] for line in claims]
+        text += ["", *([f"## {source}", ""] if source else []), *md_table(["", "claim", *columns], rows)]
     notes = [f"- {reason}" for reason in reasons(found)]
     return "\n".join([*text, "", *notes]).rstrip().replace("\n\n\n", "\n\n") + "\n"
 
 
 def _md_cell(line: Line, model: str) -> str:
-    cell = line.cells.get(model)
-    if cell is None:
+    if (cell := line.cells.get(model)) is None:
         return ""
     labels = rests_on(line)
-    return "<br>".join(
-        [f"**{cell.verdict}**", *(f"{labels[name]} {number(row)}" for name, row in cell.measured.items())]
-    )
+    numbers = [f"{labels[name]} {number(row)}" for name, row in cell.measured.items()]
+    return "<br>".join([f"**{cell.verdict}**", *numbers])
 
 
-def _md_row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def md_table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
+    cells = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]

@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from assay.plugin.claims.table import Cell, Line, models, number, reasons, rests_on, to_paste
+from assay.plugin.claims.table import Cell, Line, models, reasons, rests_on, to_paste
+from assay.record.metric import number
 
 Part = tuple[str, dict[str, bool]]
 
@@ -36,15 +37,15 @@ COLOURS = {
     "not run": {},
     "": {},
 }
-"""Of a verdict; every other one is red."""
+"""The colour of a verdict; a verdict that is not here is red."""
 GAP = 2
 """Blanks between two columns."""
 LONGEST_VERDICT = len("not eligible")
 LEAST = 20
-"""Of the first column, when no claim rests on a metric."""
+"""The width of the first column when no claim rests on a metric."""
 
 
-def show(terminal: Any, found: list[Line], tier: str) -> None:
+def write(terminal: Any, found: list[Line], tier: str) -> None:
     """Writes the table, and below it the reasons and the lines to paste, to pytest's terminal reporter."""
     for line in [*page(found, terminal._tw.fullwidth), *_to_paste(found, tier)]:
         for text, markup in line:
@@ -98,7 +99,7 @@ def _beside(source: list[Line], columns: dict[str, int], left: int, width: int) 
         yield from claim[:-1]
         yield from _entry(claim[-1], _cells([(cell.verdict, _colour(cell)) for cell in cells], columns), left)
         for name, label in rests_on(line).items():
-            numbers: list[Part] = [(number(cell.measured.get(name)), {}) for cell in cells]
+            numbers: list[Part] = [(number(cell.measured.get(name, {})), {}) for cell in cells]
             yield from _entry([(f"{'':{indent + 2}}{label}", {})], _cells(numbers, columns), left)
 
 

@@ -1,7 +1,7 @@
-"""One load per model, whatever ordered the tests before: --ff, --nf, a random-order plugin.
+"""Every model is loaded once, whatever has reordered the tests: --ff, --nf, a plugin for random order.
 
-pytest groups tests by model on its own, but plugins that reorder afterwards undo it: `--ff` loads a, b, c, a,
-b, c.
+pytest itself groups the tests by model, but `--ff` and such plugins reorder them afterwards: with failures on all of
+three models a, b and c, `--ff` would load a, b, c, a, b, c.
 """
 
 from collections.abc import Generator
@@ -12,8 +12,7 @@ from assay.plugin.models.select import model_of
 
 
 class KeepModelsTogether:
-    """The outermost wrapper: sorts when everybody else is done, stably, models in the order of their first
-    test."""
+    """Sorts after all other plugins: models in the order of their first tests, the tests of a model as they were."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:

@@ -2,15 +2,14 @@
 
     pytest suites --model gemma2b,llama3b,qwen7b -n 2 --memory-budget 6
 
-A *lane* is the list of models that one worker goes through. Lanes are decided before anything runs, and every
-worker gets its whole queue at once, followed by shutdown: an xdist worker does not start its last queued test
-before it knows the next one, so two workers that wait for each other's memory would wait forever. Lanes that
-are fixed cannot.
+A worker's *queue* is the tests of its models, one model after the other. All queues are decided before the first test
+runs. Every worker gets its whole queue at once, followed by shutdown: an xdist worker does not start its last queued test
+before it knows the next one, so two workers that wait for each other's memory would wait forever. A worker with a fixed
+queue waits for nobody.
 
-This is xdist's `Scheduling` protocol from scratch. Its LoadScopeScheduling runs a test that killed its worker
-again and again and can hang afterwards (xdist #1323, #1327, #1371, #1378), and being killed for memory is the
-normal way to fail here; `--dist loadgroup` does nothing on pytest 9.2, which no longer reads the node id that
-it rewrites (#1386).
+This is xdist's `Scheduling` protocol from scratch. xdist's LoadScopeScheduling runs a test that killed its worker again
+and again, and can hang afterwards (xdist #1323, #1327, #1371, #1378); here workers are often killed, for memory.
+`--dist loadgroup` does nothing on pytest 9.2, which no longer reads the node id that it rewrites (#1386).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,43 +18,45 @@ from typing import Any
 import pytest
 
 from assay.machine import memory_bytes
-from assay.plugin.models.plan import PLAN
+from assay.plugin.models.collected import COLLECTED
 from assay.plugin.models.select import SELECTED
 
 UNKNOWN_GIB = 8.0
-"""Assumed for a model whose size nobody said."""
+"""Assumed for a model of unknown size."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ModelScheduling | None":
-    """Ours for plain `-n N`, which xdist calls "load"; whoever asks for another `--dist` gets it."""
+    """`ModelScheduling` for plain `-n N`, which xdist calls "load"; None, xdist's own, for another `--dist`."""
     if config.getoption("dist") not in ("load", "loadgroup"):
         return None
     costs = {spec.id: UNKNOWN_GIB if spec.gib is None else spec.gib for spec in config.stash[SELECTED]}
     return ModelScheduling(config, costs, config.option.memory_budget or 0.75 * memory_bytes() / 2**30)
 
 
-def lanes(costs: Mapping[str, float], work: Mapping[str, float], workers: int, budget: float) -> list[list[str]]:
-    """Models split over at most `workers` lanes; whatever runs side by side, the sum stays within `budget`.
+def models_by_worker(
+    costs: Mapping[str, float], work: Mapping[str, float], workers: int, budget: float
+) -> list[list[str]]:
+    """The models of each of at most `workers` workers; models loaded at the same time never need more than `budget`.
 
-    costs: GiB by model. work: how long each will take, in any unit.
-    One lane there always is: a model larger than the budget must run alone, and may still fit.
+    costs: GiB by model. work: how long the tests of each model take, in any unit. budget: GiB.
+    A model larger than the budget runs on the only worker: it may fit nevertheless.
     """
-    made: list[list[str]] = []
+    queues: list[list[str]] = []
     for model in sorted(costs, key=lambda model: (-costs[model], model)):
-        peak = sum(max(costs[other] for other in lane) for lane in made)
-        if not made or (len(made) < workers and peak + costs[model] <= budget):
-            made.append([model])
-        else:  # costs descend, so joining a lane never raises its peak
-            min(made, key=lambda lane: sum(work[other] for other in lane)).append(model)
-    return made
+        peak = sum(max(costs[other] for other in queue) for queue in queues)
+        if not queues or (len(queues) < workers and peak + costs[model] <= budget):
+            queues.append([model])
+        else:  # costs descend, so a model never raises the peak of the queue that it joins
+            min(queues, key=lambda queue: sum(work[other] for other in queue)).append(model)
+    return queues
 
 
 class ModelScheduling:
-    """Called by xdist's session on the controller, in the order of the methods below.
+    """xdist's session on the controller calls the methods, in the order in which they stand here.
 
-    pending: what each worker still has to do, as indices into the collection, in order.
-    orphans: queues that crashed workers left behind; the next workers to come take them.
+    pending: by worker, the tests that it still has to run, as indices into the collection, in order.
+    orphans: queues that crashed workers left behind; the workers that replace them take them over.
     """
 
     def __init__(self, config: pytest.Config, costs: Mapping[str, float], budget: float) -> None:
@@ -74,7 +75,7 @@ class ModelScheduling:
 
     @property
     def collection_is_completed(self) -> bool:
-        # Once true it stays true, or a replacement would wait for workers that have already gone home.
+        # Once true it stays true: the worker that replaces another one must not wait for workers that have finished.
         return self.collection is not None or len(self.collections) >= self.numnodes
 
     @property
@@ -92,7 +93,7 @@ class ModelScheduling:
         self.collections[node] = list(collection)
 
     def schedule(self) -> None:
-        """Everybody has collected: hand out the queues. Or a replacement has: hand it an orphan."""
+        """Sends the queues when all workers have collected, and an orphan to a worker that replaces another one."""
         if self.collection is not None:
             for node in self.nodes:
                 if node in self.collections and not node.shutting_down:
@@ -104,21 +105,20 @@ class ModelScheduling:
             self._send(node, queue)
 
     def queues(self) -> list[list[int]]:
-        """One queue per worker; some may be empty."""
-        plan = self.config.stash[PLAN]
+        """One queue of indices into the collection per worker; some may be empty."""
         by_model: dict[str, list[int]] = {}
-        for index, nodeid in enumerate(self.collection or []):
-            by_model.setdefault(plan[nodeid]["model"], []).append(index)
-        free = by_model.pop("", [])
-        costs = {model: self.costs[model] for model in by_model}
-        work = {model: costs[model] * len(by_model[model]) for model in by_model}
-        made = lanes(costs, work, len(self.nodes), self.budget)
-        queues = [[index for model in lane for index in by_model[model]] for lane in made]
-        queues += [[] for _ in range(len(self.nodes) - len(queues))]
-        # Tests without a model go anywhere, those of one module together, to whoever has least to do.
         modules: dict[str, list[int]] = {}
-        for index in free:
-            modules.setdefault((self.collection or [])[index].partition("::")[0], []).append(index)
+        for index, nodeid in enumerate(self.collection or []):
+            if model := self.config.stash[COLLECTED][nodeid]["model"]:
+                by_model.setdefault(model, []).append(index)
+            else:
+                modules.setdefault(nodeid.partition("::")[0], []).append(index)
+        costs = {model: self.costs[model] for model in by_model}
+        work = {model: costs[model] * len(tests) for model, tests in by_model.items()}
+        made = models_by_worker(costs, work, len(self.nodes), self.budget)
+        queues = [[index for model in models for index in by_model[model]] for models in made]
+        queues += [[] for _ in range(len(self.nodes) - len(queues))]
+        # Tests without a model run anywhere: the tests of one module together, on the worker with the fewest tests.
         for module in sorted(modules.values(), key=len, reverse=True):
             min(queues, key=len).extend(module)
         return queues
@@ -131,10 +131,10 @@ class ModelScheduling:
             self.orphans.append([self.collection.index(item)])
 
     def remove_pending_tests_from_node(self, node: Any, indices: Sequence[int]) -> None:
-        raise NotImplementedError("only schedulers that steal tests are asked this")
+        raise NotImplementedError("xdist calls this only for schedulers that move tests between workers")
 
     def remove_node(self, node: Any) -> str | None:
-        """The test that died with its worker, if one was running; only the tests after it run elsewhere."""
+        """The test that died with its worker, None if none was running; the tests after it are left to another worker."""
         queue = self.pending.pop(node)
         self.collections.pop(node, None)
         if not queue or self.collection is None:

@@ -2,9 +2,9 @@
 
     --model qwen7b,gemma* --model ./my-checkpoint
 
-A model that is *asked for by name* and is not on this machine's disk ends the run before it starts; one that
-comes from the ini file, a glob or `all` is skipped with the command that downloads it. Both are decided
-without the network: an outage must not turn into a skipped experiment.
+A model that `--model` names and that is not on this machine's disk ends the run before it starts; a model that comes
+from pytest.ini, a glob or `all` is skipped, with the command that downloads it as the reason. Neither asks the network:
+an outage must not turn into a skipped experiment.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 
 from assay.errors import AssayError, ModelNotCached
-from assay.models.registry import GROUPS, REGISTRY, ModelSpec, locate, random_twin, resolve
+from assay.models.registry import GROUPS, REGISTRY, ModelSpec, known, locate, random_twin, resolve
 from assay.plugin import options
 
 SELECTED = pytest.StashKey[list[ModelSpec]]()
@@ -22,11 +22,10 @@ ABSENT = pytest.StashKey[dict[str, str]]()
 """Model id -> why it is skipped."""
 
 ANY_MODEL = ModelSpec("any_model", "any/any_model", None, None, None)
-"""Stands for every model in an audit, which runs nothing: one test per model would say the same thing many
-times."""
+"""Stands for every model in an audit, which runs nothing: tests are then collected once, and not once per model."""
 
 MODEL_NOW = pytest.StashKey[str]()
-"""Id of the model whose tests run."""
+"""Id of the model whose tests are running."""
 
 _ADDED = pytest.StashKey[list[str]]()
 
@@ -49,7 +48,7 @@ def configure(config: pytest.Config) -> None:
 
 
 def unconfigure(config: pytest.Config) -> None:
-    """Takes the repository's own models out again: one process may run several sessions."""
+    """Removes the repository's own models from the registry: one process may run several sessions of pytest."""
     for id in config.stash.get(_ADDED, []):
         REGISTRY.pop(id, None)
         GROUPS["all"] = tuple(name for name in GROUPS["all"] if name != id)
@@ -57,31 +56,36 @@ def unconfigure(config: pytest.Config) -> None:
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Every test that needs a model becomes one test per selected model."""
-    if "model_spec" not in metafunc.fixturenames:
+    if not uses(metafunc, "model_spec"):
         return
     config = metafunc.config
     absent, selected = config.stash[ABSENT], config.stash[SELECTED]
     if options.recorded(config) and metafunc.definition.get_closest_marker("finding") is None:
-        selected = selected[:1]  # it will be deselected: once is enough
+        selected = selected[:1]  # `findings.keep_only` deselects the test: it need not be collected per model
     params = [
         pytest.param(spec, id=spec.id, marks=[pytest.mark.skip(reason=absent[spec.id])] if spec.id in absent else [])
         for spec in selected
     ]
-    # Without a model: one placeholder, so that the test is collected and `needs_models` can say what is
-    # wrong. An empty parametrization would be a green run in which everything is skipped.
+    # Without a model: one placeholder, so that the test is collected and `needs_models` can refuse the run. pytest skips
+    # a test with no parameters, and the run would be green.
     metafunc.parametrize("model_spec", params or [pytest.param(None, id="no_model")], indirect=True, scope="session")
 
 
 def needs_models(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
     """Refuses to run tests of models when no model is selected. Raises UsageError."""
-    if not config.stash[SELECTED] and any("model_spec" in getattr(item, "fixturenames", ()) for item in items):
+    if not config.stash[SELECTED] and any(uses(item, "model_spec") for item in items):
         raise pytest.UsageError(
-            f"no model selected: give --model NAME or set 'models' in pytest.ini. Known: {', '.join(_known())}"
+            f"no model selected: give --model NAME or set 'models' in pytest.ini. Known: {', '.join(known())}"
         )
 
 
+def uses(test: pytest.Item | pytest.Metafunc, fixture: str) -> bool:
+    """Does a test ask for a fixture, itself or through another fixture?"""
+    return fixture in getattr(test, "fixturenames", ())
+
+
 def model_of(item: pytest.Item) -> ModelSpec | None:
-    """The model that an item runs on."""
+    """The model that a test runs on; None for a test without a model."""
     callspec = getattr(item, "callspec", None)
     return callspec.params.get("model_spec") if callspec else None
 
@@ -91,8 +95,8 @@ def ids_of(names: Iterable[str]) -> set[str]:
     return {spec.id for name in names for spec in resolve([name])}
 
 
-def _add_models(config: pytest.Config, answers: Iterable[Iterable[ModelSpec] | None]) -> None:
-    for spec in (spec for answer in answers for spec in answer or ()):
+def _add_models(config: pytest.Config, by_hook: Iterable[Iterable[ModelSpec] | None]) -> None:
+    for spec in (spec for specs in by_hook for spec in specs or ()):
         if spec.id in REGISTRY and REGISTRY[spec.id] != spec:
             raise pytest.UsageError(f"pytest_assay_models: there is already a model called {spec.id}")
         if spec.id not in REGISTRY:
@@ -102,23 +106,18 @@ def _add_models(config: pytest.Config, answers: Iterable[Iterable[ModelSpec] | N
 
 
 def _select(config: pytest.Config) -> tuple[list[ModelSpec], set[str]]:
-    """The models, and the ids among them that were asked for by name."""
-    asked = config.option.model
+    """The models, and the ids of those that `--model` names: not by a group or a glob."""
     if config.option.snapshots == "audit":
         return [ANY_MODEL], set()
-    if asked and not any(name.strip() for token in asked for name in token.split(",")):
-        # --model="$MODEL" with an empty variable: without this every test would be skipped, and the run
-        # green.
-        raise pytest.UsageError(f"--model: no model named. Known: {', '.join(_known())}")
+    asked = config.option.model  # [""] for --model="$MODEL" with an empty variable: refused by `resolve`
     if not asked and options.recorded(config) and (found := _recorded_models(config)):
         return found, set()
     tokens = asked or config.getini("models")
     specs = resolve(tokens) if tokens else []
-    names = [name.strip() for token in asked for name in token.split(",") if name.strip()]
     if options.random_weights(config):
         return [random_twin(spec) for spec in specs], set()
-    single = [name for name in names if name.lower() not in GROUPS and not set(name) & set("*?[")]
-    return specs, ids_of(single)
+    names = [name.strip() for token in asked for name in token.split(",")]
+    return specs, ids_of(name for name in names if name and name.lower() not in GROUPS and not set(name) & set("*?["))
 
 
 def _recorded_models(config: pytest.Config) -> list[ModelSpec]:
@@ -133,16 +132,9 @@ def _absent(specs: list[ModelSpec], by_name: set[str]) -> dict[str, str]:
     for spec in specs:
         try:
             locate(spec)
-        except ModelNotCached as error:
+        except AssayError as error:
             if spec.id in by_name:
                 raise
-            absent[spec.id] = str(error)
-        except AssayError:
-            if spec.id in by_name:
-                raise
-            # Damaged, not absent: let it fail when it is loaded, where nobody can overlook it.
+            if isinstance(error, ModelNotCached):  # not a damaged checkpoint: its tests fail when they load it
+                absent[spec.id] = str(error)
     return absent
-
-
-def _known() -> list[str]:
-    return [*REGISTRY, *GROUPS]

@@ -1,11 +1,10 @@
-"""`--snapshots audit`: recorded metrics that nothing owns any more. Collects all tests, runs none, loads no
-model.
+"""`--snapshots audit` lists stale snapshots: metrics that no test records any more. It collects all tests and runs none.
 
     stale  snapshots/qwen7b/backpatch.json: old_experiment@quick (no test records it)
     stale  snapshots/gemma3b (no model has this name)
 
-Staleness is a matter of what exists, not of what ran. So the audit looks before -k and -m, and wants no path
-arguments: what a narrower collection leaves out would be called stale.
+A snapshot is stale when no test of the repository records it, whatever a run selects. So the audit looks at the tests
+before -k and -m deselect any, and refuses paths on the command line.
 """
 
 from collections.abc import Generator
@@ -17,7 +16,7 @@ import pytest
 from assay.errors import AssayError
 from assay.models.registry import resolve
 from assay.plugin import options
-from assay.plugin.results import places
+from assay.plugin.results import locations
 from assay.record import files
 from assay.record.compare import MADE_BY
 from assay.record.tier import TIERS
@@ -33,9 +32,9 @@ class Audit:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
-        owned = {place: places.model_folder(item) for item in items for place in places.recorded_by(item)}
+        owned = {entry: locations.model_folder(item) for item in items for entry in locations.recorded_by(item)}
         for folder in sorted(path for path in self.root.glob("*") if path.is_dir()):
-            if folder.name != places.NO_MODEL and not _is_model(folder):
+            if folder.name != locations.NO_MODEL and not _is_model(folder):
                 self._stale(folder, "no model has this name")
                 continue
             for file in sorted(folder.glob("*.json")):
@@ -43,13 +42,13 @@ class Audit:
         yield
 
     def _look_at(self, file: Path, owned: dict[tuple[str, str], str]) -> None:
-        without_model = file.parent.name == places.NO_MODEL
+        without_model = file.parent.name == locations.NO_MODEL
         for key in files.read(file):
             if key == MADE_BY:
                 continue
-            name, tier = places.split_entry(key)
-            owner = owned.get((file.stem, name)) or owned.get((file.stem, places.top_name(name)))
-            if owner is None or (owner == places.NO_MODEL) != without_model:
+            name, tier = locations.split_entry(key)
+            owner = owned.get((file.stem, name)) or owned.get((file.stem, locations.top_name(name)))
+            if owner is None or (owner == locations.NO_MODEL) != without_model:
                 self._stale(file, "no test records it", f": {key}")
             elif tier not in TIERS:
                 self._stale(file, "there is no such tier", f": {key}")
@@ -70,8 +69,7 @@ class Audit:
 
 
 def configure(config: pytest.Config) -> None:
-    """Turns the run into an audit, if it is one. Raises UsageError for a run that would collect only a
-    part."""
+    """Registers the audit, if `--snapshots audit` asks for it. Raises UsageError when paths narrow the collection."""
     if config.option.snapshots != "audit":
         return
     if config.args_source == pytest.Config.ArgsSource.ARGS:

@@ -8,10 +8,9 @@
     def test_metrics(backpatch, metrics):
         assert metrics == backpatch
 
-It is a module-scoped fixture with the function's name; its arguments are fixtures, `lm` first. They are asked
-for only when it measures: judging recorded results loads nothing. An AssertionError while measuring is turned
-into a MeasurementError, since in a suite an AssertionError means "the claim does not hold" and nothing else
-does.
+An experiment is a module-scoped fixture with the function's name. The function's arguments are fixtures, which are set up
+only when the experiment measures: `--recorded` loads no model. An AssertionError of the function becomes a
+MeasurementError: in a suite an AssertionError says that a claim does not hold, and says nothing else.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ import pytest
 
 from assay.errors import AssayError, DataError, NotEligible
 from assay.plugin import options
-from assay.plugin.results import places
+from assay.plugin.results import locations
 from assay.plugin.results.made_by import made_by
 from assay.plugin.results.result import Result, not_eligible
 from assay.record.compare import MADE_BY
@@ -34,11 +33,11 @@ from assay.record.metric import Row
 
 Measure = Callable[..., Mapping[str, Any]]
 RUNNING = pytest.StashKey[str]()
-"""Name of the experiment that measures now."""
+"""Name of the experiment that is measuring."""
 
 
 class MeasurementError(AssayError):
-    """The measurement itself broke; nothing is known about its claims."""
+    """An experiment failed an assertion while it measured: its claims can't be judged."""
 
 
 @overload
@@ -46,11 +45,11 @@ def experiment(measure: Measure, /) -> Any: ...
 @overload
 def experiment(*, prompts: Any = None) -> Callable[[Measure], Any]: ...
 def experiment(measure: Measure | None = None, /, *, prompts: Any = None) -> Any:
-    """Makes a fixture of a function that measures.
+    """Makes a fixture of a function that measures: its result is a `Result`, measured once per model.
 
-    prompts: the path of the prompt file, relative to the suite module, or the prompts themselves; their hash is
-    recorded beside the metrics.
-    Raises DataError for a second experiment of the same name in the module, which would silently replace the first.
+    prompts: the path of the prompt file, relative to the suite module, or the prompts themselves; their hash is recorded
+    beside the metrics.
+    Raises DataError for two experiments of one name in a module: the second would silently replace the first.
     """
     if measure is None:
         return lambda measure: _fixture(measure, prompts)
@@ -68,9 +67,7 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
         if options.recorded(config):
             return _read_back(config, name, model_spec)
         try:
-            values = {
-                argument: request.getfixturevalue(argument) for argument in arguments
-            }  # only now is anything loaded
+            values = {argument: request.getfixturevalue(argument) for argument in arguments}  # loads the model
             config.stash[RUNNING] = name
             try:
                 measured = measure(**values)
@@ -84,7 +81,7 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
         return Result(name, measured, described, *_recorded(config, name, model_spec))
 
     run.__doc__ = measure.__doc__
-    run.assay_experiment = measure  # type: ignore[attr-defined]  # read by places.experiments_of
+    run.assay_experiment = measure  # type: ignore[attr-defined]  # read by locations.experiments_of
     return pytest.fixture(scope="module", name=name)(run)
 
 
@@ -96,8 +93,8 @@ def _read_back(config: pytest.Config, name: str, spec: Any) -> Result:
 
 
 def _recorded(config: pytest.Config, name: str, spec: Any) -> tuple[dict[str, Row] | None, dict[str, Any] | None]:
-    """What the snapshot held when the run began, and what had produced it."""
-    document, entry = places.at_start(config, spec.id, name), places.entry(name, options.tier(config))
+    """(metrics, what produced them) that the snapshot held when the run began; None for what it did not hold."""
+    document, entry = locations.at_start(config, spec.id, name), locations.entry(name, options.tier(config))
     return document.get(entry), document.get(MADE_BY, {}).get(entry)
 
 

@@ -1,11 +1,11 @@
 """What a measured value depends on, as hashes: the code, the model, and the data that a function closes over.
 
-    of_code(suite_module, measure, root)    # its source, that of all it imports from the repository, and assay's
-    of_model(spec, lm)                      # id, what it says of itself, size and time of its files
+    of_code(suite_module, measure, root)    # the source of the module, of its imports in the repository, and of assay
+    of_model(spec, lm)                      # id, provenance, names, sizes and times of the files
     of_closure(measure, lm)                 # {"layers": [0, 2, 4]}
 
-When in doubt they differ: what cannot be hashed is an error, and a changed comment is changed code. Two
-values with equal identity may be exchanged; that is all that the journal needs to know.
+Hashes differ more often than values: a changed comment is changed code, and data that cannot be hashed are an error. Two
+values that depend on the same hashes are equal, so the journal may use one for the other.
 """
 
 import functools
@@ -25,8 +25,7 @@ from assay.record.digest import data, digest
 
 
 def of_code(module: ModuleType, measure: Callable, root: Path) -> str:
-    """The repository's code that `module` and `measure` can reach, the conftests above it, and all of
-    assay."""
+    """The repository's code that `module` and `measure` can reach, the conftests above `module`, and all of assay."""
     files = {file for start in (module, _module_of(measure)) if start for file in _reachable(start, root)}
     here = Path(module.__file__ or root).parent
     files |= {conftest for folder in (here, *here.parents) if (conftest := folder / "conftest.py").is_file()}
@@ -35,18 +34,18 @@ def of_code(module: ModuleType, measure: Callable, root: Path) -> str:
 
 
 def of_model(spec: Any, lm: Any) -> dict[str, Any]:
-    """The model by name, by its own account, and by its files."""
+    """The model's id, what its `provenance()` returns, and [name, bytes, time in ns] of its files."""
     try:
         folder = locate(spec)
         weights = sorted(folder.iterdir())
     except AssayError:
-        weights = []  # loaded by the repository's own hook from who knows where
+        weights = []  # the repository's own hook loads the model, and its files are unknown
     stats = [(file.name, stat.st_size, stat.st_mtime_ns) for file in weights if (stat := file.stat())]
     return {"id": spec.id, "files": stats, "says": data(getattr(lm, "provenance", dict)(), "lm.provenance()")}
 
 
 def of_closure(measure: Callable, lm: Any) -> dict[str, Any]:
-    """The data that `measure` carries with it: closed-over names, defaults, arguments of a partial."""
+    """The data of a function by name: closed-over variables, defaults, `self`, arguments of a partial."""
     found: dict[str, Any] = {}
     while isinstance(measure, functools.partial):
         found |= {f"partial {at}": value for at, value in enumerate(measure.args)} | measure.keywords
@@ -62,7 +61,7 @@ def of_closure(measure: Callable, lm: Any) -> dict[str, Any]:
 
 
 def _is_code(value: Any, lm: Any) -> bool:
-    """Covered by `of_code` or `of_model`."""
+    """Is a value in the hash of `of_code` or `of_model` already?"""
     if isinstance(value, FunctionType) and value.__closure__:
         return not of_closure(value, lm)
     return value is lm or isinstance(value, ModuleType | FunctionType | type) or inspect.isbuiltin(value)
@@ -97,4 +96,4 @@ def _assay() -> str:
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    yield from sorted((*root.rglob("*.py"), *root.glob("data/*.json")))  # built-in prompts are as good as code
+    yield from sorted((*root.rglob("*.py"), *root.glob("data/*.json")))  # values depend on the built-in prompts, too

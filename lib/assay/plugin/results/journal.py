@@ -1,33 +1,36 @@
-"""The journal of a long measurement: finished prompts are kept on disk, so that `--resume` goes on where a
-run was cut off.
+"""The journal of a long measurement keeps finished items on disk; `--resume` goes on where a run was cut off.
 
     @experiment
     def backpatch(lm, journal):
         rows = journal(lambda query: rescue(lm, query), queries, "back-patching")
         return {"rescue_rate": Metric.rate(sum(row["rescued"] for row in rows), len(rows))}
 
-It calls the function on each item, shows progress, and returns the list of what it returned: JSON values,
-always as they come back from the file, so that a resumed run and an undisturbed one continue with the same
-values and write the same bytes.
+`journal` calls the function on each item, shows progress, and returns the list of what the function returned: JSON
+values, always as they are read back from the file. So a resumed run and an undisturbed one compute with the same values
+and record the same bytes.
 
-A journal is used only if nothing has changed that could change a value (identity.py): the code, the model,
-the tier, what `--dataset` replaced, and what the function closes over; each entry is found by its item. What
-is left over from anything else is thrown away. Journals lie in `.assay/journal/`, and go when a run that
-completed their experiment ends without a failure.
+A journal is used only if nothing has changed that could change a value (identity.py): the code, the model, the tier,
+the data of `--dataset`, and the data that the function closes over. Each entry is found by its item. A journal of
+anything else is thrown away. Journals lie in `.assay/journal/<model>/`; a run without a failure deletes its own.
+
+The file is lines with checksums. A SQLite database would be no shorter, would lose every item when it is cut off, and
+would need the checksums all the same.
 """
 
 import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from assay.errors import DataError
 from assay.plugin import options, own_data
+from assay.plugin.models.collected import worker_input
 from assay.plugin.results import identity
 from assay.plugin.results.experiment import RUNNING
 from assay.plugin.results.progress import Progress
@@ -35,12 +38,13 @@ from assay.record import files
 from assay.record.digest import data, digest
 
 RUN = pytest.StashKey[str]()
-"""Names this run, the same in all its workers."""
+"""Id of this run, the same in all its workers."""
 WRITTEN = pytest.StashKey[list[Path]]()
+"""Journals of this process."""
 
 
 class Journal:
-    """What the `journal` fixture returns, for one model."""
+    """What the `journal` fixture returns: callable, for one model and one suite module."""
 
     def __init__(self, config: pytest.Config, spec: Any, lm: Any, progress: Progress, module: Any) -> None:
         self.config, self.spec, self.lm, self.progress, self.module = config, spec, lm, progress, module
@@ -51,7 +55,7 @@ class Journal:
         """`measure(item)` for every item, from the journal where an interrupted run has left it.
 
         label: shown with the progress; two journals of one experiment need different labels.
-        key: anything else that the values depend on, and that cannot be seen from `measure`.
+        key: anything else that the values depend on, if `measure` does not close over it.
         Raises DataError for items, values or closed-over objects that are not data.
         """
         experiment = self.config.stash.get(RUNNING, None)
@@ -65,23 +69,23 @@ class Journal:
             "key": data(key, "key"),
             "datasets": own_data.hashes(self.config),
         }
-        names = item_names(items)
-        folder = options.scratch_folder(self.config) / "journal" / self.spec.id
+        names, tier = item_names(items), options.tier(self.config)
         short = hashlib.sha256(label.encode()).hexdigest()[:8]
-        path = folder / f"{experiment}@{options.tier(self.config)}-{short}.jsonl"
-        files.make_scratch(options.scratch_folder(self.config))
-        with _File(path, digest(depends), self.config) as file:
+        scratch = files.make_scratch(options.scratch_folder(self.config))
+        path = scratch / "journal" / self.spec.id / f"{experiment}@{tier}-{short}.journal"
+        header = [digest(depends), self.config.stash[RUN]]
+        with _opened(path, header, self.config.option.resume) as (file, values):
             self.config.stash.setdefault(WRITTEN, []).append(path)
-            start, taken = time.monotonic(), len(set(names) & file.values.keys())
+            start, taken = time.monotonic(), len(set(names) & values.keys())
             for done, (name, item) in enumerate(zip(names, items, strict=True)):
-                if name in file.values:
+                if name in values:
                     continue
-                # What was taken over cost nothing, and says nothing about the time that is left.
+                # The time left is estimated from the items of this run: those taken over took no time.
                 start_of_all = start - (time.monotonic() - start) / max(done - taken, 1) * taken
                 self.progress.report(label, done, len(items), start_of_all)
-                file.add(name, measure(item))
+                values[name] = _append(file, [name, measure(item)])[1]
             self.progress.show.clear()
-            return [file.values[name] for name in names]
+            return [values[name] for name in names]
 
 
 def item_names(items: Sequence[Any]) -> list[str]:
@@ -95,89 +99,62 @@ def item_names(items: Sequence[Any]) -> list[str]:
     return names
 
 
-class _File:
-    """Lines of `[checksum, item name, value]` after a first line that says what they depend on.
+@contextmanager
+def _opened(path: Path, header: list[str], resume: bool) -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
+    """The file to append to, and the values by item name that it already holds.
 
-    A line that a kill has cut off fails its checksum; it and what follows are dropped.
+    header: [what the values depend on, the run that measures them], the first line of the file.
+    A file of something else is replaced by a new one; a damaged one counts up to the damage.
     """
-
-    def __init__(self, path: Path, depends: str, config: pytest.Config) -> None:
-        self.path = path
-        self.values: dict[str, Any] = {}
-        header = {"depends": depends, "run": config.stash[RUN]}
-        old = self._read(path)
-        usable = old is not None and old["depends"] == depends
-        # A worker that replaces one of this very run goes on without being asked to.
-        if not (usable and old is not None and (config.option.resume or old["run"] == header["run"])):
-            self.values.clear()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)  # whoever may still write to the old file keeps it, unseen
-            self.valid = 0
-            self.header: dict[str, str] | None = header
-        else:
-            self.header = None
-
-    def __enter__(self) -> "_File":
-        self.file = self.path.open("r+b" if self.path.exists() else "xb")
-        self.file.truncate(self.valid)
-        self.file.seek(self.valid)
-        if self.header is not None:
-            self._write(json.dumps(self.header))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def add(self, name: str, value: Any) -> None:
-        try:
-            text = json.dumps([name, value])
-        except (TypeError, ValueError) as error:
-            raise DataError(f"journal: what was measured must be JSON: {error}") from error
-        self._write(json.dumps([_checksum(text), text]))
-        self.values[name] = json.loads(text)[1]
-
-    def _write(self, line: str) -> None:
-        self.file.write(line.encode() + b"\n")
-        self.file.flush()  # in the hands of the system, which survives the death of this process
-
-    def _read(self, path: Path) -> dict[str, str] | None:
-        """The header; fills `values` and `valid`, the length of what is whole."""
-        self.valid = 0
-        header = None
-        try:
-            lines = path.read_bytes().splitlines(keepends=True)
-        except FileNotFoundError:
-            return None
-        for line in lines:
-            try:
-                read = json.loads(line)
-                if not line.endswith(b"\n"):
-                    break
-                if header is None:
-                    header = {"depends": read["depends"], "run": read["run"]}
-                else:
-                    checksum, text = read
-                    if checksum != _checksum(text):
-                        break
-                    name, value = json.loads(text)
-                    self.values[name] = value
-            except (ValueError, KeyError, TypeError):
-                break
-            self.valid += len(line)
-        return header
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        length, lines = _whole_lines(file)
+        # Without --resume, too: an xdist worker goes on where the worker of the same run died that it replaces.
+        if lines and (lines[0] == header or (resume and lines[0][0] == header[0])):
+            file.truncate(length)
+            yield file, dict(lines[1:])
+            return
+    path.unlink(missing_ok=True)  # a process that still writes to the old file keeps it, and disturbs nobody
+    with path.open("xb") as file:
+        _append(file, header)
+        yield file, {}
 
 
-def _checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _append(file: BinaryIO, content: list[Any]) -> list[Any]:
+    """Writes a line, `checksum JSON`, and returns what a later run will read there. Raises DataError, OSError."""
+    try:
+        text = json.dumps(content).encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise DataError(f"journal: what was measured must be JSON: {error}") from error
+    file.write(_checksum(text) + b" " + text)
+    file.flush()  # the operating system has it now: the death of this process loses nothing
+    return json.loads(text)
+
+
+def _whole_lines(file: BinaryIO) -> tuple[int, list[Any]]:
+    """Length in bytes and contents of the lines before the first that is damaged, or cut off by a kill."""
+    file.seek(0)
+    length, lines = 0, []
+    for line in file:
+        checksum, _, text = line.partition(b" ")
+        if checksum != _checksum(text):
+            break
+        length += len(line)
+        lines.append(json.loads(text))
+    return length, lines
+
+
+def _checksum(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:16].encode()
 
 
 def configure(config: pytest.Config) -> None:
-    """Names the run."""
-    config.stash[RUN] = getattr(config, "workerinput", {}).get("testrunuid", uuid.uuid4().hex)
+    """Gives the run its id."""
+    config.stash[RUN] = worker_input(config).get("testrunuid", uuid.uuid4().hex)
 
 
 def finish(config: pytest.Config, exitstatus: int) -> None:
-    """After a run without a failure the journals have done their work."""
+    """Deletes the journals of a run without a failure: their values are recorded."""
     if exitstatus == pytest.ExitCode.OK:
         for path in config.stash.get(WRITTEN, []):
             path.unlink(missing_ok=True)

@@ -7,9 +7,9 @@
 
     backpatch on qwen7b: back-patching 37/120, 2:10 left
 
-A terminal shows one line that is rewritten; a file or a CI log gets a line every `--progress-every` seconds.
-A worker of xdist has no terminal: it leaves its state in the run's folder, and the controller shows the
-states of all workers.
+A terminal shows one line that is rewritten; a file or a CI log gets a line every `--progress-every` seconds. An xdist
+worker has no terminal: it writes its line into a file in the run's folder, and the controller shows the lines of all
+workers.
 """
 
 import json
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from assay.plugin.models.plan import FOLDER, is_worker
+from assay.plugin.models.collected import FOLDER, is_worker, worker_input
 from assay.plugin.models.select import MODEL_NOW
 from assay.plugin.results.experiment import RUNNING
 from assay.record import files
@@ -30,9 +30,11 @@ from assay.record import files
 T = TypeVar("T")
 
 QUIET_SECONDS = 1.0
-"""A loop that is over sooner shows nothing."""
+"""A loop that takes less shows nothing."""
 TERMINAL_SECONDS = 0.2
+"""Between two versions of the line on a terminal, and of a worker's file."""
 WORKER_SECONDS = 0.5
+"""Between two looks of the controller at the workers' files."""
 
 
 class Progress:
@@ -55,7 +57,7 @@ class Progress:
             self.show.clear()
 
     def report(self, label: str, done: int, total: int | None, start: float) -> None:
-        """Says that `done` of `total` are finished since `start` (`time.monotonic()`)."""
+        """Shows that `done` of `total` items are finished since `start` (seconds of `time.monotonic()`)."""
         elapsed = time.monotonic() - start
         if elapsed >= QUIET_SECONDS or self.config.option.progress_every < QUIET_SECONDS:
             about = f"{self.config.stash.get(RUNNING, 'measuring')} on {self.config.stash.get(MODEL_NOW, '-')}"
@@ -63,7 +65,7 @@ class Progress:
 
 
 def describe(about: str, label: str, done: int, total: int | None, elapsed: float) -> str:
-    """`backpatch on qwen7b: back-patching 37/120, 2:10 left`; the rest is estimated from what is done."""
+    """`backpatch on qwen7b: back-patching 37/120, 2:10 left`, from the mean time per item so far; elapsed: seconds."""
     text = f"{about}: {label} {done}" if label else f"{about}: {done}"
     if total is None:
         return text
@@ -77,7 +79,7 @@ def describe(about: str, label: str, done: int, total: int | None, elapsed: floa
 
 
 class Screen:
-    """Shows a line: rewritten on a terminal, now and then in a file."""
+    """Shows a line: rewritten on a terminal, one below the other in a file."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.terminal = config.pluginmanager.get_plugin("terminalreporter")
@@ -116,7 +118,7 @@ class _WorkerFile:
     """The line of one xdist worker, for the controller to read."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.file = config.stash[FOLDER] / f"progress-{config.workerinput['workerid']}.json"  # type: ignore[attr-defined]
+        self.file = config.stash[FOLDER] / f"progress-{worker_input(config)['workerid']}.json"
         self.last = 0.0
 
     def line(self, text: str) -> None:
@@ -129,7 +131,7 @@ class _WorkerFile:
 
 
 class WorkerProgress:
-    """On the xdist controller: a thread that shows what the workers say, while xdist waits for them."""
+    """On the xdist controller: a thread that shows the lines of the workers, while xdist waits for them."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.screen = Screen(config)

@@ -4,10 +4,10 @@
     backpatch["rate[en]"]            # names that are no Python names
     backpatch.ineligible             # "0 of 120 prompts passed the gate", or None
 
-The same whether it was just measured or read back from a snapshot: values pass through the stored form once, and
-a number within tolerance of the recorded one is the recorded one, if the same weights and prompts were measured. So a
-claim that holds on what was measured holds on what is recorded, and a number at the edge of a claim is judged alike on
-every machine. It remembers which metrics a test read: the table of findings shows what a verdict rests on.
+A result is the same, just measured or read back from a snapshot. Every value passes through its stored form, and a number
+within tolerance of the recorded one becomes the recorded one, if the same weights and prompts were measured. So a claim
+that holds on the measured metrics holds on the recorded ones, and every machine judges a number at the edge of a claim
+alike. A result remembers which metrics a test read: the table of findings shows them beside the verdict.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,8 +34,10 @@ class Result(Mapping[str, Metric]):
         recorded: Mapping[str, Row] | None = None,
         recorded_by: Mapping[str, Any] | None = None,
     ) -> None:
-        """`measured` maps names to metrics or bare values; `recorded` is what the snapshot held when the run began, and
-        `recorded_by` what had produced it. Raises DataError for a name or value that cannot be used."""
+        """measured: metrics or bare values by name. made_by: what produced them.
+        recorded: what the snapshot held when the run began, None for nothing. recorded_by: what had produced that.
+        Raises DataError for a name or value that cannot be recorded.
+        """
         if not isinstance(measured, Mapping):
             raise DataError(f"experiment {name}: returned {type(measured).__name__}, not a mapping of metrics")
         for metric in measured:
@@ -57,7 +59,7 @@ class Result(Mapping[str, Metric]):
 
     def _hold(self, name: str, rows: Mapping[str, Row], made_by: dict[str, Any], new: bool) -> None:
         self._name, self._rows, self._made_by, self._new = name, dict(rows), made_by, new
-        self._metrics: dict[str, Metric] = {}  # those that were asked for: a heatmap that nobody reads stays a row
+        self._metrics: dict[str, Metric] = {}  # those that were read; a heatmap that no test reads stays a row
         self._seen: dict[str, None] = {}
 
     @classmethod
@@ -82,7 +84,7 @@ class Result(Mapping[str, Metric]):
 
     def __getattr__(self, metric: str) -> Metric:
         if metric.startswith("_"):
-            raise AttributeError(metric)  # asked by copy, pickle and debuggers, also before __init__
+            raise AttributeError(metric)  # copy, pickle and debuggers look for such names, also before __init__
         if metric in self._rows:
             return self[metric]
         raise AttributeError(self._unmeasured(metric))
@@ -107,21 +109,20 @@ class Result(Mapping[str, Metric]):
 
 
 RESERVED = frozenset(name for name in dir(Result) if not name.startswith("_"))
-"""Names that `result.name` could not reach."""
+"""Names that a metric cannot have: `result.keys` is a method."""
 
 
 def not_eligible(reason: str, /, **metrics: Any) -> dict[str, Any]:
-    """What an experiment returns when nothing passed its gate: recorded like any result, and no claim is
-    judged on it.
+    """What an experiment returns when no prompt passed its gate: recorded like any result, but no claim is judged on it.
 
-    return not_eligible(f"0 of {n} prompts passed the gate", gate_passed=Metric.rate(0, n))
+        return not_eligible(f"0 of {n} prompts passed the gate", gate_passed=Metric.rate(0, n))
 
-    Every finding that depends on it is shown as "not eligible": neither a pass nor a failure.
+    Every finding that reads another metric of it is shown as "not eligible": neither a pass nor a failure.
     """
     return {NOT_ELIGIBLE: reason, **metrics}
 
 
-# What the plugin asks of a result; functions, so that metrics may have any name.
+# What the plugin reads from a result. Functions and not methods, so that metrics may have any name.
 def name_of(result: Result) -> str:
     return result._name
 
@@ -135,15 +136,15 @@ def made_by_of(result: Result) -> dict[str, Any]:
 
 
 def is_new(result: Result) -> bool:
-    """Was nothing recorded for this experiment, model and tier when the run began?"""
+    """Was no snapshot recorded for this experiment, model and tier when the run began?"""
     return result._new
 
 
 def forget_reads(result: Result) -> None:
-    """Before a test: nothing was read yet."""
+    """Forgets which metrics were read: called before a test."""
     result._seen.clear()
 
 
 def read_since(result: Result) -> list[str]:
-    """Names of the metrics read since then, in order."""
+    """Names of the metrics read since `forget_reads`, in order of first reading."""
     return list(result._seen)

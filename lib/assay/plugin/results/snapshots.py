@@ -5,14 +5,13 @@
     def test_norms(lm, metrics):
         assert metrics == {"mean_norm": Metric(41.2, tol=0.5)}
 
-It is syrupy underneath, with its options (`--snapshot-update`, `--snapshot-details`...), but four things are
-ours: what is compared (tolerance, see compare.py), the files (see files.py), when a missing snapshot is
-recorded (`--snapshots`), and that nothing is ever deleted. Syrupy calls a snapshot unused when its test did
-not *execute*, and would remove the results of a test that crashed or was deselected; what is really stale is
-found by `--snapshots audit`, from collection.
+The fixture is an assertion of syrupy, with syrupy's options (`--snapshot-update`, `--snapshot-details`...). Four things
+differ from syrupy: values are compared within tolerance (`assay.record.compare`); the files are those of
+`assay.record.files`; `--snapshots` says whether a missing snapshot is recorded; and no snapshot is ever deleted. Syrupy
+calls a snapshot unused when its test was not run, and would delete the results of a test that crashed or was deselected.
+`--snapshots audit` finds stale snapshots from the collected tests instead (audit.py).
 
-The fixture is not called `snapshot`: a plugin loaded with -p is registered before syrupy and loses that name
-to it.
+The fixture is not called `snapshot`: a plugin loaded with -p is registered before syrupy, whose `snapshot` would win.
 """
 
 import json
@@ -26,19 +25,18 @@ from syrupy.extensions.base import AbstractSyrupyExtension
 from syrupy.location import PyTestLocation
 
 from assay.plugin import options
-from assay.plugin.results import places
+from assay.plugin.results import locations
 from assay.plugin.results.result import Result, made_by_of, name_of, rows_of
 from assay.record import compare, files
 from assay.record.compare import MADE_BY
 from assay.record.metric import to_row
 
 ARROW = " -> "
-"""Syrupy wants names that begin with the test's; `test_metrics -> backpatch@quick` is stored under what
-follows."""
+"""Syrupy wants snapshot names that begin with the test's name: `test_metrics -> backpatch@quick`. The key in the file is
+what follows the arrow."""
 
 _SCRATCH: dict[str, Path] = {}
-"""Snapshot folder -> where its lock is; syrupy writes through class methods, which know nothing but the
-location."""
+"""Snapshot folder -> folder of its lock. Syrupy writes through class methods, which are given only the file."""
 
 
 class Metrics(SnapshotAssertion):
@@ -48,47 +46,46 @@ class Metrics(SnapshotAssertion):
 
     def __eq__(self, other: Any) -> bool:
         if isinstance(other, Result):
-            self(name=places.ExperimentName(name_of(other)))
+            self(name=locations.ExperimentName(name_of(other)))
         same = self._assert(other)
-        # Syrupy turns every exception into "not equal". A full disk or a damaged file is no such thing.
+        # Syrupy turns every exception into "not equal"; a full disk or a damaged file is an error.
         if error := self.executions[self.num_executions - 1].exception:
             raise error
         return same
 
     def __ne__(self, other: Any) -> bool:
-        # Python would compare, and on the first run record what the test says must not be.
+        # Without this Python would call __eq__, which on the first run records the very metrics that are refused.
         raise TypeError("metrics are compared with ==, which also records them; to differ is a claim for a finding")
 
 
 class MetricsExtension(AbstractSyrupyExtension):
-    """How syrupy finds, compares and writes metrics. Rebuilt by its dotted name on the xdist controller: no
-    arguments."""
+    """How syrupy finds, compares and writes metrics. No arguments: under xdist syrupy makes it from its dotted name."""
 
     file_extension = "json"
-    write_immediately = True  # what took hours to measure must not wait for the end of the session
+    write_immediately = True  # and not at the end of the session: a crash must not lose what took hours to measure
 
     # Where.
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
         config = test_location.item.config
-        folder = options.snapshots_folder(config) / places.model_folder(test_location.item)
+        folder = options.snapshots_folder(config) / locations.model_folder(test_location.item)
         _SCRATCH[str(folder)] = options.scratch_folder(config)
         return str(folder)
 
     @classmethod
     def get_file_basename(cls, *, test_location: PyTestLocation, index: Any) -> str:
-        if isinstance(index, places.ExperimentName):
+        if isinstance(index, locations.ExperimentName):
             return str(index)
-        return places.module_name(test_location.item)
+        return locations.module_name(test_location.item)
 
     @classmethod
     def get_snapshot_name(cls, *, test_location: PyTestLocation, index: Any = 0) -> str:
-        test = places.test_name(test_location.item)
-        if isinstance(index, places.ExperimentName):
+        test = locations.test_name(test_location.item)
+        if isinstance(index, locations.ExperimentName):
             name = str(index)
         else:
             name = f"{test}:{index}" if isinstance(index, str) else f"{test}.{index}" if index else test
-        return f"{test}{ARROW}{places.entry(name, options.tier(test_location.item.config))}"
+        return f"{test}{ARROW}{locations.entry(name, options.tier(test_location.item.config))}"
 
     @classmethod
     def matches_test_location(cls, *, test_location: PyTestLocation, snapshot_location: str) -> bool:

@@ -1,11 +1,10 @@
 """Logit lens: read every layer's residual stream as if it were the last (nostalgebraist 2020).
 
-    >>> lens = logit_lens(lm, "The capital of France is")                    # doctest: +SKIP
-    >>> lens.ranks(" Paris")                                                 # doctest: +SKIP
-    array([812, 40, 3, 0, 0, 0, 0, 0])
-    >>> lens.top(3)[-1]                                                      # doctest: +SKIP
-    [' Paris', ' Lyon', ' Rome']
-    >>> [lens.kl_to_final()[0] for lens in logit_lenses(lm, prompts, -1)]    # several prompts       # doctest: +SKIP
+    >>> lens = logit_lens(lm, "The capital of France is")
+    >>> lens.ranks(" Paris")                                       # layer by layer
+    array([91, 26, 17, 11,  0,  0,  0,  0])
+    >>> lens.top(3)[-1]
+    [' Paris', ' Berlin', ' Rome']
 
 Each state goes through the model's own final norm, unembedding and final softcap, so at the last layer the lens is the
 model's output, bit for bit. Reductions are in float32. Rank 0 is the top token.
@@ -14,12 +13,14 @@ model's output, bit for bit. Reductions are in float32. Rank 0 is the top token.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import mlx.core as mx
 import numpy as np
 
 from assay.errors import PositionError
 from assay.forward.lm import LM, PromptLike
-from assay.forward.positions import Position, resolve
+from assay.forward.positions import Position
+from assay.methods.distributions import kl_divergence, log_softmax, token_ranks
+from assay.methods.portions import batches
+from assay.methods.states import states_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +32,11 @@ class Lens:
 
     def ranks(self, token: str | int) -> np.ndarray:
         """How many tokens are likelier than this one, per layer [layers]."""
-        of = self.log_probs[:, self._id(token)]
-        return (self.log_probs > of[:, None]).sum(axis=1)
+        return self.best_ranks([token])
 
     def best_ranks(self, tokens: Sequence[str | int]) -> np.ndarray:
         """How many tokens are likelier than the likeliest of these (ways to write one name), per layer [layers]."""
-        best = self.log_probs[:, [self._id(token) for token in tokens]].max(axis=1)
-        return (self.log_probs > best[:, None]).sum(axis=1)
+        return token_ranks(self.log_probs, [self._id(token) for token in tokens])
 
     def probs(self, token: str | int) -> np.ndarray:
         """Probability of this token, per layer [layers]."""
@@ -55,8 +54,7 @@ class Lens:
 
     def kl_to_final(self) -> np.ndarray:
         """KL(final || layer) in nats, per layer [layers]; 0 at the last."""
-        final = self.log_probs[-1]
-        return (np.exp(final) * (final - self.log_probs)).sum(axis=1)
+        return kl_divergence(self.log_probs[-1], self.log_probs)
 
     def entropy(self) -> np.ndarray:
         """Entropy in nats, per layer [layers]."""
@@ -90,14 +88,8 @@ def logit_lenses(
     if len(each) != len(given):
         raise PositionError(f"{len(given)} prompts need one position, or as many, got {len(each)}")
     lenses = []
-    for start in range(0, len(given), batch):
-        part = given[start : start + batch]
-        run = lm.run(part, keep="resid_post")
-        for row, (prompt, position) in enumerate(zip(part, each[start:], strict=False)):
-            places = resolve(position, prompt).prompt
-            if len(places) != 1:
-                raise PositionError(f"a lens reads one position of the prompt, {position!r} is {len(places)}")
-            stream = mx.stack([run["resid_post", i][row, places[0]] for i in range(lm.n_layers)])
-            logits = lm.family.unembed(lm.family.final_norm(stream)).astype(mx.float32)
-            lenses.append(Lens(lm, np.array(logits - mx.logsumexp(logits, axis=-1, keepdims=True))))
+    for part in batches(list(zip(given, each, strict=True)), batch):
+        run = lm.run([prompt for prompt, _ in part], keep="resid_post")
+        for row, (_, position) in enumerate(part):
+            lenses.append(Lens(lm, np.array(log_softmax(lm.unembed(states_at(run, position, prompt=row))))))
     return lenses

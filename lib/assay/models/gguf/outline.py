@@ -1,11 +1,10 @@
 """What a conversion will write, from headers alone: the config, and for every tensor its new name, form and type.
 
-    >>> plan = make_plan(read(Path("model.gguf")))                                       # doctest: +SKIP
-    >>> plan.config["model_type"], len(plan.copies), plan.nbytes                         # doctest: +SKIP
-    ('llama', 272, 538060032)
+    outline = outline_of(read(Path("SmolLM2-135M-Instruct.Q4_1.gguf")))
+    outline.config["model_type"], len(outline.copies), outline.nbytes
 
-Every tensor of the file is in the plan, or is one that the config was made from; everything the model needs is there, in
-the shape it must have. So a file that has a plan can be converted, if its data can be read.
+Every tensor of the file is in the outline, or the config was made from it; every tensor that the model needs is there, in
+the shape it must have. So a file with an outline can be converted, if its data can be read.
 """
 
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ TORCH_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One conversion."""
+class Outline:
+    """The converted checkpoint of one file, before anything is written."""
 
     architecture: str
     config: Config
@@ -45,8 +44,11 @@ class Plan:
         return {type: found.count(type) for type in sorted(set(found))}
 
 
-def make_plan(header: Header) -> Plan:
-    """Raises UnsupportedFamily for an architecture without an entry, CheckpointError for everything else that is wrong."""
+def outline_of(header: Header) -> Outline:
+    """The outline of the checkpoint that a file becomes.
+
+    Raises UnsupportedFamily for an architecture without an entry, CheckpointError for everything else that is wrong.
+    """
     file, tensors = header.files[0], header.tensors
     name = _architecture(header)
     architecture, keys = ARCHITECTURES[name], Keys(header.metadata, file)
@@ -70,12 +72,12 @@ def make_plan(header: Header) -> Plan:
     for i in range(sizes.layers):
         slots |= {f"blk.{i}.{ours}": Slot(f"model.layers.{i}.{name}", shape) for ours, (name, shape) in layer.items()}
 
-    if strange := next((each for each in tensors if each not in slots and each not in values), None):
-        raise keys.error(f"it has a tensor {strange}, which a {name} of {sizes.layers} layers has no place for")
+    if homeless := next((each for each in tensors if each not in slots and each not in values), None):
+        raise keys.error(f"it has a tensor {homeless}, which a {name} of {sizes.layers} layers has no place for")
     copies = [_copy(keys, _tensor(keys, tensors, ours), slot, architecture, sizes) for ours, slot in slots.items()]
     _check_tokens(keys, header.metadata, sizes)
     result["torch_dtype"] = TORCH_TYPES[next(copy.type for copy in copies if copy.tensor is embedding)]
-    return Plan(name, result, tuple(copies), header)
+    return Outline(name, result, tuple(copies), header)
 
 
 def _architecture(header: Header) -> str:

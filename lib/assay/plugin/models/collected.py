@@ -1,9 +1,10 @@
-"""The plan of a run: every selected test with its model and claim, known before anything runs.
+"""The collected tests of a run, each with its model and its claim, known before the first test runs.
 
-It is what lets the end of the run say "not run" of a test that a crash or -x left out, and the scheduler know
-the models. Under xdist the controller does not collect, so a worker writes the plan into a folder that the
-controller made for the run; so does an error in the suites, which only a worker can see and only the
-controller can report as usage error.
+    {"suites/test_x.py::test_rescues[qwen7b]": {"model": "qwen7b", "finding": {"claim": "back-patching rescues", ...}}}
+
+The scheduler reads the models from them, and the table of findings says "not run" of those that a crash or -x left out.
+Under xdist only the workers collect. The first one to finish writes its tests into a folder that the controller has made
+for the run. Errors of usage take the same way: a worker finds them, and only the controller can end the run with them.
 """
 
 import json
@@ -18,32 +19,28 @@ import pytest
 from assay.plugin.models.select import model_of
 from assay.record import files
 
-Plan = dict[str, dict[str, Any]]
-"""Node id -> {"model": id or "", "finding": what the table says about it, or None}."""
+Collected = dict[str, dict[str, Any]]
+"""Node id -> {"model": id or "", "finding": what the table of findings says about the test, or None}."""
 
-PLAN = pytest.StashKey[Plan]()
+COLLECTED = pytest.StashKey[Collected]()
 FOLDER = pytest.StashKey[Path]()
-"""Shared by the processes of one run; only there under xdist."""
+"""Shared by the processes of one run; set under xdist only."""
 
-FILE = "plan.json"
+FILE = "collected.json"
 
 Describe = Callable[[pytest.Item], dict[str, Any] | None]
-"""What the table says of an item before it runs; None when it judges no claim."""
+"""What the table of findings says about a test before it runs; None for a test that judges no claim."""
 
 
-def make(items: list[pytest.Item], describe: Describe) -> Plan:
-    """The plan for the items that are left after selection."""
+def collected(items: list[pytest.Item], describe: Describe) -> Collected:
+    """The items that are left after deselection."""
     return {
-        item.nodeid: {
-            "model": spec.id if (spec := model_of(item)) else "",
-            "finding": describe(item),
-        }
-        for item in items
+        item.nodeid: {"model": spec.id if (spec := model_of(item)) else "", "finding": describe(item)} for item in items
     }
 
 
 class Worker:
-    """In an xdist worker: passes the plan, or what is wrong with the suites, to the controller."""
+    """In an xdist worker: writes the collected tests, or the UsageError, for the controller."""
 
     def __init__(self, folder: Path, describe: Describe) -> None:
         self.folder, self.describe = folder, describe
@@ -53,19 +50,19 @@ class Worker:
         try:
             return (yield)
         except pytest.UsageError as error:
-            # Raised here it would kill the worker, and xdist would start another, forever.
+            # Raised here, the error would kill the worker, and xdist would start another one, again and again.
             files.replace(self.folder / FILE, json.dumps({"error": str(error)}))
             items.clear()
 
-    @pytest.hookimpl(tryfirst=True)  # xdist's own then tells the controller, which reads the file at once
+    @pytest.hookimpl(tryfirst=True)  # before xdist's own hook, after which the controller reads the file
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         file = self.folder / FILE
         if not file.exists():  # every worker collects the same
-            files.replace(file, json.dumps({"plan": make(session.items, self.describe)}))
+            files.replace(file, json.dumps({"collected": collected(session.items, self.describe)}))
 
 
 class Controller:
-    """On the xdist controller: makes the folder, and reads the plan when the first worker has collected."""
+    """On the xdist controller: makes the folder, and reads the tests when the first worker has collected."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -77,12 +74,12 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
-        if PLAN in self.config.stash:
+        if COLLECTED in self.config.stash:
             return
         written = json.loads((self.config.stash[FOLDER] / FILE).read_text(encoding="utf-8"))
         if "error" in written:
             raise pytest.UsageError(written["error"])
-        self.config.stash[PLAN] = written["plan"]
+        self.config.stash[COLLECTED] = written["collected"]
 
     def pytest_unconfigure(self) -> None:
         shutil.rmtree(self.config.stash[FOLDER], ignore_errors=True)
@@ -96,23 +93,24 @@ class Here:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        session.config.stash[PLAN] = make(session.items, self.describe)
+        session.config.stash[COLLECTED] = collected(session.items, self.describe)
 
 
 def configure(config: pytest.Config, describe: Describe) -> None:
-    """Registers the part that this process plays."""
-    if (folder := getattr(config, "workerinput", {}).get("assay_folder")) is not None:
+    """Registers the one of the three classes above that this process needs."""
+    if (folder := worker_input(config).get("assay_folder")) is not None:
         config.stash[FOLDER] = Path(folder)
-        config.pluginmanager.register(Worker(Path(folder), describe), "assay-plan")
+        role = Worker(Path(folder), describe)
     elif is_distributed(config):
         _check_workers(config)
-        config.pluginmanager.register(Controller(config), "assay-plan")
+        role = Controller(config)
     else:
-        config.pluginmanager.register(Here(describe), "assay-plan")
+        role = Here(describe)
+    config.pluginmanager.register(role, "assay-collected")
 
 
 def is_distributed(config: pytest.Config) -> bool:
-    """Will xdist run the tests in workers? Its own answer comes too late: it configures itself after this plugin."""
+    """Will xdist run the tests in workers? xdist itself knows it only later: it is configured after this plugin."""
     option = config.option
     return getattr(option, "dist", "no") != "no" and bool(option.tx) and not option.collectonly
 
@@ -129,6 +127,11 @@ def _check_workers(config: pytest.Config) -> None:
             )
 
 
+def worker_input(config: pytest.Config) -> dict[str, Any]:
+    """What the xdist controller has told this worker; {} in a process that is no worker."""
+    return getattr(config, "workerinput", {})
+
+
 def is_worker(config: pytest.Config) -> bool:
-    """Is this an xdist worker, whose terminal nobody sees?"""
-    return hasattr(config, "workerinput")
+    """Is this process an xdist worker? It has no terminal."""
+    return bool(worker_input(config))

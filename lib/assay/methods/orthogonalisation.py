@@ -1,8 +1,10 @@
 """Weight orthogonalisation: a checkpoint that cannot write a direction (Arditi et al. 2024, section 4.1).
 
-    >>> edited = orthogonalise(lm, direction.vector)                                                # doctest: +SKIP
-    >>> save(edited, "out/llama_tiny-orthogonal", source="llama_tiny")                              # doctest: +SKIP
-    >>> model, tokenizer = mlx_lm.load("out/llama_tiny-orthogonal")      # an ordinary checkpoint   # doctest: +SKIP
+    >>> edited = orthogonalise(lm, np.ones(lm.width))
+    >>> edited.embedding, edited.largest_leak < 0.01
+    ('edited', True)
+    >>> save_orthogonalised(edited, "orthogonal", source="llama_tiny").name       # a checkpoint for mlx_lm.load
+    'orthogonal'
 
 Every matrix that writes to the residual stream (embedding, o_proj, down_proj, and their biases) loses its component along
 the unit direction u: W := W - u (u W). The stream then never has such a component, which is what `assay.ablate(u)` does at
@@ -35,8 +37,8 @@ from mlx_lm import utils as mlx_lm
 
 from assay.errors import CheckpointError, EditError
 from assay.forward.edits import Edit, project_out, unit
-from assay.forward.families import Llama
 from assay.forward.lm import LM
+from assay.methods.heads import norm_gain
 from assay.models.files import read_json
 from assay.models.registry import locate, resolve
 from assay.models.weights import dense_weight, is_quantised
@@ -76,12 +78,12 @@ def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise
         raise EditError(f"a direction of {lm.name} has shape ({lm.width},), this one has {u.shape}")
     family, old = lm.family, lm.model
     weights = dict(tree_flatten(old.parameters()))
-    untied = family.tied and has_separate_head(old)
+    untied = family.tied and _has_separate_head(old)
     dense: set[str] = set()
     leaks = {}
-    for path, line in written(family, u, embedding=not family.tied or untied).items():
-        module = find(old, path)
-        edited, leaks[path] = edit(module, line, quantised)
+    for path, line in _written_lines(lm, u, embedding=not family.tied or untied).items():
+        module = _module_at(old, path)
+        edited, leaks[path] = _edited(module, line, quantised)
         for name in [name for name in weights if name.startswith(f"{path}.")]:
             if untied and path == EMBEDDING:
                 weights[name.replace(EMBEDDING, "lm_head")] = weights[name]
@@ -89,7 +91,7 @@ def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise
         weights |= {f"{path}.{name}": value for name, value in edited.items()}
         if is_quantised(module) and quantised == "dense":
             dense.add(path)
-    model = rebuild(old, weights, untied, dense)
+    model = _rebuilt(old, weights, untied, dense)
     activations = lm.activations
     changed = LM(model, lm.tokenizer, name=f"{lm.name}, orthogonalised", activations=activations)  # type: ignore[arg-type]
     return Orthogonalised(changed, "kept" if family.tied and not untied else "edited", untied, leaks)
@@ -98,12 +100,13 @@ def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise
 EMBEDDING = "model.embed_tokens"
 
 
-def written(family: Llama, u: mx.array, *, embedding: bool) -> dict[str, mx.array]:
+def _written_lines(lm: LM, u: mx.array, *, embedding: bool) -> dict[str, mx.array]:
     """The matrices that write to the stream, by path, and the unit line to remove from the output of each."""
     lines = {EMBEDDING: u} if embedding else {}
-    for i, block in enumerate(family.layers):
-        for path, post in (("self_attn.o_proj", family.norms.attn_post), ("mlp.down_proj", family.norms.mlp_post)):
-            lines[f"model.layers.{i}.{path}"] = unit(gain(block[post]) * u) if post else u
+    norms = lm.family.norms
+    for i, block in enumerate(lm.family.layers):
+        for path, post in (("self_attn.o_proj", norms.attn_post), ("mlp.down_proj", norms.mlp_post)):
+            lines[f"model.layers.{i}.{path}"] = unit(norm_gain(block[post]) * u) if post else u
     return lines
 
 
@@ -114,7 +117,7 @@ def same_at_run_time(edited: Orthogonalised, lm: LM, direction: Any) -> list[Edi
     """
     sites = {"o_proj": "attn_raw", "down_proj": "mlp_raw"}
     removed = []
-    for path, line in written(lm.family, unit(direction), embedding=edited.embedding == "edited").items():
+    for path, line in _written_lines(lm, unit(direction), embedding=edited.embedding == "edited").items():
         if path == EMBEDDING:
             removed.append(project_out("embed", line, position="all"))
         else:
@@ -123,16 +126,7 @@ def same_at_run_time(edited: Orthogonalised, lm: LM, direction: Any) -> list[Edi
     return removed
 
 
-def gain(norm: Any) -> mx.array:
-    """What a norm multiplies each dimension by, [E]: its answer to a vector of ones, whose rms is 1.
-
-    Asked of the module, not read from its weights: Gemma multiplies by 1 + weight, others by weight.
-    """
-    weight = norm.weight
-    return norm(mx.ones(weight.shape, mx.float32)).astype(mx.float32)
-
-
-def edit(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[str, mx.array], float]:
+def _edited(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[str, mx.array], float]:
     """A matrix without its component along `line` -> its new parameters by name, and the leak.
 
     Linear weights are [out, in] and write their first axis; embeddings are [vocabulary, E] and write their last.
@@ -172,7 +166,7 @@ def edit(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[str, 
     return new, float(leak.item())  # type: ignore[arg-type]
 
 
-def has_separate_head(model: nn.Module) -> bool:
+def _has_separate_head(model: nn.Module) -> bool:
     """Whether mlx-lm's class of this model runs a separate lm_head when its config says that it has one."""
     args: Any = getattr(model, "args", None)
     if args is None or model.model_type == "gemma2":
@@ -180,7 +174,7 @@ def has_separate_head(model: nn.Module) -> bool:
     return hasattr(args, "tie_word_embeddings") or model.model_type == "gemma3_text"
 
 
-def rebuild(old: Any, weights: dict[str, mx.array], untied: bool, dense: set[str]) -> nn.Module:
+def _rebuilt(old: Any, weights: dict[str, mx.array], untied: bool, dense: set[str]) -> nn.Module:
     """A new model of the same class over `weights`, made as mlx-lm's loader makes one. Nothing is copied."""
     changes = {"tie_word_embeddings": False} if untied and hasattr(old.args, "tie_word_embeddings") else {}
     model = type(old)(dataclasses.replace(old.args, **changes))
@@ -202,14 +196,14 @@ def rebuild(old: Any, weights: dict[str, mx.array], untied: bool, dense: set[str
     return model
 
 
-def find(model: Any, path: str) -> Any:
+def _module_at(model: Any, path: str) -> Any:
     """The module at a dotted path."""
     for name in path.split("."):
         model = model[int(name)] if name.isdigit() else getattr(model, name)
     return model
 
 
-def save(edited: Orthogonalised, folder: str | Path, *, source: str | Path) -> Path:
+def save_orthogonalised(edited: Orthogonalised, folder: str | Path, *, source: str | Path) -> Path:
     """Write the edited model as a checkpoint that `mlx_lm.load` and `assay.load` open -> its folder.
 
     source: name or folder of the model it was made from, for what weights do not say (config, end tokens, licence files).

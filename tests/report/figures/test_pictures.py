@@ -1,16 +1,25 @@
 """Which figures an experiment makes, from the names of its metrics; nothing is drawn."""
 
+import importlib
+import json
 import math
+import pkgutil
 from pathlib import Path
 
 import pytest
 
 from assay.errors import SnapshotError
-from assay.report.kinds import kind_of
-from assay.report.plan import pictures, readable
+from assay.report import figures
+from assay.report.figures import KINDS, kind_of, pictures
 from assay.report.read import read_snapshots
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def repository():
+    """What this repository recorded, each experiment with its pictures."""
+    return [(one, pictures(one)) for one in read_snapshots(ROOT / "snapshots", "quick")]
 
 
 @pytest.fixture
@@ -32,8 +41,8 @@ def by_stem(snapshots):
     ],
 )
 def test_names_say_the_kind(name, draw, axes):
-    kind = kind_of(name)
-    assert (kind.draw, (kind.x, kind.y)) == (draw, axes)
+    kind, rule = kind_of(name)
+    assert (kind.name, (rule.x, rule.y)) == (draw, axes)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +57,16 @@ def test_models_come_by_size_and_unknown_ones_last(snapshots):
         assert list(one.models) == ["llama_tiny", "qwen7b", "stranger"]
 
 
+def test_every_file_with_a_kind_is_in_the_table():
+    files = {info.name for info in pkgutil.iter_modules(figures.__path__)}
+    modules = [importlib.import_module(f"assay.report.figures.{name}") for name in files]
+    kinds = [module.KIND for module in modules if hasattr(module, "KIND")]
+    assert len(kinds) > 4
+    assert {kind.name for kind in kinds} == {kind.name for kind in KINDS}
+
+
 def test_every_kind_makes_its_pictures(by_stem):
-    assert {stem: picture.draw for stem, picture in by_stem.items()} == {
+    assert {stem: picture.kind.name for stem, picture in by_stem.items()} == {
         "patching-heatmap_back": "heatmap",
         "patching-heatmap_donor": "heatmap",
         "patching-numbers": "points",
@@ -119,9 +136,12 @@ def test_captions_say_what_of_how_many_and_what_the_bands_are(by_stem):
     assert caption.endswith("Bands and bars are 95 % intervals.")
 
 
-def test_names_are_read_as_words():
-    assert readable("right_e2_at_t1_by_layer") == "right e2 at t1"
-    assert readable("heatmap_back") == "back"
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("right_e2_at_t1_by_layer", "right e2 at t1"), ("heatmap_back", "back"), ("heatmap", "heatmap")],
+)
+def test_names_are_read_as_words(name, words):
+    assert kind_of(name)[1].words(name) == words
 
 
 def test_nothing_recorded_is_one_clear_sentence(snapshots, tmp_path):
@@ -142,7 +162,52 @@ def test_numbers_that_are_not_finite_colour_nothing(snapshots):
     assert math.isnan(picture.panels["llama_tiny"][0].values[1][0])
 
 
-def test_everything_in_this_repository_has_its_figures():
-    found = [picture for one in read_snapshots(ROOT / "snapshots", "quick") for picture in pictures(one)]
-    labelled = {picture.stem for picture in found if picture.labels}
+@pytest.mark.parametrize(
+    ("experiment", "metric", "value"),
+    [
+        ("patching", "heatmap_back", 0.5),
+        ("patching", "heatmap_back", [[1, 2], [3]]),
+        ("patching", "heatmap_back", [["a", "b"]]),
+        ("knockout", "kl_by_layer", "none"),
+        ("knockout", "right_of_by_layer", ["a"]),
+        ("knockout", "right_e1_by_layer_ci", [0.1]),
+        ("timeline", "stages_right", [1, 2]),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_shape_than_its_name_says_is_not_drawn(snapshots, experiment, metric, value):
+    path = snapshots / "llama_tiny" / f"{experiment}.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document[f"{experiment}@quick"][metric] = {"value": value}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    (one,) = (r for r in read_snapshots(snapshots, "quick") if r.name == experiment)
+    metrics = set().union(*(picture.metrics for picture in pictures(one)))
+    assert ("llama_tiny", metric) not in metrics
+    assert ("qwen7b", metric) in metrics
+
+
+def numbers_of(value):
+    """All cells of a nested value."""
+    if isinstance(value, list | tuple | range):
+        return [cell for item in value for cell in numbers_of(item)]
+    return [value]
+
+
+def test_what_a_picture_shows_is_in_its_series(repository):
+    """In the snapshots of this repository: every number of a metric that counts as drawn."""
+    counted = 0
+    for one, found in repository:
+        for picture in found:
+            for model, series in picture.panels.items():
+                for line in series:
+                    cells = {repr(c) for part in (line.at, line.values, line.low, line.high) for c in numbers_of(part)}
+                    for name in (n for n in line.shows if not n.endswith(("_labels", "_axes"))):
+                        counted += 1
+                        value = one.models[model][name].value
+                        assert {repr(cell) for cell in numbers_of(value)} <= cells, (one.name, name)
+    assert counted > 500
+
+
+def test_everything_in_this_repository_has_its_figures(repository):
+    labelled = {picture.stem for _, found in repository for picture in found if picture.labels}
     assert {"direction_transfer-refused_matrix", "language_geometry-separation_matrix"} <= labelled

@@ -1,10 +1,11 @@
-"""Where results are recorded: an experiment has a file per model, other tests share their module's.
+"""Where metrics are recorded: the file of a snapshot, and the key of its entry in the file.
 
     snapshots/qwen7b/backpatch.json    "backpatch@quick"         @experiment def backpatch, in any module
     snapshots/qwen7b/languages.json    "test_refusal[fr]@quick"  test_languages.py: assert metrics == {...}
-    snapshots/_shared/languages.json   "test_refusal@quick"      the same without a model
+    snapshots/_shared/languages.json   "test_refusal@quick"      the same test, without a model
 
-Names decide: two experiments with one name would share an entry, so that is an error at collection.
+An experiment has a file of its own per model; the other tests of a module share one. The module of an experiment is not
+in its location: two experiments of one name would share an entry, and the run is refused at collection.
 """
 
 import re
@@ -17,21 +18,23 @@ import pytest
 from assay.errors import SnapshotError
 from assay.models.registry import REGISTRY
 from assay.plugin import options
-from assay.plugin.models.select import SELECTED, model_of
+from assay.plugin.models.select import SELECTED, model_of, uses
 from assay.record import files
 
 NO_MODEL = "_shared"
+"""Folder of tests without a model."""
 AT_START = pytest.StashKey[dict[Path, files.Document]]()
+"""Snapshot file -> its entries when the run began."""
 
 
 class ExperimentName(str):
-    """Index of a snapshot that belongs to an experiment, and not to the test that compares it."""
+    """Name that the `metrics` fixture gives syrupy for a result: its snapshot belongs to the experiment, not to the test."""
 
     __slots__ = ()
 
 
 def entry(name: str, tier: str) -> str:
-    """The key inside the file."""
+    """The key of an entry in its file: `backpatch@quick`."""
     return f"{name}@{tier}"
 
 
@@ -41,12 +44,13 @@ def file(config: pytest.Config, model: str, name: str) -> Path:
 
 
 def model_folder(item: pytest.Item) -> str:
+    """The folder of a test's snapshots inside `snapshots/`: its model's id, or `_shared`."""
     spec = model_of(item)
     return spec.id if spec else NO_MODEL
 
 
 def module_name(item: pytest.Item) -> str:
-    """The file of a test without an experiment: its module's name."""
+    """The file, without suffix, of a test that compares no experiment: `languages` for `test_languages.py`."""
     return item.path.stem.removeprefix("test_")
 
 
@@ -58,7 +62,7 @@ def test_name(item: pytest.Item) -> str:
 
 
 def other_ids(item: pytest.Item) -> list[str]:
-    """Parameter ids of an item, in pytest's order, without the model's."""
+    """Parameter ids of a test, in pytest's order, without the model's."""
     callspec, spec = getattr(item, "callspec", None), model_of(item)
     ids = callspec.id.split("-") if callspec else []
     if spec is not None:
@@ -74,26 +78,25 @@ def experiments_of(item: pytest.Item) -> dict[str, Any]:
 
 
 def owned_by(item: pytest.Item) -> dict[tuple[str, str], str]:
-    """(file, name) -> where it is defined, of what an item is there to record."""
-    if "metrics" not in getattr(item, "fixturenames", ()):
+    """What a test is there to record: (file without suffix, name) -> where its values are computed."""
+    if not uses(item, "metrics"):
         return {}
     found = experiments_of(item)
     if found:
-        return {(name, name): _location(measure) for name, measure in found.items()}
+        return {(name, name): _defined_at(measure) for name, measure in found.items()}
     return {(module_name(item), test_name(item)): str(item.path)}
 
 
 def recorded_by(item: pytest.Item) -> set[tuple[str, str]]:
-    """(file, name) of everything that an item may record: a test that compares an experiment may record something of its
-    own beside it."""
+    """(file without suffix, name) of all that a test may record: beside an experiment also metrics of its own."""
     owned = set(owned_by(item))
     return owned | {(module_name(item), test_name(item))} if owned else owned
 
 
 def check(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    """Refuses names that would mix up results. Raises UsageError."""
+    """Refuses two results of one location, and parameter ids that are model ids. Raises UsageError."""
     owners: dict[tuple[str, str, str], str] = {}
-    # An explicitly selected model need not be registered.
+    # With --model a run may be on a model that is not in the registry.
     models = REGISTRY.keys() | {spec.id for spec in config.stash[SELECTED]}
     for item in items:
         if clash := models.intersection(other_ids(item)):
@@ -111,8 +114,7 @@ def check(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
 
 
 def read_all(config: pytest.Config) -> None:
-    """Reads every snapshot that the run may need, so that a damaged file ends it before it starts. Raises
-    UsageError."""
+    """Reads every snapshot that the run may need: a damaged file ends the run before it starts. Raises UsageError."""
     audit = config.option.snapshots == "audit"
     folders = ["*"] if audit else [NO_MODEL, *(spec.id for spec in config.stash[SELECTED])]
     documents = config.stash[AT_START] = {}
@@ -125,11 +127,11 @@ def read_all(config: pytest.Config) -> None:
 
 
 def at_start(config: pytest.Config, model: str, name: str) -> files.Document:
-    """What was in a snapshot file when the run began; {} when there was none."""
+    """The entries of a snapshot file when the run began; {} without such a file."""
     return config.stash[AT_START].get(file(config, model, name), {})
 
 
-def _location(measure: Any) -> str:
+def _defined_at(measure: Any) -> str:
     return f"{measure.__code__.co_filename}:{measure.__code__.co_firstlineno}"
 
 
@@ -138,11 +140,11 @@ def _relative(config: pytest.Config, where: str) -> str:
 
 
 def split_entry(key: str) -> tuple[str, str]:
-    """(name, tier) of a key inside a file."""
+    """(name, tier) of a key: the reverse of `entry`."""
     name, _, tier = key.rpartition("@")
     return name, tier
 
 
 def top_name(name: str) -> str:
-    """The test's own name when a test recorded several: `test_x:late` and `test_x.1` belong to `test_x`."""
+    """The name of the test that recorded an entry: `test_x:late` and `test_x.1` belong to `test_x`."""
     return re.split(r"(?<=[\w\]])(?::|\.\d+$)", name, maxsplit=1)[0]

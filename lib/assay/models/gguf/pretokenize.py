@@ -1,8 +1,10 @@
 """Byte-level BPE: how a text is cut into words before the first merge, by the name that a GGUF file gives the rule.
 
-    rule = find("llama-bpe")             # CheckpointError for a name that is not in RULES
-    rule.ignore_merges                   # True: a word that is a token is never built from merges
-    pre_tokenizer(rule)                  # for `tokenizers`: the rule's steps, then bytes as printable characters
+    >>> rule = find("llama-bpe")
+    >>> rule.ignore_merges                   # a word that is a token is never built from merges
+    True
+    >>> [word for word, _ in pre_tokenizer(rule).pre_tokenize_str("Paris, 1889")]      # Ġ stands for a space
+    ['Paris', ',', 'Ġ', '188', '9']
 
 A GGUF file does not hold its tokenizer's rules, only their name (`tokenizer.ggml.pre`). Behind a name stand the steps
 of the tokenizer.json that the model was published with. Each step is one of
@@ -71,7 +73,7 @@ class Rule:
     nfc: bool = False
     """The text is composed first (Unicode's NFC)."""
     ignore_merges: bool = False
-    """A word that is in the vocabulary is that token, whatever the merges would make of it."""
+    """A word that is in the vocabulary is that token, also where the merges give others."""
     add_bos: bool = False
     """BOS before every text, where the file does not say."""
 

@@ -1,10 +1,12 @@
-"""What a model answers to many prompts: the part that all measurements of a built-in model share.
+"""Continuations of many prompts and rates: what all measurements of a built-in model share.
 
->>> answered(lm, {"the capital": "The capital of France is", "a greeting": lm.chat("Hello")})      # doctest: +SKIP
-{'the capital': ' Paris.', 'a greeting': ...}
+>>> answered(lm, {"capital": "The capital of France is"})
+{'capital': ' Paris.'}
+>>> rate([True, True, False])
+0.6667
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +15,7 @@ from tqdm import tqdm
 
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
+from assay.methods.portions import batches
 
 MAX_TOKENS = 10
 BATCH = 256  # prompts generated together
@@ -32,9 +35,14 @@ def answered(lm: LM, prompts: Mapping[Key, str | Prompt], max_tokens: int = MAX_
     for key, prompt in prompts.items():
         read = lm.prompt(prompt)
         by_length.setdefault(len(read), []).append((key, read))
-    batches = [found[a : a + BATCH] for found in by_length.values() for a in range(0, len(found), BATCH)]
+    alike = [batch for found in by_length.values() for batch in batches(found, BATCH)]
     out = {}
-    for batch in tqdm(batches, desc=f"answers of {lm.name}", unit="batch", delay=1.0, leave=False):
+    for batch in tqdm(alike, desc=f"answers of {lm.name}", unit="batch", delay=1.0, leave=False):
         made = lm.generate([prompt for _, prompt in batch], max_tokens=max_tokens)
         out |= {key: generation.text for (key, _), generation in zip(batch, made, strict=True)}
     return out
+
+
+def rate(found: Sequence[float]) -> float:
+    """The mean, rounded as it is written into testbed.json; NaN without values."""
+    return round(sum(found) / len(found), 4) if found else float("nan")

@@ -1,0 +1,34 @@
+"""Families: how each mlx-lm architecture differs from Llama, one small class each, over mlx-lm's unmodified modules.
+
+    >>> adapt(lm.model).n_layers
+    8
+
+`base` says what a family answers. A new one is a file beside it, and a line in `FAMILIES`.
+"""
+
+from typing import Any
+
+from assay.errors import UnsupportedFamily, unknown
+from assay.forward.families.base import Family
+from assay.forward.families.gemma2 import Gemma2
+from assay.forward.families.gemma3 import Gemma3
+from assay.forward.families.llama import Llama
+from assay.forward.families.phi3 import Phi3
+
+FAMILIES: dict[str, type[Family]] = {
+    "llama": Llama,
+    "mistral": Llama,
+    "qwen2": Llama,
+    "qwen3": Llama,
+    "phi3": Phi3,
+    "gemma2": Gemma2,
+    "gemma3_text": Gemma3,
+}
+"""By `model_type` of a checkpoint's config.json."""
+
+
+def adapt(model: Any) -> Family:
+    """The family of a model that mlx-lm has loaded. Raises UnsupportedFamily, naming the supported ones."""
+    if model.model_type not in FAMILIES:
+        raise unknown(UnsupportedFamily, "model family", model.model_type, FAMILIES)
+    return FAMILIES[model.model_type](model)

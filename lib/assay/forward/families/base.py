@@ -1,0 +1,181 @@
+"""`Family`: what the forward asks of an mlx-lm architecture; a Llama's answers are the defaults.
+
+    >>> family = lm.family
+    >>> x = family.embed(mx.array([[5, 6, 7]]))
+    >>> x.shape, family.n_layers, family.sizes["H"]
+    ((1, 3, 128), 8, 8)
+
+The forward of `assay.forward.layers` is written in nothing but these answers: how tokens become the first residual stream
+(`embed`), how a layer's heads read it (`qkv`, `rotate`, `query_scale`, `softcap`, `windows`), what they write through
+(`output`), what an MLP multiplies (`gate_up`, `activation`, `down`), which norms stand before and behind each of the two
+(`norms`), how a branch is added to the stream (`add`), and how the last stream becomes logits (`final_norm`, `unembed`).
+Nothing of the model is patched, wrapped or swapped. A family is a subclass in a file of its own, with only what differs.
+"""
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from assay.forward.by_numpy import Activation
+
+
+class Norms(NamedTuple):
+    """Attribute names of a layer's norms: before each branch, and behind it (None: the family has none there)."""
+
+    attn: str
+    mlp: str
+    attn_post: str | None = None
+    mlp_post: str | None = None
+
+
+class Family:
+    """An mlx-lm model, seen as embedding, layers and unembedding."""
+
+    norms = Norms("input_layernorm", "post_attention_layernorm")
+    softcap: float | None = None
+    activation: Activation = "silu"
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.core = model.model
+        self.layers: list[Any] = list(self.core.layers)
+        attn = self.layers[0].self_attn
+        self.n_layers = len(self.layers)
+        self.n_heads: int = attn.n_heads
+        self.n_kv_heads: int = attn.n_kv_heads
+        self.width: int = self.core.norm.weight.shape[0]
+        self.windows = self.find_windows()
+
+    def find_windows(self) -> list[int | None]:
+        """For each layer, how many keys a query can see (itself included), or None for all."""
+        size = getattr(self.core, "sliding_window", None)
+        return [size if getattr(layer, "use_sliding", False) else None for layer in self.layers]
+
+    # ------------------------------------------------------------------ from tokens to logits
+
+    def embed(self, tokens: mx.array) -> mx.array:
+        """[B, L] token ids -> [B, L, E]."""
+        return self.core.embed_tokens(tokens)
+
+    def embed_as_mlx_lm(self, tokens: mx.array) -> mx.array:
+        """The same as mlx-lm's model does it: with it the doctor compares the two forwards."""
+        return self.embed(tokens)
+
+    def add(self, stream: mx.array, branch: mx.array) -> mx.array:
+        """The residual addition."""
+        return stream + branch
+
+    def final_norm(self, x: mx.array) -> mx.array:
+        """The norm before the unembedding, [.., E] -> [.., E]."""
+        return self.core.norm(x)
+
+    def unembed(self, x: mx.array) -> mx.array:
+        """[.., E] after the final norm -> [.., V] logits."""
+        return self.core.embed_tokens.as_linear(x) if self.tied else self.model.lm_head(x)
+
+    @property
+    def tied(self) -> bool:
+        """Whether the unembedding is the embedding matrix."""
+        return "lm_head" not in self.model
+
+    @property
+    def head(self) -> Any:
+        """The module whose weight is the unembedding, [V, E]: the embedding or a linear layer."""
+        return self.core.embed_tokens if self.tied else self.model.lm_head
+
+    # ------------------------------------------------------------------ attention of layer i
+
+    def attention_reads(self, i: int, x: mx.array) -> mx.array:
+        """The stream as the heads read it: normed."""
+        return self.layers[i][self.norms.attn](x)
+
+    def qkv(self, i: int, x: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+        """[B, L, E] (normed) -> q [B, H, L, D], k and v [B, K, L, D], before the rotary embedding."""
+        attn = self.layers[i].self_attn
+        return self.by_head(attn.q_proj(x), attn.k_proj(x), attn.v_proj(x), attn)
+
+    def by_head(self, q: mx.array, k: mx.array, v: mx.array, attn: Any) -> tuple[mx.array, mx.array, mx.array]:
+        """[B, L, heads x D] each -> [B, heads, L, D], with the norms of q and k where the model has them."""
+        B, L, _ = q.shape
+        q = q.reshape(B, L, self.n_heads, -1)
+        k = k.reshape(B, L, self.n_kv_heads, -1)
+        v = v.reshape(B, L, self.n_kv_heads, -1)
+        if "q_norm" in attn:
+            q, k = attn.q_norm(q), attn.k_norm(k)
+        return q.transpose(0, 2, 1, 3), k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
+
+    def rotate(self, i: int, x: mx.array, offset: Any) -> mx.array:
+        """Queries or keys [B, heads, L, D] with the rotary embedding of positions offset, offset + 1, ..."""
+        return self.layers[i].self_attn.rope(x, offset=offset)
+
+    def query_scale(self, i: int) -> float:
+        """What queries are multiplied by before they meet keys."""
+        return self.layers[i].self_attn.scale
+
+    def output(self, i: int) -> Any:
+        """The linear module o_proj: z of all heads [.., H x D] -> attn_raw [.., E]."""
+        return self.layers[i].self_attn.o_proj
+
+    def attention_writes(self, i: int, raw: mx.array) -> mx.array:
+        """attn_raw -> attn_out: through the norm behind attention, where the family has one."""
+        return self.layers[i][self.norms.attn_post](raw) if self.norms.attn_post else raw
+
+    # ------------------------------------------------------------------ the MLP of layer i
+
+    def mlp_reads(self, i: int, x: mx.array) -> mx.array:
+        """The stream as the MLP reads it: normed."""
+        return self.layers[i][self.norms.mlp](x)
+
+    def mlp(self, i: int, x: mx.array) -> mx.array:
+        """[.., E] (normed) -> mlp_raw, by the model's own module."""
+        return self.layers[i].mlp(x)
+
+    def gate_up(self, i: int, x: mx.array) -> tuple[mx.array, mx.array]:
+        """[.., E] (normed) -> gate and up [.., M]; the MLP is down(activation(gate) * up)."""
+        mlp = self.layers[i].mlp
+        return mlp.gate_proj(x), mlp.up_proj(x)
+
+    def down(self, i: int) -> Any:
+        """The linear module down_proj: [.., M] -> mlp_raw [.., E]."""
+        return self.layers[i].mlp.down_proj
+
+    def mlp_writes(self, i: int, raw: mx.array) -> mx.array:
+        """mlp_raw -> mlp_out: through the norm behind the MLP, where the family has one."""
+        return self.layers[i][self.norms.mlp_post](raw) if self.norms.mlp_post else raw
+
+    # ------------------------------------------------------------------ sizes
+
+    @cached_property
+    def vocab(self) -> int:
+        """V, the rows of the unembedding."""
+        return self.head.weight.shape[0]
+
+    @cached_property
+    def mlp_width(self) -> int:
+        """M, the inner width of the MLP."""
+        return in_features(self.down(0))
+
+    @cached_property
+    def head_dim(self) -> int:
+        """D, read off the weights: o_proj's input width / H. Not E / H (in Gemma-2 they differ)."""
+        return in_features(self.output(0)) // self.n_heads
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The size of each axis of `assay.forward.sites` that the model decides."""
+        return {"E": self.width, "H": self.n_heads, "K": self.n_kv_heads, "D": self.head_dim, "V": self.vocab}
+
+    @cached_property
+    def weights_of_layer(self) -> tuple[int, int, int]:
+        """Weights of the matrices of one layer: to q, k and v; from z; the MLP. So many multiplications take one token."""
+        H, K, D, E = self.n_heads, self.n_kv_heads, self.head_dim, self.width
+        return E * D * (H + 2 * K), H * D * E, 3 * E * self.mlp_width
+
+
+def in_features(linear: Any) -> int:
+    """Input width of a dense or quantised linear layer."""
+    if isinstance(linear, nn.QuantizedLinear):
+        return linear.weight.shape[1] * 32 // linear.bits
+    return linear.weight.shape[1]

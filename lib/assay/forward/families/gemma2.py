@@ -1,0 +1,30 @@
+"""Gemma-2: norms behind attention and MLP, GELU, scaled embeddings, soft caps of scores and logits, always tied."""
+
+from typing import Any
+
+import mlx.core as mx
+
+from assay.forward.by_numpy import Activation
+from assay.forward.families.base import Family, Norms
+
+GEMMA_NORMS = Norms(
+    "input_layernorm", "pre_feedforward_layernorm", "post_attention_layernorm", "post_feedforward_layernorm"
+)
+
+
+class Gemma2(Family):
+    """Norms before and behind each branch; tanh caps the scores and the logits."""
+
+    norms = GEMMA_NORMS
+    activation: Activation = "gelu_approx"
+
+    def __init__(self, model: Any):
+        super().__init__(model)
+        self.softcap = self.layers[0].self_attn.attn_logit_softcapping
+
+    def embed(self, tokens: mx.array) -> mx.array:
+        return self.core.embed_tokens(tokens) * (self.core.args.hidden_size**0.5)
+
+    def unembed(self, x: mx.array) -> mx.array:
+        cap = self.model.final_logit_softcapping
+        return mx.tanh(self.core.embed_tokens.as_linear(x) / cap) * cap

@@ -1,0 +1,103 @@
+"""Heatmaps: a table of numbers as colours; a small one has its numbers in the cells.
+
+    >>> [short(value) for value in (0.07, -0.2, 0.0, 12.5)]
+    ['.07', '-.2', '0', '12.5']
+
+One figure for each table. All tables of one rule in an experiment share their colours, so that they can be compared.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from assay.record.metric import Metric, is_number
+from assay.report.figures.picture import Kind, Picture, Rule, Series, blank, is_table
+from assay.report.figures.style import NOT_MEASURED, whole_numbers
+from assay.report.library import library
+from assay.report.read import Recorded
+
+RULES = (
+    Rule("heatmap(?:_(.+))?", "target layer", "source layer"),
+    Rule("(.+)_by_layer_head", "head", "layer"),
+    Rule("(.+)_matrix"),
+)
+CELLS_WITH_NUMBERS = 100
+
+
+def plan(recorded: Recorded, named: Mapping[str, Rule]) -> Iterator[Picture]:
+    for name, rule in named.items():
+        panels, labels, x, y = {}, None, rule.x, rule.y
+        for model, metrics in recorded.models.items():
+            if name not in metrics or not is_table(metrics[name].value):
+                continue
+            table, shows = metrics[name].value, [name]
+            if found := _labels(metrics.get(f"{name}_labels"), table):
+                labels = found
+                shows.append(f"{name}_labels")
+            if f"{name}_axes" in metrics:
+                x, y = metrics[f"{name}_axes"].value
+                shows.append(f"{name}_axes")
+            panels[model] = [Series(rule.words(name), range(len(table)), table, n=metrics[name].n, shows=shows)]
+        together = [metric.value for other in named if named[other] == rule for metric in recorded.of(other).values()]
+        span = _span(together)
+        yield Picture(KIND, name, rule.words(name), x, y, panels, [name], span, labels)
+
+
+def _labels(metric: Metric | None, table: list[list[Any]]) -> tuple[Sequence[str], Sequence[str]] | None:
+    """Names of the rows and the columns, if there are as many as rows and columns."""
+    if metric is None:
+        return None
+    given = metric.value
+    rows, columns = (given["rows"], given["columns"]) if isinstance(given, dict) else (given, given)
+    fits = len(rows) == len(table) and len(columns) == len(table[0])
+    return (list(map(str, rows)), list(map(str, columns))) if fits else None
+
+
+def _span(tables: Iterable[Any]) -> tuple[float, float]:
+    """The range of all numbers, from 0 on; the same on both sides of 0 when some are below it."""
+    cells = [cell for table in tables if is_table(table) for row in table for cell in row]
+    numbers = [cell for cell in cells if is_number(cell) and math.isfinite(cell)]
+    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+    if low < 0:
+        return -max(-low, high), max(-low, high)
+    return 0.0, high or 1.0
+
+
+def height(picture: Picture, width: float) -> float:
+    return min(2.9, 0.95 * width)
+
+
+def draw(axes: Any, picture: Picture, series: Sequence[Series]) -> Any:
+    import numpy as np
+
+    table = np.array([blank(row) for row in series[0].values], float)
+    low, high = picture.span or (0.0, 1.0)
+    colours = library("matplotlib").colormaps["PuOr_r" if low < 0 else "viridis"].with_extremes(bad=NOT_MEASURED)
+    origin = "upper" if picture.labels else "lower"  # layers count upwards, lists are read downwards
+    aspect = "equal" if table.shape[0] == table.shape[1] else "auto"
+    image = axes.imshow(table, cmap=colours, vmin=low, vmax=high, origin=origin, interpolation="nearest", aspect=aspect)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(length=0)
+    if picture.labels:
+        rows, columns = picture.labels
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+    else:
+        whole_numbers(axes.xaxis)
+        whole_numbers(axes.yaxis)
+    if table.size <= CELLS_WITH_NUMBERS:
+        middle = (low + high) / 2
+        for (row, column), value in np.ndenumerate(table):
+            if not math.isnan(value):
+                light = value < middle if low >= 0 else abs(value) > 0.6 * high
+                ink = "white" if light else "black"
+                axes.text(column, row, short(value), ha="center", va="center", fontsize=5, color=ink)
+    return image
+
+
+def short(value: float) -> str:
+    """A number in a cell: two decimals below 1, three digits above."""
+    return f"{value:.2f}".replace("0.", ".", 1).rstrip("0").rstrip(".") or "0" if abs(value) < 1 else f"{value:.3g}"
+
+
+KIND = Kind("heatmap", RULES, plan, draw, height)

@@ -1,0 +1,130 @@
+"""Pictures: one figure as plain values, before it is drawn, and what makes a kind of figures.
+
+    >>> rule = Rule("(.+)_by_layer", x="layer")
+    >>> rule.fits("kl_of_e1_by_layer"), rule.words("kl_of_e1_by_layer")
+    (True, 'kl of e1')
+
+A picture has one *panel* for each model, and in a panel one or more *series*: a table, a curve with its band, the boxes of one
+group, or points.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assay.record.metric import Metric
+from assay.report.read import Recorded
+
+
+@dataclass(frozen=True)
+class Series:
+    """One thing to draw: `values` by `at` (layers, counts, or names), `low` and `high` around them where they are known."""
+
+    label: str
+    at: Sequence[Any]
+    values: Any
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
+    n: int | None = None
+    control: bool = False
+    shows: Sequence[str] = ()
+    """The metrics of which every number can be seen here, so that the page's table need not repeat them."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Metrics whose name matches the regular expression `name` make a figure with these axes. The expression's group is
+    what the metric is about."""
+
+    name: str
+    x: str = ""
+    y: str = ""
+
+    def fits(self, name: str) -> bool:
+        return re.fullmatch(self.name, name) is not None
+
+    def words(self, name: str) -> str:
+        """The name as words, without what the rule asks for."""
+        found = re.fullmatch(self.name, name)
+        return ((found and found[1]) or name).replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure. A kind gives `stem` (of the file's name), `title` and `caption` without the experiment; `pictures` adds it."""
+
+    kind: "Kind"
+    stem: str
+    title: str
+    x: str
+    y: str
+    panels: Mapping[str, Sequence[Series]]
+    names: Sequence[str] = ()
+    """The metrics that the caption names."""
+    span: tuple[float, float] | None = None
+    """The range of a heatmap's colours, the same in all panels."""
+    labels: tuple[Sequence[str], Sequence[str]] | None = None
+    """The names of a heatmap's rows and columns, when they have names."""
+    caption: str = ""
+
+    @property
+    def metrics(self) -> set[tuple[str, str]]:
+        """(model, metric) of everything that is drawn in full."""
+        return {(model, name) for model, series in self.panels.items() for one in series for name in one.shows}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of figure."""
+
+    name: str
+    rules: Sequence[Rule]
+    plan: Callable[[Recorded, Mapping[str, Rule]], Iterable[Picture]]
+    """The pictures of an experiment, given the metrics that the rules fit, each with its rule."""
+    draw: Callable[[Any, Picture, Sequence[Series]], Any]
+    """Draws one panel into matplotlib's axes; returns the image where colours need a bar beside the panels, else None."""
+    height: Callable[[Picture, float], float] = lambda picture, width: 2.2
+    """Inches of a row of panels, each so many inches wide."""
+    wide: bool = False
+    """One panel takes the whole width."""
+    share_y: bool = False
+    """All panels have one scale upwards."""
+
+
+def caption(picture: Picture, recorded: Recorded) -> str:
+    """What a reader must know: what is shown, of how many, at which tier, and what the bands are."""
+    ns = {model: {s.n for s in series if s.n is not None} for model, series in picture.panels.items()}
+    counts = "; ".join(f"{model + ': ' if model else ''}{count(found)}" for model, found in ns.items() if found)
+    banded = any(low is not None for series in picture.panels.values() for one in series for low in one.low)
+    shown = ": ".join(filter(None, [recorded.name, ", ".join(picture.names)]))
+    parts = [f"{shown} (tier {recorded.tier})", counts, "Bands and bars are 95 % intervals" if banded else ""]
+    return ". ".join(filter(None, parts)) + "."
+
+
+def count(ns: set[int]) -> str:
+    """`n = 16`, `n = 9 to 16`; nothing of nothing."""
+    return f"n = {min(ns)}" + (f" to {max(ns)}" if len(ns) > 1 else "") if ns else ""
+
+
+def intervals(label: str, at: Sequence[Any], metrics: Sequence[Metric]) -> Series:
+    """Numbers with their intervals, as one series."""
+    ends = [metric.ci or (math.nan, math.nan) for metric in metrics]
+    n = min((metric.n for metric in metrics if metric.n is not None), default=None)
+    return Series(label, at, [m.value for m in metrics], [low for low, _ in ends], [high for _, high in ends], n)
+
+
+def is_line(value: Any) -> bool:
+    """A list of numbers, some of which may be None? A list of words is none."""
+    return isinstance(value, list) and bool(value) and all(v is None or isinstance(v, int | float) for v in value)
+
+
+def is_table(value: Any) -> bool:
+    """Rows of equal length?"""
+    return isinstance(value, list) and bool(value) and all(map(is_line, value)) and len(set(map(len, value))) == 1
+
+
+def blank(values: Sequence[float | None]) -> list[float]:
+    """The values with NaN, which is not drawn, for None."""
+    return [math.nan if value is None else value for value in values]
