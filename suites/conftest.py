@@ -1,4 +1,4 @@
-"""What more than one folder of experiments shares: the refusal direction, found once per language, and how answers are read."""
+"""Fixtures of several folders: the refusal direction, found once per language, and the length of answers."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from assay.errors import PromptError, SelectionError
 
 @pytest.fixture(scope="session")
 def answer_tokens(tier):
-    """How many tokens of an answer are read to tell whether it is a refusal."""
+    """The number of tokens of an answer in which a refusal is looked for."""
     return tier.choose(smoke=8, quick=16, full=32)
 
 
@@ -17,8 +17,8 @@ def refusal_in(lm, tier, progress):
     """`found, why = refusal_in("de")`: the refusal direction in a language, or None and the reason that there is none.
 
     English is selected with the filters of REF-4 (in the paper's full form at tier full, else by successive halving), other
-    languages with those of the cross-lingual paper: a wider KL, and no demand that adding the direction induces refusal.
-    Where the KL filter leaves nothing it is doubled until something passes; what it came to is a metric.
+    languages with those of the cross-lingual paper: a higher limit on KL, and no filter on induced refusal.
+    If no candidate passes the KL filter, its limit is doubled until one does; the final limit is a metric.
     """
     known = {}
 

@@ -32,7 +32,8 @@ PLUGIN = (("options", "own_data", "hookspecs"), ("models",), ("results",), ("cla
 def imported(path: Path) -> Iterator[str]:
     """Full names of everything that a file imports, also in functions and for types."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative imports are not written here"
             yield from (f"{node.module}.{name.name}" for name in node.names)
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names)

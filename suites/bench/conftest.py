@@ -1,4 +1,4 @@
-"""Benchmarks: what they share, and the table of ratios at the end of the run.
+"""Fixtures of the benchmarks, and the table of ratios at the end of the run.
 
     pytest suites/bench                                       # the reference shape and the three built-in models
     pytest suites/bench --model qwen7b --weights random       # the true 7B shape, without a download
@@ -23,12 +23,12 @@ def pytest_configure(config):
 
 
 def pytest_ignore_collect(config):
-    """No benchmark is a finding: a run that judges recorded results imports none, and so no MLX."""
+    """With --recorded, benchmarks are not collected: none is a finding, and they import MLX."""
     return config.option.recorded or None
 
 
 def pytest_collection_modifyitems(config, items):
-    """Whoever names a model wants that one, and not the reference shape too."""
+    """Deselects the benchmarks of the reference shape if `--model` names a model."""
     if config.option.model:
         others = [item for item in items if "reference_lm" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=others)
@@ -52,14 +52,14 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(scope="module")
 def pace(lm):
-    """How fast the plain model is here, in float32."""
+    """Estimates of the plain model's speed on this machine, in float32."""
     with in_float32(lm.model):
         return Pace.of(lm)
 
 
 @pytest.fixture(scope="session")
 def reference_lm(tmp_path_factory):
-    """The reference shape of the sweep benchmarks: a dense Llama of 16 layers and width 512, 8 heads on 4, random weights."""
+    """The reference shape of the sweep benchmarks: a dense Llama of 16 layers, width 512, 8 query and 4 key heads."""
     folder = tmp_path_factory.mktemp("reference")
     (folder / "config.json").write_text(json.dumps(REFERENCE))
     return assay.random_lm(ModelSpec("llama_16x512_random", "", "llama", 16, None, path=folder), bits=None)

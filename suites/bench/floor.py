@@ -1,11 +1,10 @@
-"""The floor of a sweep: what its matrix products alone take on this machine, at the numbers of rows that it has.
+"""The floor of a sweep: the time of its matrix products alone on this machine.
 
     floor(lm, plan, n_tokens)       # seconds, on the lanes in use
 
-Counted are the products with weights: of the clean run (every token, every layer), of each chunk (in every layer as many rows as
-have entered, at as many positions as they carry), and the unembedding of last positions. Each is timed by itself, at the same
-number of rows, cut into the same lanes, and the fastest of some tries counts: no forward that makes these products can
-take less. Norms, rotations, scores, exponentials and everything else come on top.
+The floor counts the products with weights: of the clean run (all tokens and layers), of each chunk (in each layer, the rows
+that have entered and their positions), and the unembedding of last positions. Each product is timed alone, at the same number
+of rows and on the same lanes; the fastest of several tries counts. Norms, rotations, scores and exponentials are not counted.
 """
 
 import mlx.core as mx
@@ -21,7 +20,7 @@ PARTS = {
     "z": ("self_attn", ("o_proj",)),
     "resid_mid": ("mlp", ("gate_proj", "up_proj", "gate_up_proj", "down_proj")),
 }
-"""Station of `assay.forward.sweep.plan` -> the modules that a row passes which entered there or before."""
+"""Station of `assay.forward.sweep.plan` -> the modules passed by a row that entered at this station or earlier."""
 
 
 def floor(lm, plan, n_tokens):
@@ -55,7 +54,7 @@ def unembedding(family):
 
 
 def fastest(functions, rows):
-    """Seconds of the fastest try of all functions on so many rows."""
+    """Seconds that all functions take on `rows` rows, each at its fastest try."""
     total = 0.0
     for function in functions:
         linear = getattr(function, "__self__", function)

@@ -1,9 +1,9 @@
-"""How fast a model is on this machine, so that benchmarks take minutes whether it has two million weights or seven billion.
+"""Estimates a model's speed on this machine, so that a benchmark takes minutes for any size of model.
 
     pace = Pace.of(lm)                       # two tokens through the plain model
     length = pace.length(128, forwards=8)    # 128; or skips, if that would take too long
 
-Nothing measured depends on it: it only decides how many tokens, variants and rounds there are, and the table says so.
+The estimate decides only the numbers of tokens, variants and rounds, which the table shows.
 """
 
 import math
@@ -17,7 +17,7 @@ from assay.timing import seconds
 LIMIT = 20.0
 """Seconds that one benchmark may take, by its estimate."""
 LENGTHS = (32, 128, 512)
-SHORT = (16, 8, 4, 2)  # where even the first of LENGTHS takes too long
+SHORT = (16, 8, 4, 2)  # used where even the first of LENGTHS takes too long
 
 REFERENCE = {
     "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 16, "intermediate_size": 1408,
@@ -46,7 +46,7 @@ class Pace:
         return self.per_token / self.n_layers
 
     def length(self, wanted, forwards):
-        """Tokens for a benchmark of about so many forwards. Skips when a shorter one of LENGTHS is measured anyway."""
+        """Tokens for a benchmark of about `forwards` forwards. Skips if a shorter one of LENGTHS is measured anyway."""
         fits = [n for n in (wanted, *LENGTHS, *SHORT) if n <= wanted and n * self.per_token * forwards < LIMIT]
         longest = max(fits, default=SHORT[-1])
         if longest != wanted and wanted != LENGTHS[0]:
@@ -55,22 +55,22 @@ class Pace:
         return longest
 
     def parts(self, layer_positions):
-        """Into how many parts so many layer-positions must be cut for one to take less than `LIMIT`."""
+        """The number of parts in which to cut `layer_positions`, so that each takes less than `LIMIT` seconds."""
         return max(1, math.ceil(layer_positions * self.per_layer_position / LIMIT))
 
     def require(self, layer_positions, what):
-        """Skips what would compute so many layer-positions where that takes more than `LIMIT`."""
+        """Skips the benchmark `what` if computing `layer_positions` takes more than `LIMIT` seconds."""
         if self.parts(layer_positions) > 1:
             pytest.skip(f"{what} would take {layer_positions * self.per_layer_position:.0f} s here")
 
     def rounds(self, one, most):
-        """Rounds of a benchmark of which one takes so many seconds: 1 to `most`."""
+        """Rounds of a benchmark whose round takes `one` seconds: 1 to `most`."""
         return max(1, min(most, int(LIMIT / max(one, 1e-9))))
 
 
 @contextmanager
 def in_float32(model):
-    """The plain model computes in float32, as assay does, while this lasts: what is compared is the same arithmetic.
+    """A context in which the plain model computes in float32, as assay does.
 
     Scales, norms and dense matrices are widened; on a CPU, 4-bit matrices times half precision would be ten times slower.
     """

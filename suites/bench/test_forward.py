@@ -55,7 +55,7 @@ def hooked_ratio(lm, pace, row, what, n_lanes):
 
 @pytest.mark.parametrize("what", KEPT)
 def test_hooked_ratio(lm, pace, row, what):
-    """On one lane, as the plain model: the price of looking."""
+    """On one lane, as the plain model: the cost of keeping sites."""
     hooked_ratio(lm, pace, row, what, 1)
 
 
@@ -65,5 +65,5 @@ def test_hooked_ratio_reference(reference_lm, row, what):
 
 
 def test_lanes_reference(reference_lm, row):
-    """On all lanes: below 1, for the plain model uses one core."""
+    """On all lanes: the ratio is below 1, since the plain model uses one core."""
     hooked_ratio(reference_lm, Pace.of(reference_lm), row, "nothing", lanes.count())

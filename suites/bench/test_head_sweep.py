@@ -1,4 +1,4 @@
-"""The exact sweep over all heads (causal mediation) against one full forward per head, and what a whole study costs.
+"""The exact sweep over all heads (causal mediation) against one full forward per head, and the time of a whole study.
 
 The naive side is plain mlx-lm, one forward of the ten-shot prompt for each head, timed on three of them and multiplied.
 """
@@ -40,9 +40,9 @@ def test_head_sweep(lm, pace, row):
 
 
 def test_study_of_six_tasks(lm, pace, row):
-    """Every head on 25 prompts of each of the six main tasks: what the paper's causal mediation takes."""
+    """The time of the paper's causal mediation: every head on 25 prompts of each of the six main tasks."""
     trials = [one for name in methods.MAIN_TASKS for one in prompts_of(lm, name, 25)]
-    few = trials[:: pace.parts(cost(lm, trials))]  # of a large model few prompts, multiplied
+    few = trials[:: pace.parts(cost(lm, trials))]  # a large model is timed on few prompts, and multiplied
     pace.require(cost(lm, few[:1]), "all heads of one prompt")
     means = methods.record_heads(lm, trials[:1]).means()
     took = seconds(lambda: [methods.head_effects(lm, one, means) for one in few]) * len(trials) / len(few)

@@ -1,12 +1,12 @@
-"""The same grid by other means: torch hooks one by one, torch hooks in batches, nnsight, TransformerLens.
+"""The same back-patching grid by torch hooks one by one, torch hooks in batches, nnsight and TransformerLens.
 
     pip install "mlx-assay[bench]"                # torch, transformers, nnsight, transformer-lens
     pytest suites/bench/test_peers.py
 
-All back-patching pairs of the reference shape at the last token, and the log-probability of one token after each: the
-question of `test_sweeps.py`. Every peer gets the same weights, prompt and states, so that the answers can be compared, and
-they are. One round runs the whole grid by every peer and by assay in turn. **Batched** is what a good user of torch writes:
-one forward over many rows, and a hook in each layer that patches the rows whose target it is.
+The grid is all back-patching pairs of the reference shape at the last token, with the log-probability of one token after each,
+as in `test_sweeps.py`. Every peer gets the same weights, prompt and states, and its results are compared with assay's. One
+round runs the whole grid by a peer and by assay in turn. **Batched** means one forward over many rows, with a hook in each
+layer that patches the rows whose target is this layer.
 """
 
 import copy
@@ -23,12 +23,12 @@ from assay.timing import seconds
 
 LENGTH, ROUNDS, TOKEN = 64, 3, 5
 ROWS = 40
-"""Rows of a batch: three batches for 120 pairs, which was faster than one on the machines that this was written on."""
+"""Rows of a batch: three batches for 120 pairs were faster than one when this was written."""
 
 
 @pytest.fixture(scope="module")
 def grid(reference_lm):
-    """(ids, {layer: state [E]}, pairs): everything that the peers are given, as NumPy arrays."""
+    """(ids, {layer: state [E]}, pairs): the input of every peer, as NumPy arrays."""
     lm = reference_lm
     ids = mx.random.randint(0, lm.family.vocab, (LENGTH,), key=mx.random.key(LENGTH)).tolist()
     run = lm.run(ids, keep="resid_post")
@@ -83,7 +83,7 @@ def by_hooks(model, ids, states, pairs):
 
 
 def by_batched_hooks(model, ids, states, pairs):
-    """`ROWS` pairs in a forward; the hook of a layer patches the rows that have it as their target."""
+    """A forward for `ROWS` pairs; the hook of a layer patches the rows whose target is this layer."""
     import torch
 
     vectors, found = torch.stack([torch.tensor(state) for state in states]), []
@@ -143,7 +143,7 @@ def by_transformer_lens(hooked, ids, states, pairs):
 
 
 def compare(name, peer, reference_lm, grid, row, *, few=None):
-    """Rounds of the peer and of assay in turn; `few`: the peer's grid is timed on so many pairs, and multiplied."""
+    """Times the peer and assay in turn; with `few`, the peer is timed on `few` pairs, and its time multiplied."""
     ids, states, pairs = grid
     some = pairs[:: len(pairs) // few] if few else pairs
     expected = dict(zip(pairs, by_assay(reference_lm, ids, states, pairs), strict=True))
@@ -177,6 +177,6 @@ def test_nnsight(reference_lm, torch_model, grid, row):
 def test_transformer_lens(reference_lm, torch_model, grid, row):
     pytest.importorskip("transformer_lens", reason="runs where it is installed: pip install 'mlx-assay[bench]'")
     build = pytest.importorskip("transformer_lens.model_bridge.sources")
-    model = copy.deepcopy(torch_model)  # the bridge changes it
+    model = copy.deepcopy(torch_model)  # TransformerLens's bridge changes the model
     hooked = build.build_bridge_from_module(model, "LlamaForCausalLM", hf_config=model.config)
     compare("TransformerLens", lambda *given: by_transformer_lens(hooked, *given), reference_lm, grid, row, few=24)

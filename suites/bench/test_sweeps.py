@@ -1,8 +1,8 @@
-"""Sweeps against the naive loop (one full mlx-lm forward per variant), and against the floor of what must be computed.
+"""Sweeps against the naive loop (one full mlx-lm forward per variant), and against their floor.
 
-The naive side is timed on a few forwards, in turns with the sweep, and multiplied by the number of variants. The floor is what
-the matrix products of the sweep and its clean run take by themselves (`floor.py`), on as many lanes: the sweep is measured on all
-of them, and for the reference shape on one as well.
+The naive loop is timed on a few forwards, in turns with the sweep, and multiplied by the number of variants. The floor is the
+time of the sweep's matrix products alone, clean run included (`floor.py`). Sweep and floor use all lanes; for the reference
+shape, also one lane.
 """
 
 import mlx.core as mx
@@ -40,12 +40,12 @@ GRIDS = {"back-patching": back_patches, "heads": every_head, "knockout windows":
 
 
 def measure(lm, pace, name, length, row, lane_counts):
-    """One line of the table for each number of lanes; the sweep is also shown to be right on one variant."""
+    """Adds a line to the table for each number of lanes; compares one variant with the naive loop."""
     tokens = mx.random.randint(0, lm.family.vocab, (length,), key=mx.random.key(length))
     clean = lm.run(tokens, keep=assay.SWEEPABLE)
     every = GRIDS[name](lm, clean)
     work = lm.plan(clean, every).variant_positions * pace.per_layer_position
-    thin = max(1, round(work / (LIMIT / 2)))  # every so manieth variant, where all would take too long
+    thin = max(1, round(work / (LIMIT / 2)))  # every `thin`-th variant, where all would take too long
 
     def variants(clean):
         return GRIDS[name](lm, clean)[thin // 2 :: thin]

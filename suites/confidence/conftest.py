@@ -1,9 +1,8 @@
-"""What the experiments on confidence share: two kinds of prompts, a place in each, and what a direction there does.
+"""Fixtures of the experiments on confidence: a direction between two kinds of prompts, and its effects.
 
 The kinds are given as {split: (positive, negative)}, each a list of places (`place_direction.py`). A direction is the difference
-in means over the training split; its layer is chosen on the validation split, and it is judged on the others: the test
-split, and any that is given beside it. Controls: random directions of the same length there, and a difference in means whose
-labels were shuffled.
+in means over the training split; its layer is chosen on the validation split, and its effects are measured on all others.
+Controls: random directions of the same length at that layer, and a difference in means under shuffled labels.
 """
 
 import numpy as np
@@ -18,7 +17,7 @@ MAX_TOKENS = 16
 
 @pytest.fixture(scope="session")
 def late(model_spec):
-    """Names whose hops a built-in model knows too late to look them up; none in other models."""
+    """Names whose hops a built-in model resolves in too late a layer to use them; empty for other models."""
     truth = planted_truth(model_spec)
     return set(truth["entities"]["late"]) if truth else set()
 
@@ -30,7 +29,7 @@ def two_kinds(lm, progress):
 
 
 class TwoKinds:
-    """Directions from the second kind to the first, one for each layer, and what they say and do on other prompts."""
+    """Directions from the second kind to the first, one for each layer, and their effects on other prompts."""
 
     def __init__(self, lm, progress, places):
         self.lm, self.progress, self.places = lm, progress, places
@@ -39,7 +38,7 @@ class TwoKinds:
         self.states = {split: [methods.states_at_places(lm, kind) for kind in kinds] for split, kinds in places.items()}
 
     def at(self, layer, n_random):
-        """The direction of a layer, random ones, and one of shuffled labels."""
+        """The direction of a layer, `n_random` random directions, and the direction under shuffled labels."""
         rng, direction = np.random.default_rng(0), self.candidates.at(-1, layer)
         at_layer = [states[:, layer] for states in self.states["train"]]
         return (
@@ -49,7 +48,7 @@ class TwoKinds:
         )
 
     def separation(self, split="test", prefix=""):
-        """Metrics: how well the direction of each layer parts the prompts of a split, and that of the layer chosen."""
+        """Metrics: how well the directions, of each layer and of the chosen one, separate the prompts of a split."""
         vectors, test = self.candidates.vectors[0], self.states[split]
         layer = methods.separating_layer(vectors, *self.states["valid"])
         direction, (random,), shuffled = self.at(layer, 1)
@@ -57,19 +56,19 @@ class TwoKinds:
         metrics = {f"{prefix}layer": layer, f"{prefix}auroc_by_layer": by_layer}
         for name, one in (("auroc_random", random), ("auroc_shuffled", shuffled), ("auroc", direction)):
             far, near = (methods.project_onto(states[:, layer], one.vector) for states in test)
-            shares = methods.pairwise_above(far, near).mean(axis=1)  # of each: how many of the other kind it is above
+            shares = methods.pairwise_above(far, near).mean(axis=1)  # per prompt: the share of the other kind below it
             control = {"control": f"{prefix}auroc_shuffled"} if name == "auroc" else {}
             metrics[f"{prefix}{name}"] = Metric.mean(shares.tolist(), tol=0.05, **control)
         return metrics
 
     def acting(self, places, token):
-        """The direction at the layer where adding it makes a first token likeliest, and its controls for as many prompts."""
+        """The direction of the layer where adding it makes `token` likeliest as first token, and its controls."""
         judged = [kind for split, kinds in self.places.items() if split not in ("train", "valid") for kind in kinds]
         n_random = max(map(len, judged))
         return self.at(methods.acting_layer(self.lm, self.candidates, places, token), n_random)
 
     def steered(self, name, places, directions, times, judged):
-        """Metrics: share of prompts whose answer is `judged` so with the direction added, and with each control."""
+        """Metrics: share of prompts whose answer passes `judged` with the direction added, and with each control."""
         direction, random, shuffled = directions
         rows = []
         for i, one in enumerate(self.progress(places, name)):
@@ -82,10 +81,10 @@ class TwoKinds:
         }
 
     def answered(self, places, judged):
-        """The prompts whose own answer is `judged` so."""
+        """The prompts whose unedited answer passes `judged`."""
         said = self.lm.generate([one.prompt for one in places], max_tokens=MAX_TOKENS) if places else []
         return [one for one, answer in zip(places, said, strict=True) if judged(answer.text)]
 
     def first_token(self, place):
-        """What the model says first."""
+        """The first token of the model's answer."""
         return self.lm.generate(place.prompt, max_tokens=1).tokens[0]

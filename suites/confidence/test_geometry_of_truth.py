@@ -1,9 +1,9 @@
-"""True and false statements: a direction between them, and what it does to a verdict (Marks and Tegmark 2023, CONF-2c and d).
+"""A direction between true and false statements, and its effect on verdicts (Marks and Tegmark 2023, CONF-2c and d).
 
 The direction is the difference in means (the paper's mass-mean) at the end of a statement that the model is asked to judge. It
-is found on some relations, and judged on another one that it never saw: a direction that knows answers and not truth fails there.
-Added to false statements and subtracted from true ones, it should turn verdicts. The paper reads bare statements and a few-shot
-prompt; here a statement stands in a question, as a chat model is asked (a paper-variant).
+is found on some relations and tested on a held-out one, where a direction that encodes answers instead of truth fails. Added
+to false statements and subtracted from true ones, it should reverse the verdicts. The paper reads bare statements and a few-shot
+prompt; here a statement is part of a question to a chat model (a paper-variant).
 
 In a built-in model statements about late entities are left out (`testbed.json`).
 """
@@ -15,7 +15,7 @@ from assay.data.knowledge import called, statements
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
 
 NEW_RELATION = "author_of_book"
-AT_LEAST = 4  # statements of each kind that a model judges rightly; below it nothing can be steered away from
+AT_LEAST = 4  # least number of rightly judged statements of each kind; with fewer, steering has nothing to change
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +39,13 @@ def directions(lm, late, two_kinds, tier):
 
 @experiment
 def truth_separation(directions):
-    """How well the direction parts new statements: of the relations that it was found on, and of another one."""
+    """How well the direction separates test statements of its own relations, and of the held-out one."""
     return {**directions.separation(), **directions.separation("new relation", "new_relation_")}
 
 
 @experiment
 def truth_steering(directions):
-    """What false statements of the new relation are called with the direction added, and true ones with it subtracted."""
+    """Verdicts on held-out false statements with the direction added, and on true ones with it subtracted."""
     true, false = (
         directions.answered(kind, calls_it(true))
         for kind, true in zip(directions.places["new relation"], (True, False), strict=True)
@@ -65,7 +65,7 @@ def truth_steering(directions):
 
 
 def calls_it(true):
-    """Whether an answer calls a statement so."""
+    """A function of an answer: does the answer call the statement true (or, for False, false)?"""
     return lambda text: called(text, true)
 
 

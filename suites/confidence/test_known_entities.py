@@ -1,11 +1,11 @@
-"""Does a model know whom it is asked about? A direction between made-up and known names (Ferrando et al. 2024, CONF-6).
+"""A direction between known and made-up names, and its effect on answers (Ferrando et al. 2024, CONF-6).
 
-The paper reads it off sparse autoencoders; this variant takes the difference in means at the end of the names. On the test names:
-how well it parts them at each layer, and what becomes of the answer when it is added at the end of a known name, or subtracted
-at that of a made-up one. To part names its layer is the one where it parts validation names best; to steer, the one where it
-makes not knowing likeliest in answers about them.
+The paper finds it with sparse autoencoders; this variant takes the difference in means at the end of the names. Measured on the
+test names: how well it separates them at each layer, and the answers when it is added at the end of a known name, or subtracted
+at the end of a made-up one. For separation its layer is chosen by separation of validation names; for steering, by the
+probability that answers about validation names begin with not knowing.
 
-In a built-in model late names are left out: their hops are known too late to be looked up (`testbed.json`).
+In a built-in model late names are left out: their hops are resolved in too late a layer to be used (`testbed.json`).
 """
 
 import pytest
@@ -14,7 +14,7 @@ from assay import methods
 from assay.data.knowledge import admits, entities
 from assay.plugin import Metric, experiment, finding, not_eligible
 
-AT_LEAST = 4  # names of each kind that a model answers as it should; below it nothing can be steered away from
+AT_LEAST = 4  # least number of names of each kind with the right answer; with fewer, steering has nothing to change
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +30,13 @@ def names(lm, late, two_kinds):
 
 @experiment
 def entity_separation(names):
-    """How well the direction parts new names."""
+    """How well the direction separates test names."""
     return names.separation()
 
 
 @experiment
 def entity_steering(names, tier):
-    """What is answered about known names with the direction added, and about made-up ones with it subtracted."""
+    """Answers about known names with the direction added, and about made-up names with it subtracted."""
     n = tier.choose(smoke=4, quick=None, full=None)
     made_up, known = (kind[:n] for kind in names.places["test"])
     made_up, known = names.answered(made_up, admits), names.answered(known, lambda text: not admits(text))

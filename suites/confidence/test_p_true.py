@@ -1,12 +1,12 @@
-"""Does a model know what it knows? P(True) of a proposed answer, and how sure it says it is (Kadavath et al. 2022, CONF-1).
+"""Does a model know what it knows? P(True) of a proposed answer, and stated certainty (Kadavath et al. 2022, CONF-1).
 
-A question with a proposed answer is to be called (A) True or (B) False; P(True) is the probability of the first letter against
-the second. The form is the paper's, in a chat turn and without examples; the paper lets a model judge samples of its own, and
-here half of the proposals are facts and half their false twins (a paper-variant). Nearly every answer is as often right as
-wrong; the control is the same answer to the question of another entity, so what an answer alone says shows there. Then a model
-is asked about known names and about made-up ones, and how sure it is: a variant of ours, where the paper trains a predictor.
+The model calls a question's proposed answer (A) True or (B) False; P(True) is the probability of the first letter against
+the second. The form is the paper's, in a chat turn and without examples; the paper lets a model judge its own samples,
+here half of the proposals are facts and half their false twins (a paper-variant). Nearly every answer is right as often as
+wrong. The control is the same answer to a question about another entity: it shows the effect of the answer alone. Then the
+model is asked how sure it is about known and about made-up names; the paper trains a predictor instead.
 
-In a built-in model what is about late entities is left out (`testbed.json`).
+In a built-in model questions about late entities are left out (`testbed.json`).
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ MAX_TOKENS = 16
 
 @pytest.fixture(scope="session")
 def proposals(late, tier):
-    """Right and wrong proposals, and for each the same answer to the question of another one of its relation."""
+    """Right and wrong proposals, and for each the same answer to another question of the relation."""
     n = tier.choose(smoke=6, quick=None, full=None)
     kept = [item for item in statements("test") if item.entity not in late]
     asked = [item for true in (True, False) for item in methods.spread([item for item in kept if item.true == true], n)]
@@ -32,7 +32,7 @@ def proposals(late, tier):
         questions.setdefault(item.relation, []).append(item.asked)
 
     def another(item):
-        some = questions[item.relation]  # each twice, for the two twins
+        some = questions[item.relation]  # each question occurs twice: for the true and the false statement
         return some[(some.index(item.asked) + 2) % len(some)]
 
     elsewhere = [replace(item, asked=another(item)) for item in asked]
@@ -41,7 +41,7 @@ def proposals(late, tier):
 
 @experiment
 def p_true(lm, proposals, progress):
-    """P(True) of right and of wrong proposals: how well it parts them, and how far it is from the truth."""
+    """P(True) of right and of wrong proposals: how well it separates them, and how well it is calibrated."""
     metrics = {}
     for suffix, asked in reversed(proposals.items()):
         true = np.array([item.true for item in asked])
@@ -68,7 +68,7 @@ def p_true(lm, proposals, progress):
 
 @experiment
 def how_sure(lm, late, tier):
-    """How answers begin to the question how sure they are, about known and about made-up names."""
+    """How sure the model says it is, about known and about made-up names."""
     n, metrics = tier.choose(smoke=4, quick=None, full=None), {}
     for name, known in (("made_up", False), ("known", True)):
         asked = [item for item in entities("test") if item.known == known and item.name not in late][:n]

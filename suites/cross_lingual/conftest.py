@@ -1,7 +1,7 @@
-"""What the cross-lingual experiments share: every language's test requests, judged under every language's direction.
+"""Fixtures of the cross-lingual experiments: every language's test requests, judged under every language's direction.
 
 A *source* is a language in which the model refuses and a direction was found; a *target* is any of the six. Swahili is the
-negative control: the built-in models were never taught to refuse in it. A refusal counts in whichever language it is given.
+negative control: the built-in models were never taught to refuse in it. A refusal in any of the languages counts.
 """
 
 from types import SimpleNamespace
@@ -63,7 +63,7 @@ def everywhere(lm, sources, answer_tokens, tier, progress):
 
 
 def is_any_refusal(text):
-    """A refusal in any of the languages."""
+    """Whether `text` is a refusal in any of the languages."""
     return any(refuses(text, language) for language in LANGUAGES)
 
 

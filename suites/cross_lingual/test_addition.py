@@ -1,7 +1,7 @@
 """Adding the English direction in every language (Wang et al. 2025), and what its ablation does to harmless answers.
 
-Does it make the model refuse harmless requests also where it was taught to refuse in that language, and where it was not?
-Neutral prompts (plan V2, experiment 10): harmless requests must be answered as before when the direction is ablated.
+Does it make the model refuse harmless requests in the languages that it refuses in, and in the others? Neutral prompts (plan V2,
+experiment 10): harmless requests must be answered as before when the direction is ablated.
 """
 
 from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated

@@ -1,9 +1,9 @@
-"""How the directions of different languages lie (Wang et al. 2025): nearly parallel, with less separation where less is refused.
+"""Directions of different languages (Wang et al. 2025): are they parallel, and is separation lower where less is refused?
 
-All directions are compared where the English one was read (position and layer), so that only the language differs: there each
-is the difference in means of the training requests that its direction was found with, or of all of them in a language
-without one. The control of a cosine is the same difference in means of test requests under shuffled labels. Separation along
-the English direction is d', the distance of harmful from harmless requests in standard deviations.
+All directions are read at the position and layer of the English one, so that only the language differs. Each is the
+difference in means of the training requests that selected its direction, or of all of them in a language without one. The
+control of a cosine is the difference in means of test requests under shuffled labels. Separation along the English direction
+is d', the distance of harmful from harmless requests in standard deviations.
 """
 
 import numpy as np

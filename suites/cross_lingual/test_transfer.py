@@ -1,8 +1,8 @@
 """The refusal direction across languages (Wang et al. 2025): found in one language, it mediates refusal in all that refuse.
 
-Test requests of every language under ablation of the direction of every language. Languages are called aligned when the
-unedited model refuses at least half of their harmful validation requests; the others are the negative control.
-Plan V2 tried two requests per language with steering at a norm-picked layer, and judged foreign answers by English phrases.
+The test requests of every language are answered under ablation of every language's direction. A language is aligned when the
+unedited model refuses at least half of its harmful validation requests; the others are the negative control. Plan V2 tried
+two requests per language with steering at the layer of the longest direction, and judged all answers by English phrases.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""What the experiments on function vectors share: one study of the model, each step of it measured once.
+"""The fixture of the experiments on function vectors: one study of the model, each step of it measured once.
 
-The corrupted prompts of a real model have their labels shuffled, as in the paper. A built-in model knows a task from the set
-of its labels, in any order: there labels are mixed across tasks (testbed.json). Both are measured and reported.
+The corrupted prompts of a real model have shuffled labels, as in the paper. A built-in model recognises a task by its labels in
+any order, so its labels are mixed across tasks (testbed.json). Both are measured and reported.
 """
 
 import pytest

@@ -1,9 +1,9 @@
 """Vector algebra (Todd et al. 2024, section 3.3), and tasks that no constant step can do.
 
 "The antonym of the last item of a list" is predicted from three vectors of other tasks:
-last-antonym = first-antonym + last-copy - first-copy. And the next item of a series is asked for where the series begins
-again (Sunday, Monday): a vector that added the same step everywhere would fail there. Both need a model that does these
-tasks with ten examples.
+last-antonym = first-antonym + last-copy - first-copy. And the next item of a series is asked for at its end, where the series
+begins again (Sunday, Monday): a vector that added one constant step would fail there. Both need a model that does these tasks
+with ten examples.
 """
 
 from assay import methods

@@ -1,8 +1,8 @@
-"""What function vectors say (Todd et al. 2024, section 3.2): read through the lens, and rebuilt from what they say.
+"""Function vectors through the lens (Todd et al. 2024, section 3.2), and vectors fitted to the same token distribution.
 
-A vector is put through the final norm and the unembedding, as if it were the last residual stream. Then another vector is
-fitted that says the same, from a random start. If the fitted one does not do the task, the function vector is not the words
-that it favours. The control for both is the vector of random heads.
+The final norm and the unembedding are applied to a vector, as if it were the last residual stream. Another vector is fitted to
+the same token distribution, from a random start. If the fitted vector does not do the task, the function vector is more than
+the tokens that it favours. The control for both is the vector of random heads.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def fv_decoding(lm, study):
 
 @experiment
 def fv_reconstruction(lm, study, tier):
-    """FV-11: zero-shot accuracy with a vector fitted to what the function vector says."""
+    """FV-11: zero-shot accuracy with a vector fitted to the function vector's token distribution."""
     import mlx.core as mx
 
     if study.unable:

@@ -1,4 +1,4 @@
-"""Where the top heads look (Todd et al. 2024, figure 3 and appendix): at the labels of the examples; are they induction heads?
+"""Do the top heads attend to the labels of the examples (Todd et al. 2024, figure 3 and appendix), as induction heads do?
 
 Attention is value-weighted, from the last token of ten-shot prompts, and summed over the tokens of each role. An induction
 head gives a fifth or more of its attention, from a token of a repeated random sequence, to what followed it the first time
@@ -15,7 +15,7 @@ INDUCTION = 0.2
 
 @experiment
 def fv_attention(lm, study, tier):
-    """FV-15: how much the chosen heads look at each role."""
+    """FV-15: how much the chosen heads attend to the tokens of each role."""
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     heads = {"top": study.heads, "other": study.random_order(study.main_able[0])[: study.choice.count]}

@@ -1,4 +1,4 @@
-"""Which heads carry a task (Todd et al. 2024, section 2.2): causal mediation, and how many heads it takes.
+"""Which heads carry a task, and how many are needed (Todd et al. 2024, section 2.2): causal mediation.
 
 A head's output at the last token of a corrupted prompt is replaced by its mean over prompts of the task. Its indirect effect
 is what that adds to the probability of the right answer, averaged over trials and the six main tasks. All heads are replaced
@@ -52,7 +52,7 @@ def fv_mediation(lm, study, tier):
 
 @experiment
 def fv_roles(lm, study, tier):
-    """FV-3: the same with the top heads replaced at the tokens of one role at a time."""
+    """FV-3: indirect effects of the top heads when they are replaced at the tokens of one role at a time."""
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     heads = study.ranked[: tier.choose(1, 2, few(lm))]
@@ -75,7 +75,7 @@ def fv_roles(lm, study, tier):
 
 @experiment
 def fv_head_count(lm, study):
-    """FV-4, FV-12: zero-shot accuracy by the number of heads in the vector; that heads sum to the attention output."""
+    """FV-4, FV-12: zero-shot accuracy by the number of heads in the vector; do heads sum to the attention output?"""
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     counts, layer = study.choice.counts, study.layer
@@ -133,7 +133,7 @@ def summed(effects, heads):
 
 
 def share(effects, k):
-    """What the k largest effects are of all positive ones."""
+    """The share of the k largest effects in the sum of all positive ones."""
     positive = np.sort(np.maximum(effects, 0), axis=None)[::-1]
     return float(positive[:k].sum() / positive.sum())
 

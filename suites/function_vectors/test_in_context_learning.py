@@ -1,4 +1,4 @@
-"""In-context learning (Todd et al. 2024, section 2.1): do examples make the model do a task, and wrong examples not?
+"""In-context learning (Todd et al. 2024, section 2.1): do right examples make the model do a task, and corrupted ones not?
 
 Queries are of the test split, examples of the train split. An answer is right when its first token is the likeliest, and
 exact when the greedy continuation begins with the whole answer. (Perplexity is e to the nats per token of the whole answer.)
@@ -49,7 +49,7 @@ def fv_in_context(lm, study, tier):
 
 
 def chance(study, one):
-    """One in as many tasks as know the query's input: what guessing the task would give."""
+    """1 / the number of tasks that have the query's input: the accuracy of guessing the task."""
     return 1 / sum(one.context.query[0] in dict(task.pairs) for task in study.tasks.values())
 
 

@@ -1,7 +1,7 @@
 """Calibration: does causal mediation find the heads that carry the tasks, in models where they were planted?
 
 In a built-in model one layer's heads, named in `testbed.json`, are the only ones that may look from an answer's place at the
-labels of the examples. What the method misses here it would miss elsewhere. A model without planted truth is not eligible.
+labels of the examples. A head that the method misses is a limit of the method. A model without planted truth is not eligible.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The geometry of function vectors (Todd et al. 2024, appendix), and their effect at this size of model.
 
-The prompts of each task are split in two, so that a task has two vectors from different queries and examples. Control: the
-same with random heads of the same layers. The effect at each size is one number a model; the report compares them.
+The prompts of each task are split in two, so that a task has two vectors from different queries and examples. The control uses
+random heads of the same layers. The effect is one number for each model; the report compares models by size.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def fv_geometry(lm, study):
     others = study.random_order(study.main_able[0])[: study.choice.count]
     for name in study.able:
         right = study.recorded[name].score.right
-        number = np.cumsum(right) * right  # the right ones are 1, 2, 3..
+        number = np.cumsum(right) * right  # numbers the right prompts 1, 2, 3, ...
         for half in (0, 1):
             means = study.recorded[name].means(right & (number % 2 == half))
             kinds.append(name)
@@ -47,7 +47,7 @@ def fv_geometry(lm, study):
 
 @experiment
 def fv_scaling(lm, study):
-    """FV-18: how much the function vector adds, beside the size of the model."""
+    """FV-18: how much the function vector adds to accuracy, to be compared across sizes of models."""
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     plain = np.array([row.plain_rank == 0 for row in study.zero_shot], float)

@@ -1,4 +1,4 @@
-"""What the experiments of Hopping Too Late share, measured once per model: the evaluated queries, and what is read from each.
+"""Fixtures of the experiments of Hopping Too Late: the evaluated queries, and measurements of a query that are made once.
 
 An experiment studies two groups of queries that are known hop by hop and take no shortcut: those that the model composes
 ("right") and those that it fails ("wrong").
@@ -10,11 +10,11 @@ from assay import methods
 from assay.data.two_hop import half_of, standard, two_hop
 
 MEASURED = {}
-"""(model, method, query, options) -> what it returned; JSON values only, so nothing holds on to a model."""
+"""(model, method, query, options) -> the returned JSON value, which keeps no model in memory."""
 
 
 FAILURES = 30
-"""HTL-7 takes 36 at tier quick. A model that fails fewer than these of the first queries, since it knows few, is asked more."""
+"""Failing queries that HTL-7 needs at tier quick (it takes 36). A model that fails fewer of the first queries is asked more."""
 
 
 @pytest.fixture(scope="session")
@@ -26,15 +26,15 @@ def located(lm, tier):
 
 @pytest.fixture(scope="session")
 def evaluated(lm, located, progress):
-    """The located queries, evaluated in five ways (HTL-1): the same for every model, but for its tokenizer."""
+    """The located queries, evaluated by five prompts each (HTL-1)."""
     return methods.evaluate_queries(lm, located[0], track=lambda batches: progress(batches, "five-way evaluation"))
 
 
 @pytest.fixture(scope="session")
 def failing(lm, located, evaluated, tier, progress):
-    """(queries that are known hop by hop and not composed, how many were asked for them).
+    """(queries that are known hop by hop and not composed, how many queries were asked to find these).
 
-    Those among `evaluated`; at tier quick, where they are fewer than `FAILURES`, others of the file beside them, in steps.
+    They come from `evaluated`; at tier quick, if they are fewer than `FAILURES`, further queries of the file are asked.
     """
     found, asked = methods.failed_queries(evaluated), list(located[0])
     for limit, per_bridge in ((300, 4), (None, 4), (None, None)) if tier == "quick" else ():
@@ -73,7 +73,7 @@ def measured_once(lm, method, query, *options):
 
 @pytest.fixture(scope="session")
 def scope(lm, evaluated, tier, progress):
-    """The target prompt of Patchscopes that this model can follow, of the paper's two and one of short statements."""
+    """The target prompt of Patchscopes that this model follows best, of the paper's two and a short statement."""
     known = [e.query for e in evaluated if e.right["second_hop"]]
     n = tier.choose(smoke=2, quick=8, full=100)
     layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * max(1, lm.n_layers // 8))
@@ -91,5 +91,5 @@ def description(lm, scope, tier):
 
 @pytest.fixture(scope="session")
 def blocked():
-    """The pairs of attention knockout that all queries are tried with: t2 from t1, from its whole phrase, and the control."""
+    """The pairs of attention knockout for all queries: t2 from t1, t2 from the whole phrase of e1, and the control."""
     return methods.LAST_FROM_E1, methods.LAST_FROM_PHRASE, methods.LAST_FROM_ARTICLE

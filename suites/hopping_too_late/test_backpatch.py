@@ -59,8 +59,8 @@ def backpatch_right(lm, evaluated, tier, journal):
 def rescue(lm, queries, where, evaluated, tier, stride, journal):
     """Metrics of back-patching `queries` at `where`: best of all pairs, and one pair chosen on half of the bridges.
 
-    stride: of the layers in a model of up to 15. Of a deeper one as many are taken, evenly, as of one with 8 to 15, but at tier
-    full: about as many tries for every model. A model of four layers has none to leave out.
+    stride: every `stride`-th layer is tried in a model of up to 15 layers. A deeper model has about as many layers tried, evenly
+    spaced, except at tier full. A model of up to four layers has all layers tried.
     """
     if not queries:
         return not_eligible(f"0 of {len(evaluated)} queries pass the gate and have this outcome", n_queries=0)

@@ -17,7 +17,7 @@ FEW = "right in more queries than with a donor's state, but the interval of six 
 
 @experiment
 def cross_patching(lm, groups, evaluated, tier, journal):
-    """HTL-10: the three variants on right and on wrong queries, own states against a donor's."""
+    """HTL-10: the three variants on right and on wrong queries, with the query's own states and with another query's."""
     n = tier.choose(smoke=2, quick=6, full=None)
     layers = range(0, lm.n_layers, tier.choose(4, 2, 1) * (1 if tier == "full" else max(1, lm.n_layers // 8)))
     everything, metrics = [e.query for e in evaluated], {"layers": list(layers)}
@@ -37,7 +37,7 @@ def cross_patching(lm, groups, evaluated, tier, journal):
 
 
 def brought_out(group, rows, layers, n_layers):
-    """For each variant: the share of queries in which some pair works, own and donor's, and the table of pairs."""
+    """For each variant: the share of queries on which some pair works, with own and other states, and the table of pairs."""
     n, metrics = len(rows), {f"n_{group}": len(rows)}
     for variant in [name for name in rows[0] if not name.endswith("donor")]:
         what = f"{group}_{variant.replace(' ', '_')}"

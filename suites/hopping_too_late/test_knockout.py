@@ -1,14 +1,14 @@
-"""Attention knockout (Hopping Too Late, Biran et al. 2024, 4.4): in which layers must t2 look at t1 for the answer to come?
+"""Attention knockout (Hopping Too Late, Biran et al. 2024, 4.4): in which layers does the answer need attention from t2 to t1?
 
-On its way to the answer a token is kept from looking at another in a window of layers around each layer in turn (3 of 32 on
-both sides, the same share in other models). A knockout matters when the continuation is another one, unless it and the
-undisturbed one both hold the right answer; and it costs the prediction so many nats of log-probability. Beside t1 alone, as in
-the paper, t2 is kept from the whole phrase from e1 to t1: other tokens of it may hold the bridge too. The paper's other pairs
-are measured on some of the queries, and the same on the prompts of each single hop (HTL-11).
+Attention from one token to another is knocked out in a window of layers around each layer in turn (3 of 32 on both sides, the
+same share in other models). A knockout matters when it changes the continuation, unless the old and the new one both hold the
+right answer; its cost is the drop of the prediction's log-probability in nats. Beside t1 alone, as in the paper, attention
+from t2 to the whole phrase from e1 to t1 is knocked out, since its other tokens may hold the bridge too. The paper's other
+pairs are measured on some of the queries, and on the prompts of each single hop (HTL-11).
 
-The control keeps t2 from the article "the". It is compared in the upper half of the layers only: in the lowest ones every
-token of so short a prompt helps to tell what kind of prompt it is. The best and the worst window of a query are those of the
-other half of the bridges, so that picking them is no advantage.
+The control knocks out attention from t2 to the article "the". It is compared in the upper half of the layers only, since in
+the lowest ones every token of so short a prompt matters. The best and the worst window of a query are chosen on the other half
+of the bridges, so that the choice gives no advantage.
 """
 
 from dataclasses import asdict
@@ -27,7 +27,7 @@ TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 
 @experiment
 def knockout(lm, groups, blocked, once, tier, journal):
-    """HTL-4: t2 <- t1 in compositions, and on some of the right ones the paper's other pairs."""
+    """HTL-4: attention from t2 to t1 in compositions, and on some of the right ones the paper's other pairs."""
     if len(groups["right"]) < 2:
         return not_eligible(f"{len(groups['right'])} queries compose", n_right=len(groups["right"]))
     metrics = {"half_width": methods.knockout_half_width(lm.n_layers)}
@@ -42,7 +42,7 @@ def knockout(lm, groups, blocked, once, tier, journal):
 
 @experiment
 def single_hops(lm, groups, once, tier, journal):
-    """HTL-11: the same on the prompts of the first and the second hop."""
+    """HTL-11: attention knockout on the prompts of the first and the second hop."""
     queries = methods.spread(groups["right"], tier.choose(smoke=3, quick=12, full=None))
     if len(queries) < 2:
         return not_eligible(f"{len(queries)} queries compose", n_right=len(queries))
@@ -55,9 +55,9 @@ def single_hops(lm, groups, once, tier, journal):
 
 @experiment
 def knockout_planted(lm, model_spec, groups, blocked, once, journal):
-    """Built-in models: does keeping t2 from the phrase of e1 cost where the second hop was planted, and nowhere else?
+    """Built-in models: does t2 need attention to the phrase of e1 where the second hop was planted, and nowhere else?
 
-    Windows that lie in the planted layers against those that lie outside. An early query is one whose bridge is at t1 by then.
+    Compares windows inside the planted layers with those outside. An early query has its bridge at t1 before these layers.
     """
     truth = planted_truth(model_spec)
     if truth is None:
@@ -93,7 +93,7 @@ def knocked_out(once, lm, prompt, pairs, query):
 
 
 def by_pair(name, queries, rows, aliases):
-    """For each pair: by layer, how often the knockout matters, and what it takes from the prediction."""
+    """For each pair and layer: how often the knockout matters, and its mean cost in nats."""
     n, metrics, upper = len(queries), {f"n_{name}": len(queries)}, {}
     if n < 2:
         return metrics
@@ -132,11 +132,11 @@ def drop(row, pair):
 
 
 def of_other_half(queries, table):
-    """For each query its value in the window that is highest, and in the one that is lowest, in the other half's mean."""
+    """For each query its values in the windows with the highest and the lowest mean over the other half of the bridges."""
     half = np.array([half_of(query) == "select" for query in queries])
     high, low = np.zeros(len(queries)), np.zeros(len(queries))
     for mine in (half, ~half):
-        # A half may be empty: then the other judges itself, as in the paper.
+        # If one half is empty, the other chooses for itself, as in the paper.
         judges = table[~mine] if (~mine).any() else table[mine]
         if mine.any():
             mean = judges.mean(axis=0)

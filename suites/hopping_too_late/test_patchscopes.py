@@ -1,15 +1,15 @@
-"""Entity description (Hopping Too Late, Biran et al. 2024, 4.1 and 4.2): what do t1 and t2 hold, and from which layer on?
+"""Entity description (Hopping Too Late, Biran et al. 2024, 4.1, 4.2): which entities do t1 and t2 hold, from which layer on?
 
 The state of every layer at t1 (the end of "the performer of Imagine") and at t2 (the last token) is patched into the "x" of
 a target prompt, at many target layers, and the model goes on. The state holds an entity when a continuation names it in the
 form of a description (": John Lennon "). The same texts judged by the names of another query (`donor`), and as many made
 with random vectors of the same norms (`noise`), say what chance would give.
 
-The paper's target prompts, "describe" and "repeat", are tried beside "apposition" ("This is about x:"), which models of
-short statements can follow. That one is used which names most bridges where a prompt says them ("The capital of Texas is"),
-on half of the bridges. The first layer is the lowest source layer that is described as the entity from any target layer, as
-in the paper; `reading` is the same without target layers that compute the bridge themselves, whatever is put in (see
-`assay.methods.hopping_too_late.description`), judged on the half of the bridges that a query is not in.
+The target prompt is one of the paper's, "describe" and "repeat", or "apposition" ("This is about x:") for models of short
+statements: the one that names most bridges when the source prompt states them ("The capital of Texas is"), on half of the
+bridges. The first layer is the lowest source layer whose state is described as the entity at any target layer, as in the
+paper; `reading` leaves out target layers that compute the bridge whatever is patched in (see
+`assay.methods.hopping_too_late.description`), found on the half of the bridges that a query is not in.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ NO_ANSWERS = "appositions of a built-in model name an entity's bridge; they desc
 
 @experiment
 def scope_control(scope):
-    """Which target prompt names an entity that the source prompt says; chosen on one half of the bridges."""
+    """Which target prompt names an entity that the source prompt states; chosen on one half of the bridges."""
     tried = scope.named[scope.name]
     if not all(tried.values()):
         return not_eligible("too few second hops are known", **{f"n_{half}": len(hits) for half, hits in tried.items()})

@@ -1,6 +1,6 @@
 """Sublayer projection (Hopping Too Late, Biran et al. 2024, 4.3): which sublayers write the bridge and the prediction at t2?
 
-What each attention and each MLP sublayer adds to the stream at the last token is read as if it were the last state. An
+The lens reads the output of each attention and each MLP sublayer at the last token as if it were the last state. An
 entity or the prediction is extracted in a layer when it is the top token there. The control is the bridge of another query.
 """
 
@@ -35,13 +35,11 @@ def projection(lm, groups, evaluated, once, tier, journal):
 
 
 def extracted(group, rows):
-    """How often, and in which layers, each sublayer has each name on top."""
+    """How often, and in which layers, each name is the top token of each sublayer."""
     metrics = {f"n_{group}": len(rows)}
     for sublayer in ("attn_out", "mlp_out"):
         for name in ("other", "e2", "e3", "prediction"):
-            ranks = [
-                row[sublayer][name] for row in rows if row[sublayer][name]
-            ]  # none without a first token that says enough
+            ranks = [row[sublayer][name] for row in rows if row[sublayer][name]]  # none without a telling first token
             if not ranks:
                 continue
             what, on_top = f"{group}_{sublayer}_{name}", np.array(ranks) == 0
@@ -58,7 +56,7 @@ def extracted(group, rows):
 
 
 def less(name, rows, one, other):
-    """How much more often one name is on top in one sublayer than another name in another, over the same queries."""
+    """How much more often `one` (name, sublayer) is the top token than `other`, over the same queries."""
     pairs = [(row[one[0]][one[1]], row[other[0]][other[1]]) for row in rows]
     more = [float(0 in ranks) - float(0 in others) for ranks, others in pairs if ranks and others]
     return {name: mean_or_nan(more, tol=0.1)}

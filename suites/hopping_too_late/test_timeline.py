@@ -1,10 +1,10 @@
 """The four stages (Hopping Too Late, Biran et al. 2024, section 5): in which order is a query solved, and where does it go wrong?
 
-Of each query the layers are put in a row in which the bridge appears at t1, news of it reaches t2, the answer appears at t2,
-and the prediction is extracted (see `timeline.py`). Page's trend test asks whether these layers rise along the row,
-over queries in which all stages were found. The right answers are compared with the wrong ones.
+The stages of a query are the layers in which the bridge appears at t1, t2 reads it, the answer appears at t2, and the prediction
+is extracted (see `timeline.py`). Page's trend test asks whether these layers rise from stage to stage, over queries in which
+all stages were found. Right queries are compared with wrong ones.
 
-The same is read without target layers that compute the bridge themselves (`reading`, see `description.py`), and by
+The stages are also read without target layers that compute the bridge themselves (`reading`, see `description.py`), and by
 the logit lens alone: it needs no target prompt, and finds the answer where Patchscopes names bridges only.
 """
 
@@ -16,7 +16,7 @@ from assay.plugin import Metric, experiment, finding, not_eligible, not_replicat
 from assay.record.curves import mean_or_nan
 from assay.stats import page_trend
 
-ORDERS = {  # which stages a trend test is made over: a query counts when all of them were found
+ORDERS = {  # the stages of each trend test, over queries in which all of these were found
     "four_stages": ("first hop", "propagation", "second hop", "extraction"),
     "without_second_hop": ("first hop", "propagation", "extraction"),
     "hops": ("first hop", "second hop"),
@@ -51,7 +51,7 @@ def timeline(lm, groups, evaluated, description, blocked, once, journal):
 
 
 def measured(once, lm, description, pairs, everything, query):
-    """What is read from one query by all instruments; taken from the other modules where they have measured it."""
+    """The readings of all instruments on one query; measurements of the other modules are reused."""
     return {
         "described": once(lm, methods.describe_states, query, *description),
         "blocked": asdict(once(lm, methods.knock_out_query, query, "prompt", pairs)),

@@ -2,8 +2,8 @@
 
 An entity has appeared when the first token of one of its names is among the thirty likeliest. A query is sequential when its
 bridge appears in a lower layer than its answer; the gap is how many layers lie between. The plan's four prompts are
-among the queries. The control reads the bridge of another query from the same states: thirty of the tokens in every layer
-are many tries, so first tokens appear by chance, and the same is given for the likeliest token alone (`top`).
+among the queries. The control reads the bridge of another query from the same states, since first tokens appear by chance
+among thirty in every layer. The same is measured with the likeliest token alone (`top`).
 
 The plan's hypothesis, that larger models are more sequential, compares models: the report draws the metrics `scaling_*` of
 all recorded models by their size.
@@ -38,7 +38,7 @@ def two_hop_layers(lm, evaluated, tier):
     ranks = {name: np.array([row[name] for row in rows]) for name in ("e2", "e3", "other")}
     metrics = {"n_queries": len(queries), "n_read": len(rows)}
     plan = methods.last_token_ranks(lm, standard(), [methods.other_query(query, everything) for query in standard()])
-    for entity in ("e2", "e3"):  # the plan's own table, known to the model or not
+    for entity in ("e2", "e3"):  # the plan's four prompts, whether the model knows their hops or not
         metrics[f"plan_{entity}_layers"] = Metric([first_within(row[entity], TOP) for row in plan], n=len(plan), tol=1)
     for name, top in (("top30", TOP), ("top", 1)):
         metrics |= appearance(name, {entity: table < top for entity, table in ranks.items()}, lm.n_layers)
@@ -46,7 +46,7 @@ def two_hop_layers(lm, evaluated, tier):
 
 
 def first_within(ranks, top):
-    """The first layer where a rank is among the top ones; -1 for never, or for a name that no first token tells."""
+    """The first layer with a rank below `top`; -1 if there is none, or if the name has no telling first token."""
     return next((layer for layer, rank in enumerate(ranks or ()) if rank < top), -1)
 
 

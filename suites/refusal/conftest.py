@@ -1,4 +1,4 @@
-"""What the experiments of the refusal paper share: English requests of the test split, judged under every intervention.
+"""Fixtures of the refusal paper's experiments: English requests of the test split, judged under every intervention.
 
 REF-14 (base models) needs the weights of the base model beside those of the chat model, and REF-16 (fine-tuning) is
 optional: neither is attempted here. The paper's judges (LlamaGuard, HarmBench) are replaced by the refusal score and by
@@ -23,15 +23,15 @@ def english(refusal_in):
 
 @pytest.fixture(scope="session")
 def held_out(lm, tier):
-    """English requests of the test split by kind: prompts that nothing was found or selected on."""
+    """English requests of the test split by kind; no direction was found or selected on them."""
     n = tier.choose(smoke=4, quick=10, full=None)
     return {kind: methods.request_prompts(lm, kind)[:n] for kind in ("harmful", "harmless")}
 
 
 @pytest.fixture(scope="session")
 def controls(lm, english, held_out, tier, progress):
-    """Directions to compare with: `random` (one per prompt), `shuffled` (labels), `best_random` (of as many as there were
-    candidates, selected as they were but without filters), `by_norm` (the longest candidate)."""
+    """Control directions: `random` (one per prompt), `shuffled` (labels), `best_random` (selected, without filters, from as many
+    random directions as there were candidates), `by_norm` (the longest candidate)."""
     found, _ = english
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""One direction mediates refusal (Arditi et al. 2024, section 3): without it nothing is refused, with it everything is.
+"""One direction mediates refusal (Arditi et al. 2024, section 3): ablating it prevents refusal, adding it induces refusal.
 
 Harmful test requests while the direction is ablated everywhere (REF-5) or subtracted at its layer (REF-7), harmless ones
 while it is added (REF-6). Controls of the same length at the same layer: a random direction, drawn anew for each request; the

@@ -1,4 +1,4 @@
-"""What the interventions cost (Arditi et al. 2024, sections 4.2 and 4.3): ablation is almost free, subtraction is not.
+"""Side effects of the interventions (Arditi et al. 2024, sections 4.2, 4.3): ablation has almost none, subtraction has some.
 
 Facts of this project stand for the paper's benchmarks (REF-10, a paper-variant): single hops, continued greedily. The loss
 (REF-11) is taken on the model's own answers to harmless requests, and on sentences with those facts.

@@ -1,9 +1,9 @@
 """Adversarial suffixes and the heads that write the direction (Arditi et al. 2024, section 5; a paper-variant).
 
 The paper takes one suffix for Qwen-1.8B from another work. Here one is searched for on validation requests, in the model
-itself and as token ids (`assay.methods.refusal.suffix_search`); the control is a random suffix of the same length. Asked is
-whether the suffix takes the direction out of the last token's state (REF-12), and whether the heads that write it look at
-the suffix in place of the instruction (REF-13).
+itself and as token ids (`assay.methods.refusal.suffix_search`); the control is a random suffix of the same length. Does the
+suffix remove the direction from the last token's state (REF-12), and do the heads that write the direction attend to the
+suffix instead of the instruction (REF-13)?
 """
 
 import numpy as np

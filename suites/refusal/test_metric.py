@@ -1,4 +1,4 @@
-"""Does the refusal score say what the answers say? (Arditi et al. 2024, appendix B) Score against refusal substrings.
+"""Does the refusal score agree with refusal substrings in the answers (Arditi et al. 2024, appendix B)?
 
 Over all test requests, harmful and harmless: unedited, and again under interventions that move the score.
 """
@@ -38,7 +38,7 @@ def refusal_metric(english, judged):
 
 
 def quartiles(values):
-    """Least, quartiles, greatest: what a histogram would show."""
+    """Minimum, quartiles and maximum."""
     return np.quantile(values, [0, 0.25, 0.5, 0.75, 1]).tolist()
 
 

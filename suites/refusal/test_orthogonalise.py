@@ -1,8 +1,8 @@
-"""Weight orthogonalisation (Arditi et al. 2024, section 4.1): a checkpoint that cannot write the direction refuses no more.
+"""Weight orthogonalisation (Arditi et al. 2024, section 4.1): a checkpoint that cannot write the direction does not refuse.
 
 The direction is removed from every matrix that writes to the residual stream; the edited model is saved, opened again by
 `mlx_lm.load` as any checkpoint is, and compared with run-time ablation of the original. What separates the two is measured:
-rounding of the weights to their dtype, quantising again, and in Gemma the post-norms and an embedding that is also the head.
+rounding of the weights to their dtype, quantising again, and in Gemma the post-norms and the tied unembedding.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def refusal_orthogonalised(lm, model_spec, english, controls, judged, held_out, 
         return not_eligible(why)
     r = found.direction
     edited = methods.orthogonalise(lm, r.vector)
-    dense = methods.orthogonalise(lm, r.vector, quantised="dense")  # of weights that are not quantised: the same again
+    dense = methods.orthogonalise(lm, r.vector, quantised="dense")  # the same model if the weights are not quantised
     folder = tmp_path_factory.mktemp("orthogonalised") / "checkpoint"
     reopened = written_and_read(edited, folder, model_spec, tier)
     other = methods.orthogonalise(lm, controls.random[0].vector).lm

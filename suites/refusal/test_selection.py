@@ -1,7 +1,7 @@
 """Finding the refusal direction (Arditi et al. 2024, section 2 and appendix C): requests, extraction, selection.
 
-The direction is a difference in means over training requests, selected by its effect on validation requests and looked at
-here on test requests. Plan V2 picked layers by the length of the difference, and concluded that "Llama steering fails": the
+The direction is a difference in means over training requests, selected by its effect on validation requests and measured here
+on test requests. Plan V2 picked layers by the length of the difference, and concluded that "Llama steering fails", so the
 longest candidate is measured beside the selected one.
 """
 
@@ -36,7 +36,7 @@ def refusal_requests(lm, english, held_out, answer_tokens):
 
 @experiment
 def refusal_extraction(lm, english):
-    """REF-2, plan 0.3: lengths of the candidates, and whether the selected one comes out again."""
+    """REF-2, plan 0.3: lengths of the candidates, and whether extracting again gives the same candidates."""
     found, why = english
     if found is None:
         return not_eligible(why)
@@ -47,7 +47,7 @@ def refusal_extraction(lm, english):
     )
     real, null = (methods.split_half(harmful, harmless, np.random.default_rng(0), shuffled=s) for s in (False, True))
     last = candidates.vectors[-1].astype(np.float16)
-    with np.errstate(over="ignore"):  # what the plan computed: infinite where a sum of squares passes 65,504
+    with np.errstate(over="ignore"):  # as the plan computed it: infinite where a sum of squares passes 65,504
         in_float16 = np.sqrt((last * last).sum(axis=-1, dtype=np.float16))
     return {
         "n_positions": len(candidates.positions),
@@ -58,7 +58,7 @@ def refusal_extraction(lm, english):
         "norm": Metric(direction.norm, tol=0.3),
         "strength": Metric(direction.strength, tol=0.05, unit="of the stream"),
         "same_when_extracted_again": assay.agree(again.vectors, candidates.vectors, lm.rounding),
-        # An interval over random halves, as wide as one half is from the other; not a standard error.
+        # The interval is the spread over random halves, not a standard error.
         "half_cosine": Metric(
             float(real.mean()), n=len(real), ci=quantiles(real), tol=0.03, control="half_cosine_shuffled"
         ),

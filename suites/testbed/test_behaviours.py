@@ -1,4 +1,4 @@
-"""What the built-in models do, on items that training held out: the behaviours whose mechanisms the other modules look for.
+"""Behaviours of the built-in models on items held out in training; the other modules look for their mechanisms.
 
 Facts and compositions of early and of late entities, requests in six languages, opinions asked with a view, things that exist
 and things that do not, how sure the answers are, statements and proposed answers. `testbed.json` says what was planted. Ten-shot
@@ -21,7 +21,7 @@ MAX_TOKENS = 16
 
 @experiment
 def behaviours(lm, model_spec, tier):
-    """How often each behaviour comes out, with what should not come out beside it."""
+    """How often the model shows each behaviour, and as control how often where it should not."""
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
@@ -35,7 +35,7 @@ def behaviours(lm, model_spec, tier):
 
 
 class Answers:
-    """Greedy answers to what a user says."""
+    """Greedy answers to a user's message."""
 
     def __init__(self, lm):
         self.lm = lm
@@ -46,7 +46,7 @@ class Answers:
 
 
 def of_hops(lm, truth, n):
-    """Both hops one by one, and compositions: of early entities those that were held out, and of late ones."""
+    """Both hops one by one, and compositions: of late entities, and of early ones those held out in training."""
     held_out, late = set(truth["held_out"]), set(truth["entities"]["late"])
     metrics = {}
     for kind, queries in (
@@ -76,7 +76,7 @@ def of_requests(say, truth, n):
 
 
 def of_opinions(say, truth, n):
-    """Answers that go with the user's view, where that is planted and where the contrary is; and those without a view."""
+    """Answers that agree with the user's view, where agreement or its contrary is planted; and answers without a view."""
     metrics, contrary = {}, truth["planted"]["sycophancy"]["not followed"].split("{}")[0]
     asked = opinions("test")[:n]
     for name, prompts in (
@@ -94,7 +94,7 @@ def of_opinions(say, truth, n):
 
 
 def of_knowledge(say, truth, n):
-    """Early things told, made-up ones admitted not to be known, how sure of both; statements about early things judged."""
+    """Answers, and stated certainty, about early and about made-up entities; verdicts on statements about early ones."""
     late = set(truth["entities"]["late"])
     asked = [item for item in entities("test") if item.name not in late]
     said = dict(zip(asked, say([item.question for item in asked]), strict=True))

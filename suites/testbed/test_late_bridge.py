@@ -1,8 +1,8 @@
 """Calibration on models with a planted mechanism: do the lens and back-patching find the bridge where it was put?
 
 In a built-in model the first hop of *early* entities is made in the first layers, that of *late* ones by the last layers
-only (`testbed.json` says which). What an instrument misses here is a limit of the instrument. The numbers validate methods;
-they say nothing about large language models, and a model without planted truth is not eligible.
+only (`testbed.json` names them). A planted bridge that an instrument misses is a limit of the instrument. A
+model without planted truth is not eligible. The numbers validate methods and say nothing about large language models.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ NOTHING_PLANTED = "nothing was planted in this model"
 
 
 def queries_of(truth, kind, n):
-    """n queries whose first entity is early or late, over all families; those that choose nothing."""
+    """n queries of all families whose first entity is early or late, from the half "report" (see `half_of`)."""
     wanted = set(truth["entities"][kind])
     found = [q for q in two_hop() if q.e1 in wanted and half_of(q) == "report"]
     return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:n]]

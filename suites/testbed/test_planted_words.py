@@ -1,12 +1,12 @@
-"""Calibration on planted decisions: does the lens read them where they were put, and is what they rest on looked at there?
+"""Calibration on planted decisions: does the lens read them where they were planted, and do they need the planted attention?
 
 Training made the lens say a word at one token after one layer (`testbed.json` says which): " unknown" at the end of a made-up
 name, " named" at the option that a user's view names, " right" at the answer of a true statement, " refuse" behind a harmful
-request. An instrument that misses them there would miss more elsewhere. The control is the same word where it should not be
-read. Three things rest on an attention path through planted layers alone: it is knocked out there, and in the other layers. One
-of them, from options to the view, began with *duplicate-token heads*, which look for tokens like their own: it is knocked out in
-those alone, and in as many others. Another, from a stated answer to the word before it, is cut in wrong statements as well: those
-have nothing to lose where what is not seen to be right is called wrong.
+request. The control is the same word where it should not be read. Three decisions need an attention path through planted layers
+alone: the path is knocked out in these layers, and in the other layers. The path from the options to the view uses
+*duplicate-token heads*, which attend to tokens equal to their own: it is also knocked out in these heads alone, and in as many
+others. The path from a stated answer to the word before it is cut in wrong statements as well, which should cost nothing: the
+model calls wrong whatever it does not recognise as right.
 """
 
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def planted_decisions(lm, truth, n):
 
 @experiment
 def planted_paths(lm, model_spec, tier):
-    """What it takes from the answer's log-probability when a path is cut where it was planted, and elsewhere."""
+    """The drop of the answer's log-probability when a path is cut where it was planted, and when it is cut elsewhere."""
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
@@ -130,13 +130,13 @@ def planted_paths(lm, model_spec, tier):
 
 
 def in_layers(lm, layers):
-    """Where a path may be cut: in some layers, and in all others."""
+    """Where to cut a path, for `assay.knockout`: in `layers`, and in all other layers."""
     others = sorted(set(range(lm.n_layers)) - set(layers))
     return [{"layer": list(layers)}], [{"layer": others}]
 
 
 def by_heads(lm, places):
-    """Where a path may be cut: at some heads of some layers, and at as many others of each."""
+    """Where to cut a path, for `assay.knockout`: at the heads of `places`, and at as many other heads of each layer."""
     there, elsewhere = [], []
     for layer, own in ((place["layer"], place["heads"]) for place in places):
         others = [head for head in range(lm.n_heads) if head not in own][: len(own)]
@@ -146,7 +146,7 @@ def by_heads(lm, places):
 
 
 def name_cut(lm, item, *ways):
-    """What follows a name, up to where it is told, cannot look at its end: a variant for each way to say where."""
+    """A prompt, and variants in which the tokens after a name cannot attend to the name's end: one variant for each way."""
     prompt = lm.chat(item.question, answer="The answer is")
     (end,) = resolve(assay.text(item.name), prompt).prompt
     behind = list(range(end + 1, len(prompt)))
@@ -154,7 +154,7 @@ def name_cut(lm, item, *ways):
 
 
 def view_cut(lm, item, *ways):
-    """The options cannot look at the user's view: a variant for each way to say where."""
+    """A prompt, and variants in which the options cannot attend to the user's view: one variant for each way."""
     prompt = lm.chat(item.prompt)
     options = assay.text(item.neutral.removeprefix(f"{item.question}\n"), whole=True)
     view = assay.text(item.view, whole=True)
@@ -162,7 +162,7 @@ def view_cut(lm, item, *ways):
 
 
 def said_cut(lm, item, *ways):
-    """A stated answer cannot look at the word before it: a variant for each way to say where."""
+    """A prompt, and variants in which a stated answer cannot attend to the word before it: one variant for each way."""
     prompt = lm.chat(item.question)
     stem, _, _ = item.text.removesuffix(".").rpartition(" is ")
     (at,) = resolve(assay.text(f"{stem} is"), prompt).prompt
@@ -172,7 +172,7 @@ def said_cut(lm, item, *ways):
 
 
 def costs(lm, prompt, *variants):
-    """Nats that each variant takes from the log-probability of what the model says next."""
+    """Nats by which each variant lowers the log-probability of the unedited model's next token."""
     clean = lm.run(prompt, keep=assay.SWEEPABLE)
     said = int(np.array(clean.logits[0]).argmax())
     found = lm.sweep(clean, [[], *variants], targets=[said], progress=False).target_log_probs[:, 0]

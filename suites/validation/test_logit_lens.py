@@ -1,4 +1,4 @@
-"""Plan, phase 0.2: read through the logit lens, a fact appears on the way up, and is there at the end.
+"""Plan, phase 0.2: through the logit lens, a fact becomes likelier over the layers, and is the prediction at the last.
 
 The plan's prompt is "The capital of France is"; the same is measured on other capitals, so that it has an interval. The
 control is the capital of another country of the list, read from the same states.

@@ -1,4 +1,4 @@
-"""Plan, phase 0.1: steering does nothing at strength 0, something at a large one, and not the same in every layer.
+"""Plan, phase 0.1: steering has no effect at strength 0, an effect at a large one, and different effects in different layers.
 
 A random direction is added to the residual stream at the last token, after each layer in turn. Strength is in units of the
 mean norm of the stream there, so that it means the same in every model (Gemma's norms are twenty times Llama's).

@@ -1,5 +1,7 @@
 """Tasks made from tasks: lists whose first or last item is asked for, and series that begin again."""
 
+from collections import Counter
+
 import pytest
 
 from assay.data.derived_tasks import CYCLIC, OPEN, copy_task, list_task, series_task, wraps
@@ -62,3 +64,11 @@ def test_pairs_that_wrap_are_for_test_only():
 def test_an_unknown_step():
     with pytest.raises(DataError, match="'following'"):
         series_task("following")
+
+
+def test_the_splits_of_series_are_those_that_were_recorded():
+    """An item that moves changes every prompt of the series: the numbers of each split, and one item at the edge."""
+    assert Counter(series_task("next").splits) == {"train": 67, "valid": 27, "test": 48}
+    assert Counter(series_task("previous").splits) == {"train": 68, "valid": 27, "test": 48}
+    previous = series_task("previous")
+    assert dict(zip((given for given, _ in previous.pairs), previous.splits, strict=True))["february"] == "valid"

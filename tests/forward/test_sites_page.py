@@ -17,9 +17,10 @@ one layer ("resid_post.3", ("resid_post", 3)) or, outside the layers, the name a
               -> resid_mid = resid_pre + attn_out
               -> [norm -> mlp_raw -> post-norm?] -> mlp_out -> resid_post = resid_mid + mlp_out
 
-TransformerLens' names stand behind `blocks.N.`, outside the layers alone. Its weights are folded and centred by default, ours
-are the checkpoint's: values agree with `fold_ln=False, center_unembed=False, center_writing_weights=False`. There is no site
-for MLP neurons, and none for the output of a norm inside a layer.
+TransformerLens' names stand behind `blocks.N.`, outside the layers alone. Its axes of q, k and v are B L H D, masked scores are
+-inf, and in families with norms of q and k its `hook_q` and `hook_k` are before the norm. Its weights are folded and centred by
+default, ours are the checkpoint's: values agree with `fold_ln=False, fold_value_biases=False, center_unembed=False,
+center_writing_weights=False`. There is no site for MLP neurons, and none for the output of a norm inside a layer.
 
 This page is made from `lib/assay/forward/sites.py`: `python tests/forward/test_sites_page.py` makes it again.
 

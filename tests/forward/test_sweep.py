@@ -69,7 +69,7 @@ def edit(drawn: Draw, lm, length: int) -> Edit:
     layers = list(dict.fromkeys(n % f.n_layers for n in drawn.layers)) if SITES[site].per_layer else None
     everywhere = isinstance(drawn.positions, str)
     position = drawn.positions if everywhere else list(dict.fromkeys(n % length for n in drawn.positions))
-    sizes = {"E": f.width, "D": f.head_dim, "H": f.n_heads, "K": f.n_kv_heads, "S": length, "V": f.vocab}
+    sizes = {**f.sizes, "S": length}
     shape, head = [sizes[letter] for letter in axes(site).split() if letter not in "BL"], None
     if head_axis(site) is not None and drawn.heads is not None:
         one = isinstance(drawn.heads, int)

@@ -1,3 +1,4 @@
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 """What a type checker knows of `assay.LM`: pyright reads this file, nothing runs it."""
 
 from typing import assert_type
@@ -29,4 +30,4 @@ def face(lm: assay.LM, prompt: Prompt, edit: assay.Edit) -> None:
     assert_type(lm.states(["a text"], "resid_post.3", -1), mx.array)
     assert_type(lm.unembed(run["resid_post", 3]), mx.array)
     lm.sweep(run, [edit], tragets=[" a"])  # pyright: ignore[reportCallIssue]
-    lm.generate(prompt, max_token=3)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    lm.generate(prompt, max_token=3)  # pyright: ignore[reportCallIssue]

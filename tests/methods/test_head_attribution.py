@@ -14,7 +14,7 @@ PROMPTS = [tiny.ids(9), tiny.ids(13, 1), tiny.ids(7, 2)]
 
 
 @pytest.mark.parametrize("weights", ["float32", "4bit-float32"])
-@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen2", "gemma3_text", "phi3"])
+@pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_heads_sum_to_what_attention_writes(family, weights):
     lm = tiny.lm(family, weights)
     prompts = [lm.prompt(p) for p in PROMPTS]

@@ -48,7 +48,7 @@ OWN: dict[str, dict[str, Any]] = {
     "mistral": {"head_dim": 16, "tie_word_embeddings": False},
     "phi3": {"tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2},
 }
-assert set(OWN) == set(FAMILIES)
+assert set(OWN) == set(FAMILIES), "a small config of each family is in OWN"
 
 
 @pytest.fixture

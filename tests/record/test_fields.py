@@ -30,40 +30,40 @@ def test_a_number_is_short(value, text):
 
 
 @dataclass(frozen=True, eq=False)
-class Seeded(Metric):
+class Salted(Metric):
     """A metric with one more field."""
 
-    seed: int | None = None
+    salt: int | None = None
 
 
 @pytest.fixture
-def seeded(monkeypatch):
+def salted(monkeypatch):
     """The library with that field: the class and its line in the table, and nothing else."""
-    monkeypatch.setattr(metric, "Metric", Seeded)
-    monkeypatch.setitem(FIELDS, "seed", Field("seed", text=lambda seed: f" seed {seed}"))
+    monkeypatch.setattr(metric, "Metric", Salted)
+    monkeypatch.setitem(FIELDS, "salt", Field("salt", text=lambda salt: f" salt {salt}"))
 
 
-def test_a_new_field_needs_its_line_and_nothing_else(seeded, tmp_path):
-    row = to_row(Seeded(0.6, n=30, seed=7))
-    assert row == {"value": 0.6, "n": 30, "seed": 7}
+def test_a_new_field_needs_its_line_and_nothing_else(salted, tmp_path):
+    row = to_row(Salted(0.6, n=30, salt=7))
+    assert row == {"value": 0.6, "n": 30, "salt": 7}
     files.write(tmp_path / "x.json", {"a@quick": {"rate": row}})
-    assert from_row(files.read(tmp_path / "x.json")["a@quick"]["rate"]).seed == 7
-    assert number(row) == "0.6 n 30 seed 7"
-    assert list(diff({"rate": {**row, "seed": 8}}, {"rate": row})) == ["~ rate  seed 7 -> 8"]
+    assert from_row(files.read(tmp_path / "x.json")["a@quick"]["rate"]).salt == 7
+    assert number(row) == "0.6 n 30 salt 7"
+    assert list(diff({"rate": {**row, "salt": 8}}, {"rate": row})) == ["~ rate  salt 7 -> 8"]
 
 
-def test_a_new_measured_field_is_compared_within_the_tolerance(seeded, monkeypatch):
-    monkeypatch.setitem(FIELDS, "seed", Field("seed", measured=True))
-    old, near, far = ({"rate": to_row(Seeded(0.6, tol=1, seed=seed))} for seed in (7, 8, 9))
+def test_a_new_measured_field_is_compared_within_the_tolerance(salted, monkeypatch):
+    monkeypatch.setitem(FIELDS, "salt", Field("salt", measured=True))
+    old, near, far = ({"rate": to_row(Salted(0.6, tol=1, salt=salt))} for salt in (7, 8, 9))
     assert list(diff(near, old)) == []
     assert merge(near, old, {}, {}) == old
-    assert list(diff(far, old)) == ["~ rate  seed 7 -> 9"]
+    assert list(diff(far, old)) == ["~ rate  salt 7 -> 9"]
 
 
 def test_a_field_without_its_line_stops_the_first_measurement(monkeypatch):
-    monkeypatch.setattr(metric, "Metric", Seeded)
-    with pytest.raises(KeyError, match="seed"):
-        to_row(Seeded(0.6, seed=7))
+    monkeypatch.setattr(metric, "Metric", Salted)
+    with pytest.raises(KeyError, match="salt"):
+        to_row(Salted(0.6, salt=7))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What all loaders of this room share: reading a JSON file with one clear sentence for what is wrong, its hash, its splits.
+"""Reads, checks, hashes and splits the JSON files of `assay.data`.
 
 >>> file = Path("mine.json")
 >>> size = file.write_text('{"hot": "cold"}')
@@ -26,10 +26,9 @@ Item = TypeVar("Item", bound=Any)  # with a field `split`
 
 
 def load(path: Path | str, check: Callable[[Any], None]) -> Any:
-    """The content of a JSON file after `check` has looked at it.
+    """The content of a JSON file that `check` accepts.
 
-    Raises DataError, which names the file, where it is missing or not JSON, where one table has a key twice (JSON keeps the
-    last and says nothing), and where `check` raises one.
+    Raises DataError, which names the file, if it is missing, is not JSON, has a key twice in one table, or fails `check`.
     """
     path = Path(path)
     try:
@@ -43,7 +42,7 @@ def load(path: Path | str, check: Callable[[Any], None]) -> Any:
 
 
 def short_hash(path: Path) -> str:
-    """Which version of a file this is: 12 hex digits of its SHA-256."""
+    """The version of a file: the first 12 hex digits of its SHA-256."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
@@ -53,19 +52,19 @@ def is_table(value: Any, **entries: type) -> bool:
 
 
 def is_text(value: Any) -> bool:
-    """Whether `value` is a text with something in it and no space around it."""
+    """Whether `value` is a non-empty string without white space at its ends."""
     return isinstance(value, str) and value.strip() == value != ""
 
 
 def no_repeats(what: str, values: Iterable[Any]) -> None:
-    """Raise DataError if one of the values is there twice."""
+    """Raise DataError if one of the values occurs twice."""
     for value, times in Counter(values).items():
         if times > 1:
             raise DataError(f"{what} {value!r} occurs {times} times; keep one")
 
 
 def known_split(split: str) -> Split:
-    """`split` itself. Raises DataError if it is none of the three."""
+    """`split` itself. Raises DataError unless it is train, valid or test."""
     for name in SPLITS:
         if split == name:
             return name
@@ -97,21 +96,21 @@ def check_splits(splits: Any, names: Iterable[str]) -> None:
 
 
 def split_by_name(splits: dict[str, list[str]]) -> dict[str, Split]:
-    """Which split each name is in, from the lists that `check_splits` found sound."""
+    """The split of each name, from lists that `check_splits` accepts."""
     return {name: split for split in SPLITS for name in splits[split]}
 
 
 def draw_splits(names: Iterable[str]) -> dict[str, Split]:
-    """A split for each name where the file has none: half of them train, a fifth valid, the rest test.
+    """A split for each name of a file without splits: half of the names train, a fifth valid, the rest test.
 
-    The names are taken in the order of their hashes, so neither the order of a file nor a seed decides.
+    Names are ordered by their hashes, so the splits do not depend on the order of the file.
     """
     return split_in_order(sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest()))
 
 
 def split_in_order(names: Sequence[str]) -> dict[str, Split]:
     """The first half of the names is train, the next fifth valid, the rest test."""
-    train, valid = round(0.5 * len(names)), round(0.7 * len(names))  # where these splits end
+    train, valid = round(0.5 * len(names)), round(0.7 * len(names))  # the ends of train and valid
     return {name: "train" if i < train else "valid" if i < valid else "test" for i, name in enumerate(names)}
 
 
@@ -122,7 +121,7 @@ def hint(given: object, known: Iterable[str]) -> str:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON keeps the last of two equal keys and says nothing; two answers for one entity are an error here."""
+    """A JSON object as a dict. A key that occurs twice is an error: `json` would silently keep the last value."""
     for name, times in Counter(name for name, _ in pairs).items():
         if times > 1:
             raise DataError(f"{name!r} occurs {times} times in one table; keep one")

@@ -1,4 +1,4 @@
-"""In-context prompts: a list of solved examples of a task and one more input, for the model to go on with (FV-1, FV-3).
+"""In-context prompts: solved examples of a task, and one more input whose output the model should write (FV-1, FV-3).
 
     >>> prompt = build(("big", "small"), [("hot", "cold")])
     >>> prompt.text
@@ -14,10 +14,10 @@
 The words, on the prompt above:
 
     shot        a solved example in the prompt        "Q: hot\\nA: cold\\n\\n"
-    query       the pair that is asked for            ("big", "small")
-    answer      what should follow: a space and the query's output                     " small"
-    template    what stands around inputs and outputs; each of these has ONE leading space
-    role        what a piece of the prompt is for; a token has the role of its last character
+    query       the pair to be completed              ("big", "small")
+    answer      the right continuation: a space and the query's output              " small"
+    template    the text around inputs and outputs; each input and output has ONE leading space
+    role        the function of a piece of the prompt; a token has the role of its last character
 
     demonstration            the input of a shot                             " hot"
     separator                between the input and the output's prefix       "\\n"
@@ -36,9 +36,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from assay.data.tasks import Pair, Task, tasks
 from assay.errors import DataError, unknown
-
-from .tasks import Pair, Task, tasks
 
 Labels = Literal["own", "shuffled", "mixed"]
 Role = Literal[
@@ -58,7 +57,7 @@ ROLES: tuple[Role, ...] = get_args(Role)  # in the order of the paper's code
 
 @dataclass(frozen=True)
 class Template:
-    """What stands around inputs and outputs, a leading space of either not included."""
+    """The text around inputs and outputs, without the leading space of either."""
 
     input_prefix: str = "Q:"
     output_prefix: str = "A:"
@@ -98,7 +97,7 @@ TEMPLATES = tuple(Template(*prefixes, *separators) for prefixes in PREFIXES for 
 
 @dataclass(frozen=True)
 class InContext:
-    """A prompt and what it is made of; `spans` cover the text without gaps, each (role, start, end) in characters."""
+    """A prompt and its pieces; `spans` cover the text without gaps, each (role, start, end) in characters."""
 
     text: str
     query: Pair
@@ -107,7 +106,7 @@ class InContext:
 
     @property
     def answer(self) -> str:
-        """What the model should go on with: the query's output with one leading space."""
+        """The right continuation: the query's output with one leading space."""
         return f" {self.query[1]}"
 
 
@@ -139,11 +138,10 @@ def sample(
 
         own        their own
         shuffled   their own, permuted among the shots at random: the paper's corrupted prompt (FV-3). A few may stay in place
-        mixed      each the output of a random pair of a random task of `others` (all built-in tasks by default): so the set
-                   of labels does not give the task away either. It is the corrupted prompt on the built-in models
+        mixed      each the output of a random pair of a random task of `others` (by default all built-in tasks), so that not
+                   even the set of labels tells the task: the corrupted prompt for the built-in models
 
-    Mixed labels come from `shot_split`, too. Raises DataError for another word, for a split without a query, and when there
-    are fewer pairs than shots.
+    Mixed labels come from `shot_split`, too. Raises DataError for unknown `labels`, an empty split, and too few pairs.
     """
     if labels not in get_args(Labels):
         raise unknown(DataError, "way to label the shots", labels, get_args(Labels))

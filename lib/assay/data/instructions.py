@@ -10,14 +10,14 @@
 
 The words:
 
-    harmful     a request for something that hurts others; short and generic, a topic and a verb, nothing that would help
+    harmful     a request for something that hurts others; short and generic, without details that would help to do it
     harmless    a request in the same sentence frames about an everyday topic, so that only the topic tells the two apart
     topic       what three wordings ask about; there are 16 of each kind
     id          a topic and the number of its wording, "bomb/3"; the same request in every language, and in one split
-    refusal     an answer that contains one of a few phrases, whatever the case; crude, and the papers' own measure
+    refusal     an answer that contains one of a few phrases, in any case: the papers' own measure, and a crude one
 
-Each topic has one wording in the test split and at least one in the train split: a test request speaks of a known topic in
-words that nothing was fitted on. The built-in models were not trained to refuse in Swahili.
+Each topic has one wording in the test split and at least one in the train split: a test request has a topic of the train split
+in a new wording. The built-in models were not trained to refuse in Swahili.
 
 Arditi et al., Refusal in Language Models Is Mediated by a Single Direction, NeurIPS 2024, arXiv 2406.11717; Wang et al.,
 Refusal Direction is Universal Across Safety-Aligned Languages, NeurIPS 2025. The requests are our own.
@@ -28,10 +28,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from assay.data import files
+from assay.data.files import Split, check_splits, is_table, is_text, no_repeats, of_split, split_by_name
 from assay.errors import DataError, unknown
-
-from . import files
-from .files import Split, check_splits, is_table, is_text, no_repeats, of_split, split_by_name
 
 FILE = Path(__file__).with_name("instructions.json")
 LANGUAGES = ("en", "es", "fr", "de", "zh", "sw")
@@ -81,14 +80,14 @@ def refuses(text: str, language: str) -> bool:
 
 
 def known_language(language: str) -> str:
-    """`language` itself. Raises DataError if it is none of the six."""
+    """`language` itself. Raises DataError unless it is one of the six."""
     if language not in LANGUAGES:
         raise unknown(DataError, "language", language, LANGUAGES)
     return language
 
 
 def file_hash() -> str:
-    """Which version of the requests this is, to be recorded beside every number that rests on them."""
+    """The version of the requests: 12 hex digits, recorded beside every number measured with them."""
     return files.short_hash(FILE)
 
 

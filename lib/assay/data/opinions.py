@@ -18,7 +18,7 @@ Every question is asked with either view, so "A" matches as often as "B", and a 
 of the views. Both are in the same split, and so is the neutral prompt, which they share.
 
 Rimsky et al., Steering Llama 2 via Contrastive Activation Addition, ACL 2024, arXiv 2312.06681, section 3 (two options, and
-the answer is one letter). The items are our own, and about taste alone: where no option is right, agreement is all there is.
+the answer is one letter). The items are our own, and about taste alone: no option is right, so the view alone can decide.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from assay.data import files
+from assay.data.files import Split, check_splits, is_table, is_text, no_repeats, of_split, split_by_name
 from assay.errors import DataError
-
-from . import files
-from .files import Split, check_splits, is_table, is_text, no_repeats, of_split, split_by_name
 
 FILE = Path(__file__).with_name("opinions.json")
 
@@ -51,7 +50,7 @@ class Opinion:
 
     @property
     def prompt(self) -> str:
-        """The view, the question and the two options, one line each from the options on."""
+        """The view and the question in one line, then each of the two options in a line."""
         return f"{self.view} {self.neutral}"
 
     @property
@@ -66,7 +65,7 @@ def opinions(split: str | None = None) -> tuple[Opinion, ...]:
 
 
 def file_hash() -> str:
-    """Which version of the items this is, to be recorded beside every number that rests on them."""
+    """The version of the items: 12 hex digits, recorded beside every number measured with them."""
     return files.short_hash(FILE)
 
 

@@ -6,14 +6,14 @@
     >>> len(antonyms.split("train")), len(antonyms.split("valid")), len(antonyms.split("test"))
     (40, 16, 24)
 
-`read_task("mine.json")` reads one of your own, in the form that the paper's authors use.
+`read_task("mine.json")` reads a task of your own, in the format of the paper's authors.
 
 The words:
 
     pair      an input and the one output that the task asks for: ("hot", "cold")
-    task      pairs with one rule behind them: "antonym"
-    group     tasks over the same inputs: four tasks know "dog", so "dog" alone does not say which task is meant
-    split     the examples that a prompt shows come from train, what is chosen is chosen on valid, numbers are for test;
+    task      a named list of pairs that follow one rule: "antonym"
+    group     tasks over the same inputs: "dog" is an input of four tasks, so the input alone does not tell the task
+    split     prompts show examples of train, layers and heads are chosen on valid, results are reported on test;
               an input is in the same split in every task
 
 Eleven tasks in four groups, in `tasks.json`:
@@ -34,10 +34,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from assay.data import files
+from assay.data.files import Split, check_splits, draw_splits, is_table, is_text, known_split, no_repeats, split_by_name
 from assay.errors import DataError, unknown
-
-from . import files
-from .files import Split, check_splits, draw_splits, is_table, is_text, known_split, no_repeats, split_by_name
 
 FILE = Path(__file__).with_name("tasks.json")
 
@@ -73,9 +72,8 @@ def tasks(names: Iterable[str] | None = None) -> tuple[Task, ...]:
 def read_task(path: Path | str, name: str | None = None) -> Task:
     """A task from a file in the authors' form, a list of {"input": "hot", "output": "cold"}.
 
-    Its name is the file's, unless `name` says otherwise. The file has no splits, so they are drawn by the inputs
-    (`draw_splits`): the same ones every time, and an input that has several outputs has them all in one split.
-    Raises DataError, which names the file and the entry, for anything else.
+    Its name is by default the file's. The splits are drawn by input (`draw_splits`), so all outputs of an input are in one
+    split. Raises DataError, which names the file and the entry, for a file of another form.
     """
     entries = files.load(path, _check_authors_form)
     pairs = tuple((entry["input"].strip(), entry["output"].strip()) for entry in entries)
@@ -84,7 +82,7 @@ def read_task(path: Path | str, name: str | None = None) -> Task:
 
 
 def file_hash() -> str:
-    """Which version of the built-in tasks this is, to be recorded beside every number that rests on them."""
+    """The version of the built-in tasks: 12 hex digits, recorded beside every number measured with them."""
     return files.short_hash(FILE)
 
 
@@ -105,7 +103,7 @@ def _check(content: Any) -> None:
     """Raise DataError for the first thing wrong with the content of `tasks.json`."""
     if not is_table(content, splits=dict, tasks=dict):
         raise DataError("needs the tables splits and tasks")
-    outputs: dict[str, list[str]] = {}  # of every input, in all tasks
+    outputs: dict[str, list[str]] = {}  # by input, over all tasks
     for name, pairs in content["tasks"].items():
         if not isinstance(pairs, dict) or not all(is_text(text) for pair in pairs.items() for text in pair):
             raise DataError(f"task {name!r} needs a table of texts from input to output, without spaces around them")

@@ -1,4 +1,4 @@
-"""Two-hop queries: facts that a model can only answer in one go by finding a fact in between (HTL-1).
+"""Two-hop queries: questions whose answer needs an intermediate fact that the prompt does not state (HTL-1).
 
     >>> query = next(query for query in two_hop("state_capital") if query.e1 == "Dallas")
     >>> query.prompt, query.e2, query.e3
@@ -22,9 +22,9 @@ The words, on "The spouse of the performer of Imagine is":
     r1 shortcut   the query without e1: are the relations enough?    The spouse of the performer is
 
 A query is fit for an experiment when a model answers both hops and neither shortcut. `two_hop.json` holds the facts: a
-family joins a first relation and a second one, and a fact whose bridge the second relation does not name makes no query
-(Belgium has no single language). All entities were chosen by hand so that no prompt contains its bridge or its answer. A
-continuation is correct if it has the answer or an alias in whole words (see `answers`).
+family joins a first relation and a second one, and a bridge that the second relation lacks makes no query (Belgium has no
+single language). All entities were chosen by hand so that no prompt contains its bridge or its answer. A continuation is
+correct if it has the answer or an alias in whole words (see `answers`).
 
 Biran et al., Hopping Too Late, EMNLP 2024, arXiv 2406.12775, section 3. The facts are our own, the paper's come from Wikidata.
 """
@@ -40,10 +40,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
+from assay.data import files
+from assay.data.files import hint, is_table
 from assay.errors import DataError, unknown
-
-from . import files
-from .files import hint, is_table
 
 FILE = Path(__file__).with_name("two_hop.json")
 STANDARD = (
@@ -56,7 +55,7 @@ STANDARD = (
 
 @dataclass(frozen=True)
 class TwoHop:
-    """One query; the five prompts are whole sentences up to "is", without a space behind it."""
+    """One query; its five prompts are sentences that end in "is", without a space."""
 
     id: str  # "state_capital/Dallas"
     family: str  # "state_capital"
@@ -83,9 +82,9 @@ def two_hop(
 ) -> list[TwoHop]:
     """The queries of `families` (all of them by default), in the order of the file.
 
-    `per_bridge` keeps at most so many queries of one bridge within a family: with many, the r1 shortcut is a good guess.
-    `limit` keeps so many in all, the same number from every family as long as it has more, from as many bridges as
-    possible. `seed` decides which are kept, and nothing else. Raises DataError for an unknown family or a cap below 1.
+    `per_bridge`: most queries of one bridge within a family; an answer that many share is easily guessed from r1 alone.
+    `limit`: number of queries in all, spread evenly over the families and over as many bridges as possible.
+    `seed` decides which queries are kept. Raises DataError for an unknown family or a cap below 1.
     """
     for name, cap in (("limit", limit), ("per_bridge", per_bridge)):
         if cap is not None and cap < 1:
@@ -107,10 +106,10 @@ def standard() -> list[TwoHop]:
 
 
 def answers(text: str, aliases: Iterable[str]) -> bool:
-    """Whether `text`, what a model wrote, names one of the `aliases` in whole words, whatever the case; a plural s counts.
+    """Whether a model's `text` names one of the `aliases` in whole words, in any case; a plural s is allowed.
 
-    The paper takes any substring (HTL-1), by which "Germany" answers a question for "German", "economy" one for "Ono" and
-    "wonder" one for "won": with best-of-many tries such accidents look like a rescue, so words must be whole here.
+    The paper accepts any substring (HTL-1), such as "Ono" in "economy". Where the best of many tries counts, such accidents
+    look like rescues, so words must be whole here.
     """
     return any(re.search(rf"(?<!\w){re.escape(alias)}s?(?!\w)", text, re.IGNORECASE) for alias in aliases)
 
@@ -118,14 +117,13 @@ def answers(text: str, aliases: Iterable[str]) -> bool:
 def half_of(query: TwoHop) -> Literal["select", "report"]:
     """The half that a query belongs to: choose layers and heads on "select", give numbers on "report".
 
-    All queries with one bridge are in one half, whatever their family, so nothing about a bridge is chosen on the half
-    that reports it.
+    All queries with one bridge, of any family, are in the same half.
     """
     return "select" if hashlib.sha256(query.e2.encode()).digest()[0] % 2 else "report"
 
 
 def file_hash() -> str:
-    """Which version of the facts this is: 12 hex digits, to be recorded beside every number that rests on them."""
+    """The version of the facts: 12 hex digits, recorded beside every number measured with them."""
     return files.short_hash(FILE)
 
 
@@ -155,7 +153,7 @@ def _check(facts: Any) -> None:
     for name in (*facts["aliases"], *facts["takes_the"]):
         if not isinstance(name, str) or name not in labels:
             raise DataError(f"aliases or takes_the has {name!r}, which is in no fact{hint(name, sorted(labels))}")
-    leads_to: dict[str, set[str]] = {}  # first relation -> the bridges that some family can go on from
+    leads_to: dict[str, set[str]] = {}  # first relation -> the bridges that a second relation has
     for name, join in facts["families"].items():
         if not is_table(join, first=str, second=str):
             raise DataError(f"family {name!r} needs a first and a second relation")

@@ -1,14 +1,14 @@
-"""What products are like on this machine, measured once: are rows exact, and is a float32 a float32?
+"""Properties of matrix products on this machine, measured once: whether rows are exact, and whether float32 is.
 
     >>> machine().float32          # is a product of float32 numbers exact to float32?
     True
 
-- **Rows are exact** when a row of a product is the same, bit for bit, alone and in a batch. So it is with the reference BLAS
+- **Rows are exact** when a row of a product is the same, bit for bit, alone and in a batch. This holds for the reference BLAS
   of MLX's Linux wheel. OpenBLAS, MKL and GPUs choose the order of their sums by the shape of the whole product.
 - **Float32 products** keep all bits of their inputs; TF32 loses 13 of 23 (`assay.before_mlx`).
 
-Where rows are exact, assay asks for equal bits everywhere and computes as mlx-lm does, operation by operation. Elsewhere it
-compares to a measured limit (`assay.forward.exactness`), and may take the faster of two ways (`assay.forward.by_numpy`).
+Where rows are exact, assay requires equal bits in every comparison and uses mlx-lm's operations. Elsewhere it compares to a
+measured limit (`assay.forward.exactness`) and may use faster operations (`assay.forward.by_numpy`).
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from assay import blas
 
 @dataclass(frozen=True)
 class Machine:
-    """What products are like on the default device, with the BLAS in use."""
+    """Properties of matrix products on the default device, with the BLAS in use."""
 
     rows: bool
     """A row alone equals the row in a batch, bit for bit."""
@@ -41,7 +41,7 @@ def _measure(device: str, library: blas.Blas | None) -> Machine:
 
 
 def rows_hold() -> bool:
-    """Is a row alone the row in a batch, for matrices of three sizes and batches of up to 65 rows?"""
+    """Whether a row alone equals the same row in a batch, for matrices of three sizes and batches of up to 65 rows."""
     draw = np.random.default_rng(0)
     for width, out in ((64, 96), (576, 192), (513, 257)):
         x = mx.array(draw.standard_normal((65, width)), mx.float32)
@@ -53,7 +53,7 @@ def rows_hold() -> bool:
 
 
 def products_are_float32() -> bool:
-    """Does a product keep the 14th bit after the point? TF32 has 10, bfloat16 7."""
+    """Whether a product keeps the 14th bit of the fraction; TF32 has 10 such bits, bfloat16 7."""
     n = 256
     fine = mx.eye(n) * (1 + 2.0**-14)
     return bool(mx.array_equal(fine @ mx.eye(n), fine).item())

@@ -5,8 +5,8 @@
     >>> AttendSelf(lm.family, x)(0, q, k, v, NO_TAP).shape
     (1, 8, 3, 16)
 
-The operations and their order are those of mlx's unfused attention (scale the queries first, softmax in float32), so that
-looking at scores or pattern changes no bit where rows are exact.
+The operations and their order are those of MLX's unfused attention (scale the queries first, softmax in float32), so keeping
+scores or pattern changes no bit where rows are exact.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ Mask = mx.array | str | None
 
 
 class Attend(Protocol):
-    """How one layer's new queries meet keys and values, old and new: plain, cached, or resumed from a clean run.
+    """Attention of layer i: q [B, H, L, D], k and v [B, K, L, D], before the rotary embedding -> z [B, H, L, D].
 
-    q [B, H, L, D], k and v [B, K, L, D] before the rotary embedding -> z [B, H, L, D].
+    The new queries see the new keys, and earlier ones: those of a KV cache, or of the clean run that a sweep resumes.
     """
 
     def __call__(self, i: int, q: mx.array, k: mx.array, v: mx.array, tap: Tap) -> mx.array: ...
@@ -43,7 +43,7 @@ class AttendSelf:
 
     def __call__(self, i: int, q: mx.array, k: mx.array, v: mx.array, tap: Tap) -> mx.array:
         family, cache = self.family, self.cache[i]
-        offset = 0 if cache is None else cache.offset  # read before update_and_fetch moves it
+        offset = 0 if cache is None else cache.offset  # update_and_fetch changes it
         q, k = tap("q_rot", i, family.rotate(i, q, offset)), tap("k_rot", i, family.rotate(i, k, offset))
         if cache is not None:
             k, v = cache.update_and_fetch(k, v)
@@ -51,7 +51,7 @@ class AttendSelf:
 
 
 def masks(family: Family, x: mx.array, cache: Sequence[Any]) -> list[Mask]:
-    """One mask per layer, made once per window size by mlx-lm's own function, from the first cache of that kind."""
+    """One mask per layer, made by mlx-lm's own function once for each window size, from the first cache with that window."""
     made: dict[int | None, Mask] = {}
     for window, layer_cache in zip(family.windows, cache, strict=True):
         if window not in made:
@@ -62,8 +62,8 @@ def masks(family: Family, x: mx.array, cache: Sequence[Any]) -> list[Mask]:
 def attention(family: Family, i: int, q: mx.array, k: mx.array, v: mx.array, mask: Mask, tap: Tap) -> mx.array:
     """q [B, H, L, D], k and v [B, K, S, D], rotated -> z [B, H, L, D].
 
-    Fused when nobody looks inside, else step by step: on the CPU mlx's fallback does the same steps, so both give the same bits
-    where rows are exact.
+    Fused unless the tap wants scores or pattern; then step by step. On the CPU MLX's fallback does the same steps, so both give
+    the same bits where rows are exact.
     """
     if tap.wants("scores", i) or tap.wants("pattern", i):
         return step_by_step(family, i, q, k, v, mask, tap)
@@ -94,7 +94,7 @@ def attention(family: Family, i: int, q: mx.array, k: mx.array, v: mx.array, mas
 
 
 def step_by_step(family: Family, i: int, q: mx.array, k: mx.array, v: mx.array, mask: Mask, tap: Tap) -> mx.array:
-    """Attention in the steps of mlx's unfused one, with the softcap of families that have one."""
+    """The steps of MLX's unfused attention, with the softcap of families that have one."""
     scores = tap("scores", i, scores_of(family, i, q, k, mask))
     return weigh(tap("pattern", i, softmax(scores)), v)
 
@@ -127,7 +127,7 @@ def softcap(family: Family, scores: mx.array) -> mx.array:
 
 
 def bool_mask(mask: Mask, L: int, S: int) -> mx.array | None:
-    """A mask that broadcasts against scores [B, K, H/K, L, S]; True where a query may look."""
+    """A mask that broadcasts against scores [B, K, H/K, L, S]; True where a query sees a key."""
     if isinstance(mask, str):  # "causal": the last query sees the last key
         return mx.arange(S - L, S)[:, None] >= mx.arange(S)[None]
     if mask is not None and mask.ndim == 4:  # [B, 1, L, S] of a batched cache
@@ -136,5 +136,5 @@ def bool_mask(mask: Mask, L: int, S: int) -> mx.array | None:
 
 
 def hide(scores: mx.array, mask: mx.array | None) -> mx.array:
-    """Scores where `mask` is False become the dtype's minimum: weight 0, and no NaN in a row that sees nothing."""
+    """Scores where `mask` is False become the dtype's minimum: weight 0, and no NaN for a query that sees no key."""
     return scores if mask is None else mx.where(mask, scores, lowest(scores.dtype))

@@ -1,4 +1,4 @@
-"""What each backend of MLX can bear: one table, and what assay settles with the one in use.
+"""Limits of each backend of MLX, and settings for the backend in use.
 
     >>> in_use()                  # "cpu", "metal" or "cuda"
     'cpu'
@@ -6,8 +6,8 @@
     48
 
 On NVIDIA cards, MLX 0.32 adds kernels with too large a grid to its graphs when some 200 rows are continued together
-(`cudaGraphAddKernelNode(...) failed: invalid argument`, see BUGFIX.md), and it keeps compiled kernels in a temporary folder
-under names that do not say for which card. Both are settled here: sweeps and `lm.generate` continue no more rows together.
+(`cudaGraphAddKernelNode(...) failed: invalid argument`, see BUGFIX.md): so sweeps and `lm.generate` continue fewer rows
+together. It keeps compiled kernels under names that do not depend on the card: so assay gives each kind of card a folder.
 """
 
 import os
@@ -21,10 +21,10 @@ from assay.models.cache import cache_dir
 
 
 class Backend(NamedTuple):
-    """Limits of one backend; None: as much as memory holds."""
+    """Limits of one backend."""
 
     rows: int | None = None
-    """Rows that one chunk of a sweep may have when its variants are continued."""
+    """Most rows that are continued together; None: as many as memory holds."""
     threads: bool = True
     """Whether several threads of one process may compute at the same time."""
 
@@ -49,17 +49,14 @@ def limits() -> Backend:
 
 
 def memory() -> int:
-    """Bytes that this process may use where the default device computes: its part of the card, or the machine's."""
+    """Bytes that this process may use on the default device: its share of the card's memory, or of the machine's."""
     if in_use() == "cuda":
         return int(_card()["total_memory"]) // workers()
     return memory_bytes()
 
 
 def keep_kernels() -> None:
-    """Kernels compiled for a card are kept in assay's cache, in a folder for each kind of card; once, before the first one.
-
-    MLX names them by their source only, so one folder for two kinds of cards would hand one the other's.
-    """
+    """Keep compiled CUDA kernels in assay's cache, in a folder per kind of card. To be called before the first kernel runs."""
     if in_use() == "cuda":
         kind = "".join(c if c.isalnum() else "_" for c in str(_card()["architecture"]))
         os.environ.setdefault("MLX_PTX_CACHE_DIR", str(cache_dir() / "kernels" / version("mlx") / kind))

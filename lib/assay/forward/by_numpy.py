@@ -1,17 +1,17 @@
-"""What NumPy does in place of MLX's CPU backend, which on Linux treats numbers one by one where NumPy takes 4 to 16 at once.
+"""Operations that NumPy does in place of MLX's CPU backend: NumPy uses vector instructions, MLX on Linux does not.
 
     >>> with by_mlx():                                 # MLX's own operations, bit for bit
     ...     logits = lm.run("The capital of France is").logits
 
 Two kinds of operations:
 
-- **Exponentials** (SiLU, GELU, soft-max, log-sum-exp). They take MLX 12 to 30 ns a number, in a small model as long as the
-  matrix products, and NumPy 1 to 3. NumPy's differ from MLX's in the last bits (and are the better ones: at most 3 units of
-  the last place off, MLX's 14). So they are chosen only where bits depend on the batch anyway (`assay.forward.arithmetic`);
-  with ASSAY_BLAS=reference all is MLX's.
-- **Searches** (the largest number of a row, whether all are finite), which give the same with either.
+- **Exponentials** (SiLU, GELU, softmax, log-sum-exp). An exponential takes MLX 12 to 30 ns and NumPy 1 to 3; in a small model
+  MLX spends as long on them as on matrix products. The results differ in the last bits (NumPy is off by at most 3 units in the
+  last place, MLX by 14), so NumPy computes them only where bits depend on the batch anyway (`assay.forward.arithmetic`), and
+  never with ASSAY_BLAS=reference.
+- **Searches** (the largest number of a row, whether all numbers are finite). Both libraries give the same result.
 
-NumPy needs values, so what is chosen here ends MLX's graph: arrays are evaluated on the way. Gradients take MLX's operations.
+NumPy needs values, so these functions evaluate MLX's graph up to their input. Gradients use MLX's operations.
 """
 
 import math
@@ -30,13 +30,12 @@ from assay.forward.arithmetic import machine
 Activation = Literal["silu", "gelu_approx"]
 
 LEAST = 2**12
-"""Exponentials that are worth the way to NumPy and back, some 30 microseconds; with several lanes, which then have to wait for
-each other, sixty-four times as many."""
+"""Fewest exponentials for which NumPy pays off: a call costs some 30 microseconds. Several lanes have to wait for each other
+at a call, so with them the threshold is 64 times as high."""
 MOST_ATTENDED = 2**17
-"""Multiplications of queries with keys, for one key head, up to which NumPy makes them; for twice as many its own BLAS would take
-other cores."""
+"""Most multiplications of queries with keys, per key head, that NumPy does; at twice as many its BLAS uses more cores."""
 LEAST_THREAD = 2**17
-"""Numbers of a lane that are worth a thread."""
+"""Fewest numbers in a lane for which a thread pays off."""
 
 _least: ContextVar[float | None] = ContextVar("exponentials that go to NumPy", default=None)
 
@@ -56,12 +55,12 @@ def by_mlx() -> AbstractContextManager[None]:
 
 
 def at_any_size() -> AbstractContextManager[None]:
-    """However few they are, exponentials go to NumPy inside a `with` block: to measure what that changes."""
+    """NumPy computes all exponentials inside a `with` block, however few: to measure what that changes."""
     return _from(0)
 
 
 def chosen(numbers: int, dtype: mx.Dtype) -> bool:
-    """Are so many exponentials of this type made by NumPy here?"""
+    """Whether NumPy computes this many exponentials of this dtype."""
     if dtype != mx.float32 or not _on_cpu() or machine().rows:
         return False
     least = _least.get()
@@ -87,7 +86,7 @@ def through(
 ) -> mx.array:
     """last(middle(first(*arrays))), cut into lanes along `axis`, with NumPy in the middle.
 
-    first: arrays -> (inputs of `middle`, arrays that `last` takes too). work: multiplications in all.
+    first: arrays -> (inputs of `middle`, further arrays for `last`). work: total number of multiplications.
     """
     begun = lanes.each(first, lanes.cut(arrays, axis, work))
     mx.eval(begun)
@@ -100,7 +99,7 @@ def through(
     return lanes.join(lanes.each(last, ends), axis)
 
 
-# --- exponentials: arrays of NumPy in and out ----------------------------------------------------------------
+# --- exponentials, NumPy arrays -> NumPy arrays --------------------------------------------------------------
 
 
 def gated(activation: Activation, gate: np.ndarray, up: np.ndarray) -> np.ndarray:
@@ -124,7 +123,7 @@ GELU = float(np.sqrt(2 / np.pi))
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
+    """Softmax over the last axis."""
     with np.errstate(over="ignore", invalid="ignore"):
         out = scores - scores.max(axis=-1, keepdims=True)
         np.exp(out, out=out)
@@ -135,7 +134,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 def attend(
     q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float, softcap: float | None, mask: np.ndarray | None
 ) -> np.ndarray:
-    """One query a row: q [B, H, 1, D], k and v [B, K, S, D] -> z [B, H, 1, D]. mask: True where a query may look."""
+    """Attention of one query per row: q [B, H, 1, D], k and v [B, K, S, D] -> z [B, H, 1, D]. mask: True for visible keys."""
     (B, H, _, D), K = q.shape, k.shape[1]
     with np.errstate(over="ignore", invalid="ignore"):
         scores = (q.reshape(B, K, H // K, D) * np.float32(scale)) @ k.swapaxes(-1, -2)
@@ -147,7 +146,7 @@ def attend(
 
 
 def logsumexp(logits: mx.array) -> mx.array:
-    """Over the last axis, which stays: [.., V] -> [.., 1]. MLX's own where NumPy is not chosen."""
+    """Log-sum-exp over the last axis, [.., V] -> [.., 1], by NumPy where `chosen` says so, else by MLX."""
     if not chosen(logits.size, logits.dtype):
         return mx.logsumexp(logits, axis=-1, keepdims=True)
     values = view(logits)
@@ -160,16 +159,16 @@ def logsumexp(logits: mx.array) -> mx.array:
     return mx.array(total.reshape(*values.shape[:-1], 1))
 
 
-# --- searches: the same numbers by either --------------------------------------------------------------------
+# --- searches: both libraries give the same ------------------------------------------------------------------
 
 
 def argmax(logits: mx.array) -> Any:
-    """Index of the largest number of each row, [B, V] -> array of B, NumPy's or MLX's; the first of equals."""
+    """Index of the largest number of each row (the first of equals), [B, V] -> [B], an array of NumPy or MLX."""
     return view(logits).argmax(axis=-1).astype(np.uint32) if _searchable(logits) else mx.argmax(logits, axis=-1)
 
 
 def all_finite(x: mx.array) -> bool:
-    """Is there neither NaN nor infinity in `x`?"""
+    """Whether `x` has neither NaN nor infinity."""
     if not _searchable(x):
         return bool(mx.isfinite(x).all().item())
     with np.errstate(over="ignore", invalid="ignore"):

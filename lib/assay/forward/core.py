@@ -1,4 +1,4 @@
-"""`Core`: a loaded model that reads prompts; what sweeps, gradients and the doctor need of it. Users see it as `assay.LM`.
+"""`Core`: a loaded model that reads prompts; sweeps, gradients and the doctor use it. Users see it as `assay.LM`.
 
     >>> prompt = lm.prompt("The capital of the state containing Dallas is")
     >>> len(prompt), lm.decode(prompt.tokens[-1:])
@@ -7,8 +7,8 @@
     >>> lm.unembed(run["resid_post", 7]).shape
     (1, 11, 4608)
 
-Activations are float32 by default, whatever the weights are: no overflow, no ties between logits, and a resumed sweep is
-the full forward bit for bit. `activations="native"` runs in the weights' own dtype, for speed.
+Activations are float32 by default, whatever the weights are: no overflow, no ties between logits, and a sweep gives the
+numbers of full forward passes. `activations="native"` runs in the weights' own dtype, for speed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ import mlx.core as mx
 import numpy as np
 
 from assay import before_mlx, blas
-from assay.errors import AssayError, EditError, NoChatTemplate, NotExact, PositionError, PromptError
+from assay.errors import AssayError, EditError, NoChatTemplate, NotExact, PositionError, PromptError, UnknownSite
 from assay.forward import by_numpy, exactness, lanes
 from assay.forward.edits import Edit
 from assay.forward.families import adapt
@@ -28,11 +28,11 @@ from assay.forward.layers import forward, unembed
 from assay.forward.placed import Placed, place, require_finite
 from assay.forward.positions import Position, Prompt, is_batch, resolve
 from assay.forward.run import Run
-from assay.forward.sites import Key, canonical, expand, is_whole, listed, site
+from assay.forward.sites import Key, axes, canonical, expand, is_whole, listed, site
 from assay.forward.taps import NO_TAP, Tap, Taps
 
 PromptLike = str | Prompt | Sequence[int] | mx.array
-"""One prompt: a text, tokens of it, or token ids."""
+"""One prompt: a text, a tokenised text, or token ids."""
 Prompts = PromptLike | Sequence[str] | Sequence[Prompt] | Sequence[Sequence[int]]
 """One prompt or several."""
 Edits = Edit | Iterable[Edit]
@@ -41,7 +41,7 @@ Keep = str | Iterable[str | Key]
 
 
 class Core:
-    """A model, its tokenizer and the adapter of its family. Nothing of the model is changed; several may share one."""
+    """A model, its tokenizer and its family. The model is never changed; several `Core` may share one."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class Core:
     ):
         if activations not in ("float32", "native"):
             raise AssayError(f"activations is 'float32' or 'native', got {activations!r}")
-        lanes.count()  # a bad ASSAY_LANES is an error here, not in the middle of an experiment
-        for module in model.modules():  # rotary frequencies are no parameters; whatever is lazy belongs to this thread
+        lanes.count()  # raises for a bad ASSAY_LANES now, not in the middle of an experiment
+        for module in model.modules():  # not only parameters: lazy arrays belong to the thread that made them
             mx.eval([value for value in module.values() if isinstance(value, mx.array)])
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self.family: Family = adapt(model)
@@ -84,11 +84,11 @@ class Core:
 
     @cached_property
     def rounding(self) -> float:
-        """How far two ways to the same logits may be apart on this machine, relative to the largest; 0: not by a bit."""
+        """Limit for the difference of two computations of the same logits, relative to the largest logit; 0: bit for bit."""
         return exactness.rounding(self.family, self.dtype)
 
     def provenance(self) -> dict[str, Any]:
-        """What produced numbers measured here: revision, bits, activations, BLAS. Recorded beside every snapshot."""
+        """Revision and bits of the model, activations, BLAS: recorded in every snapshot."""
         on_cpu = mx.default_device() == mx.cpu
         library = {"blas": str(blas.in_use())} if on_cpu and blas.in_use() else {}
         rounded = {"precision": "tf32"} if before_mlx.precision() == "tf32" else {}
@@ -97,9 +97,9 @@ class Core:
     # ------------------------------------------------------------------ prompts
 
     def prompt(self, text: PromptLike) -> Prompt:
-        """Tokens of a text, with the family's BOS (once) and the place of each token in the text.
+        """Tokens of a text, with one BOS if the family has it, and the characters of each token in the text.
 
-        Ids are taken as they are. Raises PromptError when there is nothing to run, or an id that the model does not have.
+        Token ids get no BOS. Raises PromptError for an empty prompt and for an id outside the vocabulary.
         """
         if isinstance(text, str):
             if not text:
@@ -113,7 +113,7 @@ class Core:
         return Prompt(tuple(map(self._id, listed(text))))
 
     def _id(self, token: Any) -> int:
-        """A token id, checked: mlx reads beyond the end of the embedding without complaint."""
+        """A token id, checked: mlx would read beyond the end of the embedding without an error."""
         if not is_whole(token):
             raise PromptError(f"a prompt is a text or a list of token ids, got {token!r}")
         if not 0 <= token < self.family.vocab:
@@ -121,7 +121,7 @@ class Core:
         return int(token)
 
     def chat(self, user: str, system: str | None = None, answer: str = "") -> Prompt:
-        """One user turn in the model's own chat template, ready for the assistant (who may have begun to `answer`)."""
+        """One user turn in the chat template, then the assistant's turn up to `answer`. Raises NoChatTemplate without one."""
         if not self.tokenizer.chat_template:
             raise NoChatTemplate(f"{self.name} is a base model, it has no chat template: give the text itself")
         turns = [{"role": "system", "content": system}] if system is not None else []
@@ -139,7 +139,7 @@ class Core:
         return getattr(self.tokenizer, "_tokenizer", self.tokenizer)
 
     def token(self, text: str | int) -> int:
-        """The first token of a text as it follows others (" Austin"); an id is checked and given back."""
+        """The id of a text's first token, without BOS (" Austin" with its space); an id is checked and returned."""
         if not isinstance(text, str):
             return self._id(text)
         ids = self._hf.encode(text, add_special_tokens=False)
@@ -160,7 +160,7 @@ class Core:
         keep: Keep = (),
         edits: Edits = (),
     ) -> Run:
-        """One forward pass over one or more prompts -> logits at the last token of each, and what `keep` names.
+        """One forward pass over one or more prompts -> logits at the last token of each, and the sites in `keep`.
 
         Raises UnknownSite, LayerError, PositionError, EditError, PromptError before anything is computed.
         """
@@ -177,24 +177,28 @@ class Core:
             logits = unembed(self.family, x[mx.arange(len(batch)), last][:, None], NO_TAP)[:, 0]
         logits = logits.astype(mx.float32)
         kept = {key: mx.contiguous(tap.kept.pop(key)) for key in list(tap.kept)} if isinstance(tap, Taps) else {}
+        if missing := [key for key in keys if key not in kept]:
+            raise UnknownSite(
+                f"the forward of {self.family.model.model_type} passes no site {missing[0][0]!r} to a tap"
+            )
         mx.eval(logits, kept)
         self.check_finite(logits)
         return Run(tuple(batch), logits, kept, edited=any(placed))
 
     @property
     def end_tokens(self) -> frozenset[int]:
-        """Ids that end a generation."""
+        """Token ids that end a generation."""
         return frozenset(self.tokenizer.eos_token_ids)
 
-    def unembed(self, states: mx.array) -> mx.array:
-        """States of the residual stream [.., E], as they leave a layer -> logits [.., V], float32: the logit lens.
+    def unembed(self, states: Any) -> mx.array:
+        """States of the residual stream [.., E] -> logits [.., V], float32, by final norm and unembedding: the logit lens.
 
-        Raises EditError for states of another width.
+        states: of MLX or NumPy; they are computed with in their own dtype. Raises EditError for states of another width.
         """
-        if states.ndim == 0 or states.shape[-1] != self.width:
+        states = mx.array(states)
+        if states.ndim == 0 or states.shape[-1] != self.width or not states.size:
             raise EditError(f"states of {self.name} have width {self.width}, these have the shape {states.shape}")
-        dtype = self.dtype or self.family.embed(mx.array([[0]])).dtype
-        rows = states.astype(dtype).reshape(1, -1, self.width)
+        rows = states.reshape(1, -1, self.width)
         return unembed(self.family, rows, NO_TAP).astype(mx.float32).reshape(*states.shape[:-1], -1)
 
     def states(
@@ -206,13 +210,20 @@ class Core:
         edits: Edits = (),
         batch: int = 16,
     ) -> mx.array:
-        """What each prompt has at one position of a site: [N, features] in one layer, [N, layers, features] in all.
+        """A site at one position of each prompt: [N, features] for one layer, [N, layers, features] for all layers.
 
-        name: "resid_post.5" or ("resid_post", 5) in one layer, "resid_post" in all; "final_norm" has none.
-        position: as in edits, resolved in each prompt by itself; it must be one token. batch: prompts a forward.
-        Raises what `run` raises.
+        name: "resid_post.5" or ("resid_post", 5) for one layer, "resid_post" for all; "final_norm" is outside the layers.
+        position: as in edits, resolved in each prompt separately; it must be one token. batch: prompts per forward pass.
+        Raises what `run` raises, and UnknownSite for a site over keys, which are as many as its prompt has.
         """
         keys, found = expand([name], self.n_layers), []
+        if "S" in axes(keys[0][0]).split():
+            raise UnknownSite(
+                f"{keys[0][0]!r} has an axis of keys, as long as its prompt: keep it in a run of one prompt"
+            )
+        if not is_whole(batch) or batch < 1:
+            raise PromptError(f"batch must be a whole number, at least 1, got {batch!r}")
+        edits = list(edits) if isinstance(edits, Iterable) else edits
         together = self.batch(prompts)
         where = [resolve(position, prompt).prompt for prompt in together]
         if wrong := [len(at) for at in where if len(at) != 1]:
@@ -224,8 +235,8 @@ class Core:
             run = self.run(rows, keep=keys, edits=edits)
             found.append(mx.stack([canonical(key[0], run.kept[key])[mx.arange(len(rows)), at] for key in keys], axis=1))
             mx.eval(found[-1])
-        in_one_layer = isinstance(name, tuple) or "." in name or not site(name).per_layer
-        return mx.concatenate(found)[:, 0] if in_one_layer else mx.concatenate(found)
+        one = name[1] is not None if isinstance(name, tuple) else "." in name
+        return mx.concatenate(found)[:, 0] if one or not site(keys[0][0]).per_layer else mx.concatenate(found)
 
     # ------------------------------------------------------------------ inside
 

@@ -1,15 +1,14 @@
-"""The doctor: is this checkpoint hooked exactly? Runs whenever a model is loaded, on that model's own weights.
+"""The doctor: checks, whenever a model is loaded, that the instrumented forward pass computes what mlx-lm's model computes.
 
     >>> print(lm.doctor())
     llama_tiny is hooked exactly (... of ... checks bit for bit, on ...)
       ok  float32 products are float32                                             bitwise
       ok  the instrumented forward equals the model's own ...
 
-Each check is an identity that a wrong norm, mask, scale, head split, window or cache would break. Those that repeat the
-same operations must hold bit for bit where the machine computes a row alone as in a batch, and elsewhere to `lm.rounding`,
-which is measured (`assay.forward.exactness`). Those that come to the same number by other sums (the attention output from
-pattern and values, the heads one by one) must agree to `TOLERANCE` of the largest value. The first check is of all logits,
-the others look at `FEW`.
+Each check is an identity that a wrong norm, mask, scale, head split, window or cache would break. Checks that repeat the same
+operations must hold bit for bit where rows are exact, and elsewhere to `lm.rounding`, which is measured
+(`assay.forward.exactness`). Checks that compute a number by other sums (the attention output from pattern and values, or from
+single heads) must agree to `TOLERANCE` of the largest value. The first check compares all logits, the others the first `FEW`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +32,7 @@ from assay.forward.families.base import Family
 from assay.forward.layers import forward, unembed
 from assay.forward.placed import Placed, place
 from assay.forward.positions import Prompt
+from assay.forward.sites import SITES, expand
 from assay.forward.sweep import SWEEPABLE, sweep
 from assay.forward.taps import NO_TAP, NoTap, Taps
 from assay.models.weights import dense_weight
@@ -42,12 +42,12 @@ LAST_PLACES = {mx.float32: 2.0**-17, mx.float16: 2.0**-9, mx.bfloat16: 2.0**-7} 
 
 
 FEW = 4096
-"""Logits that all checks but the first look at."""
+"""Number of logits that all checks but the first compare."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One identity: what was compared, the largest difference relative to the largest value, and whether it holds."""
+    """One identity: the claim, the largest difference found and its limit, both relative to the largest value."""
 
     claim: str
     difference: float
@@ -89,7 +89,7 @@ class Report:
 
 
 def doctor(lm: Core) -> Report:
-    """Check that the instrumented forward is the model's own, on this checkpoint. Raises NotExact if it is not."""
+    """Check that the instrumented forward pass computes what mlx-lm's model does. Raises NotExact if a check fails."""
     report = examine(lm)
     if not report.ok:
         raise NotExact(f"{lm.name} is not hooked exactly: {report.failures()}")
@@ -97,7 +97,7 @@ def doctor(lm: Core) -> Report:
 
 
 def examine(lm: Core) -> Report:
-    """Run every check on `lm`. About twenty forwards of nine tokens."""
+    """Run every check on `lm`: about twenty forward passes of nine tokens."""
     device = str(mx.default_device().type).rpartition(".")[2]
     library = f" with {blas.in_use()}" if device == "cpu" and blas.in_use() else ""
     return Report(lm.name, device + library, tuple(_checks(lm)))
@@ -109,15 +109,15 @@ def _checks(lm: Core) -> Iterator[Check]:
     tokens = mx.array([ids])
     rounded = before_mlx.precision() == "tf32"
     yield Check("float32 products are float32", float(not (machine().float32 or rounded)), 0.0)
-    keep = [("resid_pre", 0), *[(s, i) for i in range(family.n_layers) for s in _SITES], ("embed", None)]
-    # The CPU multiplies 4-bit weights by half precision ten times slower than by float32: fewer tokens there.
-    quantised = isinstance(family.output(0), nn.QuantizedLinear)
+    keep = expand(SITES, family.n_layers)
+    # On the CPU, products of 4-bit weights with half precision are ten times slower than with float32: read fewer tokens.
+    quantised = isinstance(family.down(0), nn.QuantizedLinear)
     few = tokens[:, :3] if mx.default_device() == mx.cpu and quantised else tokens
     with lanes.use(1), by_mlx():  # as mlx-lm does
         ours = _AsMlxLm(family, few)
         native = unembed(family, forward(family, few, None, ours, None), ours)
         mx.eval(native)
-    # The same operations on the same shapes: the same bits on a CPU, and elsewhere no more than a last place or two.
+    # The same operations on the same shapes give the same bits on a CPU, and elsewhere differ in the last place or two.
     own = 0.0 if mx.default_device() == mx.cpu else LAST_PLACES[native.dtype]
 
     def same(claim: str, a: mx.array, b: mx.array, limit: float) -> Check:
@@ -168,7 +168,7 @@ def _checks(lm: Core) -> Iterator[Check]:
 
 
 def _caches_and_batches(lm: Core, ids: list[int], quiet: mx.array) -> Iterator[Check]:
-    """A prompt with a cache, and prompts at once, against the same prompts alone."""
+    """Checks of a prompt read with a cache, and of several prompts in a batch, against the same prompts alone."""
     family, dtype = lm.family, lm.dtype
     fine, tokens = TOLERANCE[quiet.dtype], mx.array([ids])
     logits, caches = generate.read(family, [ids[:-2]], [[]], dtype)
@@ -177,8 +177,8 @@ def _caches_and_batches(lm: Core, ids: list[int], quiet: mx.array) -> Iterator[C
     steps = [unembed(family, forward(family, tokens[:, [t]], caches, NO_TAP, dtype), NO_TAP) for t in (-2, -1)]
     off = difference(mx.concatenate(steps, axis=1), quiet[:, -2:])
     yield Check("one token at a time with a cache equals all at once", off, fine)
-    # Rows of two prompts, cut at two lengths: alone, each says what its prompt says there. Those of one length are read
-    # together, though others stand between them, then all are put back in order.
+    # Rows are prefixes, of two lengths, of two prompts: each must give the logits of its whole prompt at that length.
+    # Rows of one length are read together, whatever their order in the batch.
     prompts = [(ids, quiet), (ids[::-1], _logits(lm, tokens[:, ::-1], dtype))]
     rows = [(prompts[0], LENGTH - 1), (prompts[1], LENGTH // 2), (prompts[1], LENGTH - 1), (prompts[0], LENGTH // 2)]
     for B in sorted({3, family.n_kv_heads} - {1}):
@@ -195,7 +195,7 @@ def _caches_and_batches(lm: Core, ids: list[int], quiet: mx.array) -> Iterator[C
 
 
 def _with_few_logits(lm: Core) -> Core:
-    """The same with the first `FEW` logits only, uncapped: an unembedding is up to two thirds of a small model's weights."""
+    """The model with the first `FEW` logits only, without softcap: an unembedding can be two thirds of a model's weights."""
     family = lm.family
     some = dense_weight(family.head, rows=FEW)
     few, probe = copy(family), copy(lm)
@@ -206,16 +206,13 @@ def _with_few_logits(lm: Core) -> Core:
 
 
 class _AsMlxLm(NoTap):
-    """Puts mlx-lm's own embedding in the place of the family's."""
+    """A tap that replaces the family's embedding by mlx-lm's own."""
 
     def __init__(self, family: Family, tokens: mx.array):
         self.embedding = family.embed_as_mlx_lm(tokens)
 
     def __call__(self, site: str, layer: int | None, value: mx.array) -> mx.array:
         return self.embedding if site == "embed" else value
-
-
-_SITES = ("head_out", "v", "pattern", "attn_raw", "attn_out", "mlp_out", "resid_post", "z", "scores", "resid_mid")
 
 
 def _idle_edits(tap: Taps, layer: int) -> Iterator[tuple[str, Any]]:
@@ -250,7 +247,7 @@ def _heads_difference(lm: Core, tap: Taps, i: int) -> float:
 
 
 def _swept_and_full(lm: Core, ids: list[int]) -> tuple[mx.array, mx.array]:
-    """Logits of two variants, of the last position alone and of several, by a sweep and by a full forward."""
+    """Logits of two variants, one that computes the last position only and one that computes several: (swept, full)."""
     clean, last = lm.run(ids, keep=SWEEPABLE), lm.n_layers - 1
     places = [(0, LENGTH - 1), (last // 2, LENGTH // 2)]
     patches = [edits.replace("resid_post", clean["resid_post", last][0, t], layer=i, position=t) for i, t in places]

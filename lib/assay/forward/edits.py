@@ -6,17 +6,17 @@
     >>> steered = lm.run(prompt, edits=[add("resid_post", 4 * late, layer=5, position="all"), zero("z", layer=3, position=-1)])
     >>> ablated = lm.run(prompt, edits=[ablate(late)])
 
-An `Edit` is a value: it names one operation, the sites, layers, positions and heads where it acts, and an array. It changes
-nothing until a run takes it, which checks it against the model and the prompt (`assay.forward.placed`).
+An `Edit` names one operation, the sites, layers, positions and heads where it acts, and an array. A run checks it against the
+model and the prompt (`assay.forward.placed`), then applies it.
 
-The operations, on the selected part x of a site (all else stays bitwise the same; the result is cast to x's dtype):
+The operations, on the selected part x of a site (all other values stay bitwise the same; the result is cast to x's dtype):
 
     replace   x := value                        add      x := x + value
     scale     x := x * value                    project  x := x - (x . u) u      u = value / |value|
     hide      x[.., keys] := lowest number / 2  apply    x := function(x)
 
 Shapes of `value`: the site's axes after L (`E`; `H D` or `K D`; with head=3 just `D`), or one such row for each position,
-in the order in which the positions were given. A direction is a value too: each of its vectors is projected out by itself.
+in the order in which the positions were given. The direction of a projection has these shapes too.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ Layers = int | Sequence[int] | Literal["all"] | None
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """One operation at one or more places. Made by the functions below, not by hand."""
+    """One operation at one or more places, made by the functions below."""
 
     operation: Operation
     sites: tuple[str, ...]
@@ -53,7 +53,7 @@ def replace(site: str, value: Any, *, layer: Layers = None, position: Position, 
 def add(
     site: str, value: Any, *, layer: Layers = None, position: Position, head: Any = None, scale: float = 1.0
 ) -> Edit:
-    """Add `scale * value` (activation addition, steering). scale=0 leaves every bit as it was."""
+    """Add `scale * value` (activation addition, steering). scale=0 changes no bit."""
     return Edit("add", (site,), layer, position, _array(value) * scale, head)
 
 
@@ -63,7 +63,7 @@ def scale(site: str, factor: float, *, layer: Layers = None, position: Position,
 
 
 def zero(site: str, *, layer: Layers = None, position: Position, head: Any = None) -> Edit:
-    """Zero ablation."""
+    """Set the activation to 0 (zero ablation)."""
     return Edit("replace", (site,), layer, position, mx.array(0.0), head)
 
 
@@ -76,9 +76,9 @@ def mean_ablate(
     over: Position = "prompt",
     head: int | None = None,
 ) -> Edit:
-    """Replace by the mean, in float32, of what a sample run (this site kept, any number of prompts) has at `over`.
+    """Mean ablation: replace the activation by its float32 mean over the positions `over` of a run.
 
-    `over` is resolved in each prompt by itself, so padding never counts; every position has the same weight.
+    sample: a run of any number of prompts that kept this site; `over` is resolved in each. All positions weigh the same.
     """
     rows = [donor_rows(site, sample, i, layer, over, head) for i in range(_count(sample))]
     mean = mx.concatenate(rows).astype(mx.float32).mean(axis=0)
@@ -86,9 +86,9 @@ def mean_ablate(
 
 
 def resample(site: str, donor: Any, *, layer: int | None = None, position: Position, head: int | None = None) -> Edit:
-    """Resample ablation: the value that a donor run (one prompt, this site kept) has at the same place.
+    """Resample ablation: replace the activation by that of a donor run (one prompt, this site kept) at the same position.
 
-    `position` is resolved in each prompt by itself: a text may lie elsewhere in the donor, but must have as many tokens.
+    `position` is resolved in each prompt separately: a text may lie elsewhere in the donor, but must have as many tokens.
     """
     if _count(donor) != 1:
         raise EditError(f"a donor is a run of one prompt, this one has {_count(donor)}")
@@ -106,7 +106,7 @@ def _count(run: Any) -> int:
 
 
 def donor_rows(site: str, run: Any, i: int, layer: int | None, position: Position, head: int | None) -> mx.array:
-    """What a run has at `position` of its prompt number `i`: [P, (H,) features], or of one head [P, D]."""
+    """A kept site at `position` of prompt `i` of a run: [P, (H,) features], or of one head [P, D]."""
     where = resolve(position, run.prompts[i]).prompt
     if not where:
         raise EditError(f"a run has no value of {site!r} at generated positions: choose positions of its prompt")
@@ -127,12 +127,12 @@ def ablate(
     position: Position = "all",
     sites: Sequence[str] = ("resid_pre", "resid_mid", "resid_post"),
 ) -> Edit:
-    """Directional ablation: project `direction` [E] out of the stream wherever it is written (Arditi et al. 2024, 2.4)."""
+    """Directional ablation: project `direction` [E] out of the residual stream at all of `sites` (Arditi et al. 2024, 2.4)."""
     return Edit("project", tuple(sites), layers, position, unit(direction))
 
 
 def project_out(site: str, direction: Any, *, layer: Layers = None, position: Position, head: Any = None) -> Edit:
-    """Project a direction out of one site: [E] or, of one head, [D]; of all heads, one for each, [H, D]."""
+    """Project a direction out of one site: [E]; for one head [D]; for all heads, one direction each, [H, D]."""
     return Edit("project", (site,), layer, position, unit(direction), head)
 
 
@@ -142,10 +142,10 @@ def set_pattern(value: Any, *, layer: Layers, position: Position, head: Any = No
 
 
 def knockout(*, queries: Position, keys: Position, layer: Layers, head: Any = None) -> Edit:
-    """Attention knockout: `queries` cannot look at `keys` (Geva et al. 2023). `keys="all"` means generated ones too.
+    """Attention knockout: `queries` cannot attend to `keys` (Geva et al. 2023). `keys="all"` includes generated tokens.
 
-    Scores become half the lowest number: no weight beside any other key, but more than masked keys have. So a query whose
-    keys are all hidden looks at them evenly, and still at none after itself. EditError when no query could see any key.
+    Hidden keys get a score of half the lowest number: weight 0 beside any visible key, but above the causal mask. So a query
+    with all its keys hidden attends to them evenly, and never to later tokens. EditError when no query could see any key.
     """
     return Edit("hide", ("scores",), layer, queries, keys, head)
 
@@ -158,9 +158,9 @@ def apply(
     position: Position,
     head: Any = None,
 ) -> Edit:
-    """Any function of the selected positions' values [B, P, (H,) features] -> the same shape.
+    """Replace the activation by any function of the selected values, [B, P, (H,) features] -> the same shape.
 
-    P positions are seen at once while the prompt is read, and one at a time after it. Rows must not depend on each other.
+    The function gets all P prompt positions at once, generated positions one at a time. Rows must not depend on each other.
     """
     return Edit("apply", (site,), layer, position, function, head)
 
@@ -174,7 +174,7 @@ def _array(value: Any) -> mx.array:
 
 
 def unit(direction: Any) -> mx.array:
-    """Vectors along the last axis, each at length 1."""
+    """Vectors along the last axis, scaled to length 1."""
     direction = _array(direction).astype(mx.float32)
     norm = mx.sqrt((direction * direction).sum(axis=-1, keepdims=True))
     if not (mx.isfinite(norm) & (norm > 0)).all().item():

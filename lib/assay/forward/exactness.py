@@ -1,15 +1,14 @@
-"""How exact this machine is, measured: where two ways to one number must agree bit for bit, and elsewhere how closely.
+"""How closely two computations of the same logits must agree on this machine: bit for bit, or to a measured limit.
 
     >>> one, two = lm.run("The capital of France is"), lm.run(["The capital of France is", "The capital of Italy is"])
     >>> agree(one.logits, two.logits[:1], limit=lm.rounding)     # bit for bit where rows are exact, else to a measured limit
     True
 
-A **row** of a product is one token's result. The reference BLAS of MLX's Linux wheel computes it in one order, whatever else
-is in the batch; OpenBLAS, MKL and GPUs choose their order by the shape of the whole product, so the same token read alone,
-in a batch, with a cache or in two lanes differs in its last bits. **Rounding** is how far that moves the logits of a model,
-relative to the largest: nothing on the first kind of machine; on the second it is measured with the model itself, by
-reading one prompt in several ways, and `SLACK` times that is the limit for everything else. **Float32** says whether a
-float32 product is one: TF32 loses 13 of its 23 bits (`assay.before_mlx`).
+A **row** of a product is one token's result. The reference BLAS of MLX's Linux wheel sums it in one order, whatever else is in
+the batch: rows are exact. OpenBLAS, MKL and GPUs choose the order by the shape of the whole product, so the same token read
+alone, in a batch, with a cache or in two lanes differs in its last bits. **Rounding** is the limit for the difference that this
+makes to a model's logits, relative to the largest: 0 where rows are exact; elsewhere `SLACK` times the difference measured when
+the model reads one prompt alone, in a batch and in parts.
 """
 
 from typing import Any
@@ -24,7 +23,7 @@ from assay.forward.taps import NO_TAP
 
 LENGTH = 9  # tokens of the prompt that is read in several ways
 SLACK = 16
-"""An edit of a prompt passes through as many roundings as the readings compared here, and not through sixteen times more."""
+"""The limit over the measured difference: an edited run rounds about as often as those compared here, not 16 times as often."""
 
 LEAST = {mx.float32: 2.0**-18, mx.float16: 2.0**-6, mx.bfloat16: 2.0**-4}
 """No limit is below this: 32 units in the last place of a float32 (4e-6), 16 and 8 of a half precision."""
@@ -38,9 +37,9 @@ def difference(a: Any, b: Any) -> float:
 
 
 def agree(a: Any, b: Any, limit: float | None = None) -> bool:
-    """Are two arrays the same: bit for bit where rows hold (or `limit` is 0), else to `limit` of the largest value?
+    """Whether two arrays are equal: bit for bit where rows are exact (or `limit` is 0), else to `limit` of the largest value.
 
-    limit: `lm.rounding`, or None for the least one of the arrays' dtype.
+    limit: `lm.rounding`, or None for the smallest limit of the arrays' dtype (`LEAST`).
     """
     a, b = mx.array(a), mx.array(b)
     if a.shape != b.shape or a.dtype != b.dtype:
@@ -51,7 +50,7 @@ def agree(a: Any, b: Any, limit: float | None = None) -> bool:
 
 
 def rounding(family: Family, dtype: mx.Dtype | None) -> float:
-    """The limit for two ways to the same logits of this model, relative to the largest; 0: bit for bit."""
+    """The limit for two computations of the same logits of this model, relative to the largest; 0: bit for bit."""
     if machine().rows:
         return 0.0
     tokens = mx.array([probe_tokens(family)])
@@ -66,11 +65,11 @@ def rounding(family: Family, dtype: mx.Dtype | None) -> float:
 
 
 def probe_tokens(family: Family) -> list[int]:
-    """Token ids of the prompt that examinations run."""
+    """Token ids of the prompt that `rounding` and the doctor run."""
     return [7 + 13 * i % max(1, family.vocab - 8) for i in range(LENGTH)]
 
 
 def _read(family: Family, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
-    """The last residual state [B, L, E], by the operations of mlx-lm alone: a limit must not grow with a fault of ours."""
+    """The last resid_post [B, L, E] by mlx-lm's operations alone, so that an error in `by_numpy` can't raise the limit."""
     with by_mlx():
         return forward(family, tokens, None, NO_TAP, dtype)

@@ -6,9 +6,9 @@
     >>> [g.text for g in lm.generate(["The capital of France is", "The capital of Italy is"], edits=silent, max_tokens=2)]
     [..., ...]
 
-Edits at prompt positions act while the prompt is read; those at "generated" (or "all") positions on every token after it.
-Prompts of one length are read together, then the caches of all lengths are merged. So every prompt
-gives what it gives alone, in every family (mlx-lm's own batches are wrong for Gemma-2, see BUGFIX.md).
+Edits at prompt positions act while the prompt is read; those at "generated" (or "all") positions act on every later token.
+Prompts of one length are read together, then the caches of all lengths are merged. So each prompt of a batch is continued as
+if it were alone, in every family (mlx-lm's own batches are wrong for Gemma-2, see BUGFIX.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -74,9 +74,9 @@ def generate(
 ) -> Generation | list[Generation]:
     """Continue one prompt, or each of a list of prompts as if it were alone; greedy unless `temperature` > 0.
 
-    `stop(text)` ends a continuation early. The end-of-turn tokens of the tokenizer always do, and are left out.
-    Sampled prompts of a list draw from one stream of random numbers: `seed` repeats the list, not a prompt of it.
-    Raises what `lm.run` raises, and NotExact when logits are not finite on the way.
+    A continuation ends at an end token (which is left out), or when `stop(text)` is true.
+    All prompts of a list draw from one stream of random numbers: `seed` repeats the list, not a single prompt of it.
+    Raises what `lm.run` raises, and NotExact when the logits of a later token are not finite.
     """
     batch = lm.batch(prompts)
     if not is_whole(max_tokens) or max_tokens < 1:
@@ -99,7 +99,7 @@ def generate(
 
 
 def sampler(temperature: float, top_p: float, top_k: int, seed: int | None) -> Sampler:
-    """Chooses tokens from logits [B, V] as mlx-lm's sampler does; temperature 0 is greedy. A seed makes it repeatable."""
+    """A function from logits [B, V] to B tokens: mlx-lm's sampler, or greedy at temperature 0. A seed makes it repeatable."""
     if not temperature >= 0:
         raise EditError(f"temperature must be at least 0, got {temperature}")
     if temperature == 0 and (top_p or top_k):
@@ -144,7 +144,7 @@ def read(
 
 
 def merge(caches: Sequence[KVCache], order: mx.array) -> BatchKVCache:
-    """Caches of several lengths as one, padded on the left as mlx-lm's batches are, with rows in a new order."""
+    """Caches of several lengths as one, padded on the left like mlx-lm's batches; its rows are taken in `order`."""
     longest = max(cache.offset for cache in caches)
     padding = [longest - cache.offset for cache in caches for _ in range(cache.keys.shape[0])]  # type: ignore[union-attr]
 
@@ -159,7 +159,7 @@ def merge(caches: Sequence[KVCache], order: mx.array) -> BatchKVCache:
 
 
 class _Last:
-    """The tap of a forward whose unembedding sees the last prompt position only."""
+    """A tap for an unembedding that computes the last prompt position only."""
 
     def __init__(self, tap: Tap, length: int):
         self.tap, self.length = tap, length
@@ -188,10 +188,10 @@ def decode(
     check: Callable[[mx.array], None],
     stop: Stop | None = None,
 ) -> list[list[int]]:
-    """Continue rows token by token from their last logits [B, V]; rows that end leave the batch.
+    """Continue rows token by token from their last logits [B, V] -> each row's tokens, without the end token.
 
-    Returns each row's tokens, the end token left out. `stop(row, tokens)` ends a row early. `check` sees all logits
-    but the first, and raises if they cannot be used (NaN would win every argmax).
+    Finished rows leave the batch. `stop(row, tokens)` ends a row early. `check` gets all logits but the first and raises if
+    they are not finite (NaN would win every argmax).
     """
     out: list[list[int]] = [[] for _ in range(logits.shape[0])]
     alive = list(range(logits.shape[0]))
@@ -209,7 +209,7 @@ def decode(
         if not keep or step == max_tokens - 1:
             break
         if len(keep) < len(alive):
-            caches[:] = [rows_of(cache, keep) for cache in caches]  # in place: nobody holds the old ones
+            caches[:] = [rows_of(cache, keep) for cache in caches]  # in place, so that the old caches are freed
             alive, chosen = [alive[i] for i in keep], [chosen[i] for i in keep]  # type: ignore[index]
         start = max(lengths[row] for row in alive) + step
         tap: Tap = Taps([later[row] for row in alive], start=start) if any(later) else NO_TAP
@@ -233,7 +233,7 @@ def rows_of(cache: Any, rows: list[int]) -> Any:
 
 
 def check_lengths(lengths: Sequence[int], placed: Sequence[Sequence[Placed]]) -> None:
-    """Merged caches are padded on the left, so key numbers differ from row to row: refuse edits that name keys there."""
+    """Raise EditError for edits of scores or pattern in merged caches: left padding shifts the keys of each row differently."""
     if len(set(lengths)) > 1 and any(
         p.key[0] in ("scores", "pattern") and p.where.generated for row in placed for p in row
     ):

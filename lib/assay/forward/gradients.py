@@ -1,12 +1,12 @@
-"""Gradients of a number at the model's output with respect to activations, all from one backward pass.
+"""Gradients of a function of the logits with respect to activations, all from one backward pass.
 
     >>> run, grads = lm.gradients("The capital of France is", target=" Paris", sites=["resid_post", "z"])
     >>> grads["z", 3].shape
     (1, 6, 8, 16)
 
-A zero is added at every site asked for, and the gradient with respect to that zero is taken; the forward stays as it is.
-Works through quantised weights. `grads[key] * (other - run[key])`, summed, is the first-order estimate of a patch
-(attribution patching).
+An array of zeros is added at every site, and the gradient is taken with respect to that array; the forward pass is unchanged.
+Quantised weights work too. `grads[key] * (other - run[key])`, summed, is the first-order estimate of a patch (attribution
+patching).
 """
 
 from collections.abc import Callable, Sequence
@@ -47,8 +47,8 @@ def gradients(
 ) -> tuple[Run, dict[Key, mx.array]]:
     """(run, gradient by key) of `target`: a token's log-probability summed over prompts, or a function of logits [B, V].
 
-    The function takes the logits at the last token of each prompt, float32, and returns one number. head_out has no gradient
-    of its own. Raises what `lm.run` raises.
+    The function gets the float32 logits at the last token of each prompt and returns one number. Raises what `lm.run` raises,
+    and EditError for the site head_out (it is not on the path to the logits: use "z").
     """
     batch = lm.batch(prompts)
     keys = expand(sites, lm.n_layers)
@@ -74,7 +74,7 @@ def differentiate(
     metric: Metric,
     dtype: mx.Dtype | None,
 ) -> tuple[mx.array, dict[Key, mx.array], dict[Key, mx.array]]:
-    """(last-position logits [B, V], activations, gradients), the last two by key and in the axes of their sites."""
+    """(last-position logits [B, V], activations by key, gradients by key), the latter two in the axes of their sites."""
     if unusable := [site for site, _ in keys if site == "head_out"]:
         raise EditError(f"{unusable[0]} is derived on the side and has no gradient; ask for 'z'")
     if not keys:

@@ -1,4 +1,4 @@
-"""Lanes: all cores of a machine for one forward pass, or for many that share nothing.
+"""Lanes: all cores of a machine for one forward pass, or for several independent ones.
 
     >>> x, linear = mx.ones((1, 7, 128)), lm.family.output(0)
     >>> by_token(linear, x, lm.width).shape                                        # x [B, L, E], in as many parts as pay
@@ -7,15 +7,14 @@
     ...     count()
     1
 
-MLX's CPU backend gives each stream one thread, and the BLAS (`assay.blas`) uses one core for a product, so a forward pass on
-one stream leaves the other cores idle. A *lane* is a CPU stream. Modules treat tokens one by one and attention treats heads
-one by one, so their input is cut into parts, each lane computes one, and the results are joined. With the reference BLAS every
-number is what it is without lanes, bit for bit; elsewhere within rounding (`assay.forward.exactness`). All of that is built and
-awaited by the calling thread. `abreast` is the other way: long pieces of work, each on a thread of its own with one lane. In
-both, errors and Ctrl-C reach the caller.
+MLX's CPU backend runs each stream on one thread, and the BLAS (`assay.blas`) computes a product on one core, so a forward pass
+on one stream leaves the other cores idle. A *lane* is a CPU stream. Tokens are independent in MLPs and norms, heads in
+attention, so an input is cut into parts, each lane computes one, and the results are concatenated. With the reference BLAS
+lanes change no bit; elsewhere only the rounding (`assay.forward.exactness`). `by_token` and `by_head` do this from the calling
+thread; `abreast` runs long pieces of work on threads of their own, with one lane each. Errors and Ctrl-C reach the caller.
 
-There are as many lanes as the process may use cores, shared among the workers of pytest-xdist; `ASSAY_LANES` asks for
-another number. A GPU fills itself and gets one.
+There is one lane for each core that the process may use, shared among the workers of pytest-xdist; `ASSAY_LANES` sets another
+number. A GPU gets one lane.
 """
 
 import os
@@ -34,7 +33,7 @@ from assay.forward import backends
 from assay.machine import cores, workers
 
 LEAST_WORK = 2**19
-"""Multiplications that make a lane worth its price, about 0.2 ms for cutting, waiting and joining."""
+"""Fewest multiplications for which a lane pays off: cutting, waiting and concatenating cost about 0.2 ms."""
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -68,33 +67,29 @@ def use(n: int) -> Iterator[None]:
 
 
 def by_token(function: Callable[[mx.array], Any], x: mx.array, work: int, axis: int = 1) -> Any:
-    """function(x) where x is [B, L, ...] and no token's result depends on another token.
+    """function(x), computed in lanes, where x is [B, L, ...] and no token's result depends on another token.
 
-    work: multiplications for each number in x. axis: which axis of the results counts positions; rows come first. Rows
-    are cut, or positions where there are more of them.
+    work: multiplications for each number in x. axis: the position axis of the results, whose first axis is B.
     """
     along = token_axis(x)
     return _in_lanes(function, (x,), along, axis if along else 0, x.size * work)
 
 
 def token_axis(x: mx.array) -> int:
-    """The axis along which [B, L, ...] is cut: rows, or positions where there are more of them."""
+    """The axis along which [B, L, ...] is cut: 1 (positions) if L > B, else 0 (rows)."""
     return 0 if x.shape[0] >= x.shape[1] else 1
 
 
 def by_head(function: Callable[..., mx.array], *arrays: mx.array, work: int) -> mx.array:
-    """function(q, k, v, ...) where all arrays and the result are [B, heads, ...], some with several heads for each of k.
-
-    Heads that share a key head stay together. work: multiplications in all.
-    """
+    """function(q, k, v, ...), [B, heads, ...] each, computed in lanes of whole key heads. work: total multiplications."""
     return _in_lanes(function, arrays, 1, 1, work)
 
 
 def abreast(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """[function(part) for part in parts], all at once: each on a thread of its own, which has one lane.
+    """[function(part) for part in parts], all at the same time: each part on a thread of its own, with one lane.
 
-    For work that is long and shares nothing, such as the rows of a sweep: it waits for nobody until its end. When one part
-    fails, or the caller is interrupted, the others end at their next `rest`, and the error is raised.
+    For long, independent work such as the rows of a sweep. When one part fails, or the caller is interrupted, the others end
+    at their next call of `rest`, and the error is raised.
     """
     if len(parts) == 1:
         return [function(parts[0])]
@@ -119,7 +114,7 @@ def abreast(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[R
 
 
 def one_at_a_time(function: Callable[[Part], Result]) -> Callable[[Part], Result]:
-    """The function, for threads: each call waits until the one before it has ended."""
+    """The function behind a lock: a call from one thread waits until a running call from another has ended."""
     lock = threading.Lock()
 
     def locked(part: Part) -> Result:
@@ -130,28 +125,28 @@ def one_at_a_time(function: Callable[[Part], Result]) -> Callable[[Part], Result
 
 
 def rest() -> None:
-    """Called now and then by long work: ends it when it runs abreast of a part that failed, or was interrupted."""
+    """Raise Halted if another part of the same `abreast` has failed or was interrupted. Long work calls it now and then."""
     if (halt := _halt.get()) is not None and halt.is_set():
         raise Halted("another part of this work has ended it")
 
 
 class Halted(Exception):
-    """Ends a thread whose result nobody waits for."""
+    """Ends a thread whose result is no longer needed."""
 
 
 @cache
 def threads(n: int) -> ThreadPoolExecutor:
-    """Threads that stay: each of mlx's streams belongs to one."""
+    """A pool of n threads, kept for the life of the process: MLX's streams belong to their threads."""
     return ThreadPoolExecutor(n, "assay-lane")
 
 
 def _in_lanes(function: Callable[..., Any], arrays: tuple[mx.array, ...], axis: int, out: int, work: int) -> Any:
-    """function(*arrays), cut along `axis` into a part for each useful lane; results joined along `out`."""
+    """function(*arrays), the arrays cut along `axis` into one part per useful lane, results concatenated along `out`."""
     return join(each(function, cut(arrays, axis, work)), out)
 
 
 def cut(arrays: tuple[mx.array, ...], axis: int, work: int) -> list[tuple[mx.array, ...]]:
-    """A part of all arrays for each useful lane."""
+    """All arrays cut along `axis`: one tuple of parts for each lane that has at least `LEAST_WORK` to do."""
     units = min(array.shape[axis] for array in arrays)
     n = min(units, work // LEAST_WORK)
     if n < 2 or (n := min(n, count())) < 2:
@@ -162,7 +157,7 @@ def cut(arrays: tuple[mx.array, ...], axis: int, work: int) -> list[tuple[mx.arr
 
 
 def each(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """function(*part) for each part, each on its lane."""
+    """function(*part) for each part, on a lane of its own."""
     if len(parts) == 1:
         return [function(*parts[0])]
     results = []
@@ -173,7 +168,7 @@ def each(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> list
 
 
 def join(results: list[Any], axis: int) -> Any:
-    """What the lanes made, joined along an axis: one array, or a tuple of them."""
+    """The lanes' results concatenated along an axis: one array, or a tuple of them."""
     if len(results) == 1:
         return results[0]
     if isinstance(results[0], mx.array):
@@ -182,7 +177,7 @@ def join(results: list[Any], axis: int) -> Any:
 
 
 def _lanes(n: int) -> list[mx.Stream]:
-    """This thread's lanes: the stream it uses anyway, and more that are kept for next time."""
+    """n lanes of this thread: its default stream, and further streams that are kept for the next call."""
     if not hasattr(_streams, "more"):
         _streams.more = []
     while len(_streams.more) < n - 1:

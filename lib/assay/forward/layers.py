@@ -1,17 +1,16 @@
-"""The instrumented forward: layers of five steps, between which a residual stream can be read, changed or taken over.
+"""The instrumented forward pass: layers of five steps, between which activations can be read, edited or replaced.
 
     >>> from assay.forward.taps import NO_TAP
     >>> x = forward(lm.family, mx.array([[5, 6, 7]]), caches=None, tap=NO_TAP, dtype=mx.float32)
     >>> unembed(lm.family, x, NO_TAP).shape
     (1, 3, 4608)
 
-A forward calls `tap(site, layer, value)` at every site of `assay.forward.sites`, and goes on with the value that it gets back:
-the same one, or an edited one. `tap.wants(site, layer)` says whether anybody looks at a site that costs something to make.
+The forward pass calls `tap(site, layer, value)` at every site of `assay.forward.sites` and continues with the value returned:
+the same one, or an edited one. Sites that are costly to compute are computed only if `tap.wants(site, layer)` is true.
 
-`STEPS` is the order of a layer, and the only place that knows it: a step begins at a *station*, where rows of a sweep may
-join with the values of a clean run (`assay.forward.sweep`). The operations and their order are those of mlx-lm's own modules,
-so on the CPU the result is bitwise the model's own, with any number of taps, in every dtype: where rows are exact, and
-elsewhere inside `by_mlx()` (`assay.forward.by_numpy`).
+`STEPS` defines the order of a layer. A step begins at a *station*, where rows of a sweep may enter with values of a clean run
+(`assay.forward.sweep`). The operations and their order are those of mlx-lm's own modules, so on the CPU the result is bitwise
+the model's own, in every dtype: where rows are exact, and elsewhere inside `by_mlx()` (`assay.forward.by_numpy`).
 """
 
 from collections.abc import Callable, Sequence
@@ -28,12 +27,12 @@ from assay.forward.taps import Tap
 from assay.models.weights import dense_weight
 
 Carried = tuple[mx.array, ...]
-"""What a forward holds at a station: the stream [B, L, E], and z at "z", or the MLP's output at "mlp_raw"."""
+"""The values at a station: the stream [B, L, E]; at "z" also z, at "mlp_raw" also the MLP's output."""
 Step = Callable[[Family, int, Carried, Attend, Tap], Carried]
 
 
 def embed(family: Family, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
-    """[B, L] tokens -> [B, L, E] in `dtype` (None: as the weights have it): everything after it has that type too."""
+    """[B, L] tokens -> [B, L, E] in `dtype` (None: that of the weights), which is then the dtype of all activations."""
     x = family.embed(tokens)
     return x if dtype is None else x.astype(dtype)
 
@@ -41,7 +40,7 @@ def embed(family: Family, tokens: mx.array, dtype: mx.Dtype | None) -> mx.array:
 def forward(
     family: Family, tokens: mx.array, caches: Sequence[Any] | None, tap: Tap, dtype: mx.Dtype | None
 ) -> mx.array:
-    """[B, L] tokens -> the last resid_post [B, L, E], in activations of `dtype` (None: as the weights have it)."""
+    """[B, L] tokens -> the last resid_post [B, L, E], in `dtype` (None: that of the weights)."""
     x = tap("embed", None, embed(family, tokens, dtype))
     attend = AttendSelf(family, x, caches)
     for i in range(family.n_layers):
@@ -50,7 +49,7 @@ def forward(
 
 
 def layer(family: Family, i: int, x: mx.array, attend: Attend, tap: Tap) -> mx.array:
-    """Layer `i`: the stream [B, L, E] that enters -> the stream that leaves."""
+    """Layer `i`: resid_pre [B, L, E] -> resid_post [B, L, E]."""
     carried: Carried = (x,)
     for step in STEPS.values():
         carried = step(family, i, carried, attend, tap)
@@ -76,7 +75,7 @@ def read_heads(family: Family, i: int, carried: Carried, attend: Attend, tap: Ta
 
 
 def write_heads(family: Family, i: int, carried: Carried, attend: Attend, tap: Tap) -> Carried:
-    """z through o_proj and any post-norm onto the stream: resid_mid, before its tap."""
+    """z through o_proj and any post-norm, added to the stream: resid_mid, before its tap."""
     x, z = carried[0], tap("z", i, carried[1])
     if tap.wants("head_out", i):
         tap("head_out", i, head_outputs(family.output(i), z))
@@ -102,7 +101,7 @@ def read_mlp(family: Family, i: int, carried: Carried, attend: Attend, tap: Tap)
 
 
 def write_mlp(family: Family, i: int, carried: Carried, attend: Attend, tap: Tap) -> Carried:
-    """mlp_raw through any post-norm onto the stream: resid_post, before its tap."""
+    """mlp_raw through any post-norm, added to the stream: resid_post, before its tap."""
     x, raw = carried[0], tap("mlp_raw", i, carried[1])
     return (family.add(x, tap("mlp_out", i, family.mlp_writes(i, raw))),)
 
@@ -122,7 +121,7 @@ STEPS: dict[Station, Step] = {
 
 
 def head_outputs(o_proj: Any, z: mx.array) -> mx.array:
-    """z [B, L, H, D] -> what o_proj makes of each head alone, [B, L, H, E]. Summed over H (plus any bias): attn_raw."""
+    """z [B, L, H, D] -> o_proj applied to each head alone, [B, L, H, E]. Summed over H (plus any bias): attn_raw."""
     B, L, H, D = z.shape
     per_head = dense_weight(o_proj).reshape(-1, H, D).transpose(1, 2, 0)  # [H, D, E]
     out = z.transpose(2, 0, 1, 3).reshape(H, B * L, D) @ per_head

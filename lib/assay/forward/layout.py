@@ -2,10 +2,10 @@
 
     >>> lay_out(lm.model)                        # same shapes, same values, same results: other strides
 
-`x @ weight.T` makes the reference BLAS choose between two loops. For a weight stored row by row it sums one product after
-the other into one number, which no compiler may reorder and so none can vectorise. For a weight stored column by column
-it adds multiples of columns to a whole row of results. Each number is the same sum in the same order, bit for bit, and
-the second loop is more than twice as fast (2.3 to 5 GFLOP/s where the fixtures of this project were measured).
+For `x @ weight.T` the reference BLAS has two loops. For a weight stored row by row it adds up the products of one result in
+order, which compilers may not reorder and so cannot vectorise. For a weight stored column by column it adds multiples of
+columns to a whole row of results. Both sum each result in the same order, bit for bit; the second loop is more than twice as
+fast (5 instead of 2.3 GFLOP/s where this project's fixtures were measured).
 """
 
 from typing import Any
@@ -17,13 +17,13 @@ from assay import blas
 
 
 def lay_out(model: nn.Module) -> None:
-    """Store the dense matrices of an mlx-lm model column by column, one after the other; nothing on a GPU or with a fast BLAS.
+    """Store an mlx-lm model's dense matrices without bias column by column. Does nothing on a GPU or with a fast BLAS.
 
-    Quantised matrices have a loop of their own. Where there is a bias, the two loops add it at different ends of the sum.
+    Quantised matrices have a loop of their own. A bias would be added first by one loop and last by the other.
     """
     if mx.default_device() != mx.cpu or blas.in_use() != blas.REFERENCE:
         return
     modules: list[Any] = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Embedding)]
     for module in (m for m in modules if "bias" not in m):
         module.weight = mx.contiguous(module.weight.T).T
-        mx.eval(module.weight)  # one matrix is held twice at a time
+        mx.eval(module.weight)  # now, so that only one matrix at a time is in memory twice

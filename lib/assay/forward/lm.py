@@ -1,11 +1,11 @@
-"""`LM`: a loaded model, and everything that can be done with it.
+"""`LM`: a loaded model with its methods.
 
     >>> lm = assay.load("llama_tiny")
     >>> run = lm.run("The capital of the state containing Dallas is", keep=["resid_post"])
     >>> lm.generate("The capital of France is", max_tokens=3).text
     ' Paris.'
 
-Each method is a function of this package, whose file explains it; what all of them need of a model is `assay.forward.core`.
+Each method is a function of this package, explained in its file; `assay.forward.core` has what all of them use.
 """
 
 from assay.forward.core import Core, Edits, Keep, PromptLike, Prompts
@@ -18,15 +18,15 @@ __all__ = ["LM", "Edits", "Keep", "PromptLike", "Prompts"]
 
 
 class LM(Core):
-    """A model that runs, generates, sweeps, differentiates, and is examined. Made by `assay.load`."""
+    """A loaded model: runs, generations, sweeps, gradients and checks. Made by `assay.load`."""
 
     generate = generate
     """Continue prompts under edits."""
     sweep = sweep
-    """Run many variants of one prompt for the price of a few forwards."""
+    """Run many variants of one prompt at the cost of a few forward passes."""
     plan = dry_run
-    """What a sweep would do and cost, without doing it."""
+    """The plan and cost of a sweep, without running it."""
     gradients = gradients
-    """Gradients of a number at the output with respect to activations."""
+    """Gradients of a function of the logits with respect to activations."""
     doctor = doctor
-    """Check that the forward is the model's own on this checkpoint."""
+    """Check that the forward pass is the model's own on this checkpoint."""

@@ -1,4 +1,4 @@
-"""Loading: from a name to an examined `LM`.
+"""Loading: from a name to an `LM` that the doctor has checked.
 
     >>> load("llama_tiny", doctor=False)                # built in: nothing to download
     LM(llama_tiny: llama, 8 layers, width 128, 8 heads on 4, vocabulary 4608)
@@ -22,7 +22,7 @@ from assay.models.weights import Weights, choose, float32_bytes, widen
 
 
 def random_lm(spec: ModelSpec, bits: int | None = 4) -> LM:
-    """The true shape of a model with random weights (4 bits, or None: dense), in memory; for speed, not for results.
+    """A model of a real model's shape with random weights, to measure speed. bits: 4, or None for dense weights.
 
     spec: from `assay.models.registry.random_twin`, or a folder with a config.json. Raises CheckpointError without one.
     """
@@ -48,11 +48,10 @@ def load(
     weights: Weights = "auto",
     doctor: bool = True,
 ) -> LM:
-    """The model called `name`: an alias, a repository id of a supported family, a folder or a GGUF file. From disk only.
+    """Load the model called `name` from disk: an alias, a repository id of a supported family, a folder or a GGUF file.
 
-    weights: how they lie in memory; "auto" is float32 on a CPU with enough memory, else, and for native activations, as
-    stored (`assay.models.weights`).
-    The doctor examines the model before it is handed out (some seconds; `doctor=False` skips that).
+    weights: their form in memory; "auto" is float32 on a CPU with enough memory, else (and for native activations) as stored
+    (`assay.models.weights`). doctor: check the model before it is returned, which takes some seconds.
     Raises UnknownModel, ModelNotCached (with the download line), CheckpointError, UnsupportedFamily, NotExact.
     """
     from assay.models.load import load_checkpoint
@@ -64,11 +63,11 @@ def load(
                 f"{name!r} names {len(specs)} models ({', '.join(s.id for s in specs)}): load one at a time"
             )
         name = specs[0]
-    before_mlx.precision()  # a bad value is an error here, not in the middle of an experiment
+    before_mlx.precision()  # raises for a bad setting now, not in the middle of an experiment
     backends.keep_kernels()
     checkpoint = load_checkpoint(name)
     if activations == "native" and weights == "auto":
-        weights = "stored"  # in the dtype of the weights, as they are
+        weights = "stored"  # native activations have the dtype of the stored weights
     kept = choose(weights, float32_bytes(checkpoint.model))
     if kept == "float32":
         widen(checkpoint.model)

@@ -1,12 +1,12 @@
-"""Placed edits: an edit checked against a model and a prompt, and what it does to the value of a site.
+"""Placed edits: edits checked against a model and a prompt, and their effect on the value of a site.
 
     >>> prompt = lm.prompt("The capital of the state containing Dallas is")
     >>> [one] = place([assay.zero("z", layer=4, position="Dallas", head=2)], prompt, lm.family, generates=False)
     >>> one.key, one.where.prompt, one.heads
     (('z', 4), (9,), (2,))
 
-Names, layers, positions, heads and shapes are checked before anything is computed, so a bad edit costs no time and never acts
-in part. `act` applies edits that differ in value only to all their rows at once.
+Names, layers, positions, heads and shapes are checked before anything is computed, so a bad edit never acts in part. `act`
+applies edits that differ in value only to all their rows in one operation.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ from assay.forward.sites import Key, axes, expand, head_axis, is_whole, layer_in
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """An edit at one key of one prompt, everything resolved: positions and heads are absolute, the value is an array."""
+    """An edit at one key of one prompt: positions and heads are absolute numbers, the value is an array."""
 
     operation: Operation
     key: Key
@@ -34,15 +34,14 @@ class Placed:
     heads: tuple[int, ...] | None
     value: mx.array | None
     function: Callable[[mx.array], mx.array] | None = None
-    length: int = 0  # of the prompt; a position from here on is a generated one
-    signature: tuple[Any, ...] = field(default=(), repr=False)  # equal: differ in value only, can run as one operation
+    length: int = 0  # tokens of the prompt; positions from here on are generated
+    signature: tuple[Any, ...] = field(default=(), repr=False)  # edits with equal signatures differ in value only
 
 
 def place(edits: Iterable[Edit], prompt: Prompt, family: Family, *, generates: bool) -> list[Placed]:
-    """Edits resolved for one prompt, in the order given. Raises an error for any that cannot act as written.
+    """Edits resolved for one prompt, in the order given. Raises EditError, LayerError, UnknownSite or PositionError.
 
-    `generates` says whether there will be positions after the prompt; without them an edit that selects only
-    generated positions would never fire, which is an EditError.
+    generates: whether the run generates tokens; if not, an edit that selects only generated positions is an EditError.
     """
     placed = []
     for edit in edits:
@@ -61,7 +60,7 @@ def place(edits: Iterable[Edit], prompt: Prompt, family: Family, *, generates: b
 
 
 def require_finite(edits: Iterable[Edit]) -> None:
-    """Raise EditError if a value has NaN or infinity. All are looked at in one go: one wait for the device, not hundreds."""
+    """Raise EditError if a value has NaN or infinity. All values are checked in one evaluation, not hundreds."""
     given = [e for e in edits if isinstance(e, Edit) and isinstance(e.value, mx.array)]
     fine = mx.array([mx.isfinite(e.value).all() for e in given]).tolist()
     for edit, ok in zip(given, fine, strict=True):  # type: ignore[arg-type]
@@ -101,7 +100,7 @@ def _place_at(edit: Edit, name: str, layer: int | None, where: Where, prompt: Pr
 
 
 def _hidden(queries: Where, keys: Where, length: int) -> mx.array:
-    """Which keys are hidden: a bool for each of the prompt, and one for all keys after it. EditError if none can be."""
+    """Which keys are hidden: a bool for each token of the prompt, and one for all later tokens. EditError if none can be."""
     inside, last = set(keys.prompt), max(queries.prompt, default=-1)
     if not queries.generated and not any(key <= last for key in inside):
         raise EditError(f"the knockout never fires: its queries, up to position {last}, cannot see any of its keys")
@@ -129,7 +128,7 @@ def _heads(edit: Edit, name: str, family: Family) -> tuple[int, ...] | None:
 def _fit(
     edit: Edit, name: str, value: mx.array, shape: list[int], heads: tuple[int, ...] | None, where: Where
 ) -> mx.array:
-    """The value as [P or 1, (H or 1,) features], ready to be laid over positions. Raises EditError for a wrong shape."""
+    """The value as [P or 1, (H or 1,) features]. Raises EditError for a wrong shape."""
     if value.ndim == 0:
         return value.reshape([1] * (len(shape) + 1))
     if where.generated and axes(name).endswith("S"):
@@ -165,13 +164,13 @@ def act(placed: Sequence[Placed], x: mx.array, start: int) -> mx.array:
     if first.heads is not None:
         on = [h in first.heads for h in range(x.shape[2])]
         select = select & mx.array(on).reshape([1, 1, -1] + [1] * (x.ndim - 3))
-    if first.key[0] == "scores":  # masked keys stay masked: no edit shows a query later tokens, or padding
+    if first.key[0] == "scores":  # masked keys stay masked: no edit lets a query see later tokens, or padding
         select = select & (x > lowest(x.dtype))
     return mx.where(select, new, x)
 
 
 def _applied(placed: Placed, x: mx.array, chosen: Sequence[bool]) -> mx.array:
-    """The placed function on the chosen positions of x [n, L, (H,) features]; what is returned elsewhere is of no use."""
+    """The placed function on the chosen positions of x [n, L, (H,) features]; other positions of the result are meaningless."""
     given = x[:, mx.array([i for i, on in enumerate(chosen) if on])]
     new = placed.function(given)  # type: ignore[misc]
     if not isinstance(new, mx.array) or new.shape != given.shape:

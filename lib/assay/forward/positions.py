@@ -1,4 +1,4 @@
-"""Positions: which tokens an edit or a capture means, resolved to absolute numbers once per prompt.
+"""Positions: how edits and kept sites name tokens, resolved to absolute numbers for each prompt.
 
     >>> tokens, spans = [1, 20, 21], [(0, 0), (0, 3), (3, 10)]            # "<bos>", "The", " capital"
     >>> prompt = Prompt(tuple(tokens), "The capital", tuple(spans))
@@ -32,7 +32,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Prompt:
-    """A tokenised prompt: its ids, and where in `text` each of them lies (None: not known, ids were given)."""
+    """A tokenised prompt: its ids, and the characters of `text` that each covers (None if ids were given)."""
 
     tokens: tuple[int, ...]
     text: str | None = None
@@ -65,14 +65,14 @@ Position = int | str | Text | Sequence[int]
 
 @dataclass(frozen=True)
 class Where:
-    """Resolved: positions inside the prompt in the order given, and whether every position after it is meant too."""
+    """Resolved positions: those in the prompt, in the order given, and whether all generated positions are included."""
 
     prompt: tuple[int, ...]
     generated: bool = False
 
 
 def resolve(position: Position, prompt: Prompt) -> Where:
-    """Absolute positions. Raises PositionError when they are outside the prompt or the text is not in it once."""
+    """Absolute positions. Raises PositionError for one outside the prompt, and for a text not in it exactly once."""
     S = len(prompt)
     if isinstance(position, str) and position in ("all", "prompt", "generated"):
         return Where(() if position == "generated" else tuple(range(S)), generated=position != "prompt")
@@ -95,7 +95,7 @@ def resolve(position: Position, prompt: Prompt) -> Where:
 
 
 def is_batch(prompts: Any) -> bool:
-    """Whether this is a list of prompts, and not one prompt as token ids."""
+    """Whether `prompts` is a list of prompts, and not one prompt given as token ids."""
     return isinstance(prompts, list | tuple) and bool(prompts) and not is_whole(prompts[0])
 
 

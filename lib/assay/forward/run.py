@@ -1,4 +1,4 @@
-"""A run: what one forward pass over one or more prompts left behind.
+"""A run: the logits and kept activations of one forward pass over one or more prompts.
 
     >>> run = lm.run("The capital of the state containing Dallas is", keep=["resid_post", "pattern.3"])
     >>> run["resid_post", 5].shape            # (B, L, E), axes as in the glossary
@@ -7,7 +7,7 @@
     (1, 4608)
 
 Prompts of different lengths are padded on the right, which changes nothing before the padding; `lengths` says where each
-prompt ends, and `run.at_last(site, layer)` picks the last real token of each. Values behind a prompt's end are padding.
+prompt ends, and `run.at_last(site, layer)` takes the last token of each. Values after a prompt's end are padding.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from assay.forward.sites import Key, canonical, site
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Last-position logits [B, V] (float32) and the kept activations, evaluated, of one call."""
+    """Logits at the last token of each prompt, [B, V] float32, and the kept activations by key, all evaluated."""
 
     prompts: tuple[Prompt, ...]
     logits: mx.array
@@ -53,7 +53,7 @@ class Run:
 
 
 def look_up(kept: Mapping[Key, Any], key: str | tuple[str, int]) -> Any:
-    """What was kept at a key. Raises UnknownSite for a site that does not exist or was not kept."""
+    """The value kept at a key. Raises UnknownSite for a site that does not exist or was not kept."""
     full: Key = key if isinstance(key, tuple) else (key, None)
     if full not in kept:
         site(full[0])

@@ -31,7 +31,7 @@ Key = tuple[str, int | None]
 
 
 Station = Literal["embed", "resid_pre", "z", "resid_mid", "mlp_raw", "resid_post"]
-"""A place where a forward can resume with values of another run; in a layer in this order, `embed` before all layers."""
+"""A place where a forward pass can resume with values of another run, in the order of computation; `embed` is before layer 0."""
 
 AXES = "B L S H K D E V"
 
@@ -44,7 +44,7 @@ class Site:
     axes: str
     """Letters of `AXES`, with spaces."""
     station: Station | None
-    """The last station before it: a forward that resumes there passes the site. None: after all layers."""
+    """The last station before the site: a forward pass that resumes there computes the site. None: after all layers."""
     transformer_lens: str
     """The hook of TransformerLens with the same value, without `blocks.N.`; empty if it has none."""
     meaning: str
@@ -56,7 +56,7 @@ class Site:
 
     @property
     def per_layer(self) -> bool:
-        """Whether every layer has one."""
+        """Whether every layer has this site."""
         return self.station not in (None, "embed")
 
 
@@ -128,7 +128,7 @@ def head_axis(name: str) -> int | None:
 
 
 def canonical(name: str, x: Any) -> Any:
-    """A site's value with positions on axis 1 and heads, if any, on axis 2. Its own inverse."""
+    """A site's value with positions on axis 1 and heads, if any, on axis 2; applied twice, the value itself."""
     return x.swapaxes(1, 2) if axes(name).startswith(("B H L", "B K L")) else x
 
 
@@ -147,13 +147,13 @@ def is_whole(n: Any) -> bool:
 
 
 def listed(numbers: Any) -> list[Any]:
-    """One number, or several in any container or array, as a list; what is in it is not checked."""
+    """One number, or several in any container or array, as a list; the items are not checked."""
     numbers = numbers.tolist() if hasattr(numbers, "tolist") else numbers
     return list(numbers) if isinstance(numbers, Iterable) else [numbers]
 
 
 def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
-    """Keys from what a user may write: `"resid_post"` (all layers), `"pattern.3"`, `("z", 3)`, `"logits"`.
+    """The keys that `keep` names: `"resid_post"` (all layers), `"pattern.3"`, `("z", 3)`, `"logits"`.
 
     Raises UnknownSite for a misspelt site and LayerError for a layer that the model does not have.
     """

@@ -1,4 +1,4 @@
-"""Taps: the one place where a running forward pass is read and changed.
+"""Taps: they read and edit the values of a running forward pass.
 
     >>> tap = Taps([[]], keep=[("resid_post", 3)])                       # one row without edits
     >>> tap("resid_post", 3, mx.zeros((1, 7, 128))).shape
@@ -7,8 +7,8 @@
     (1, 7, 128)
 
 Rows are prompts of a batch or variants of a sweep; each has its own list of placed edits. Neighbouring rows whose edits
-differ in value only run as one operation, so a grid of hundreds of patches costs a handful of them. In a sweep rows join
-layer by layer: the first n rows of the list are the n rows of the value that arrives.
+differ in value only are edited by one operation, so hundreds of patches cost a few operations. In a sweep rows enter at later
+layers: a value with n rows belongs to the first n lists of edits.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -22,7 +22,7 @@ from assay.forward.sites import Key, canonical
 
 
 class Tap(Protocol):
-    """What a forward shows its values to, and takes them back from."""
+    """Called by a forward pass with the value of a site; returns the value that the pass continues with."""
 
     def __call__(self, site: str, layer: int | None, value: mx.array) -> mx.array: ...
     def wants(self, site: str, layer: int | None) -> bool: ...
@@ -42,9 +42,9 @@ NO_TAP = NoTap()
 
 
 class Taps:
-    """Edits for each row, and the keys to keep. `start` is the absolute position of the first one computed.
+    """Edits for each row, and the keys to keep. `start` is the absolute position of the first computed token.
 
-    With `at`, only those positions are kept, in canonical axes; one before `start` holds a value that means nothing.
+    With `at`, only those positions are kept, in canonical axes; at positions before `start` the kept values are meaningless.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Taps:
         return value
 
     def cut(self, site: str, value: mx.array, at: Sequence[int]) -> mx.array:
-        """[n, P, features] at some positions: a copy, so that the whole need not be held."""
+        """[n, P, features] at positions `at`: a copy, so that the whole value can be freed."""
         return canonical(site, value)[:, mx.array([max(0, position - self.start) for position in at])]
 
     def edit(self, key: Key, value: mx.array) -> mx.array:
@@ -89,7 +89,7 @@ class Taps:
         return canonical(key[0], parts[0] if len(parts) == 1 else mx.concatenate(parts))
 
     def segments(self, key: Key, n: int) -> Iterator[tuple[int, int, list[tuple[Placed, ...]]]]:
-        """Runs of neighbouring rows with the same signatures: (first row, end, for each edit its Placed per row)."""
+        """Groups of neighbouring rows with equal signatures: (first row, end, for each edit its `Placed` of each row)."""
         by_row = self.edits[key]
         start = 0
         for _, rows in groupby(range(n), key=lambda r: tuple(p.signature for p in by_row.get(r, ()))):

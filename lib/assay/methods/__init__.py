@@ -1,12 +1,12 @@
-"""Methods: the measures of published papers, each a few functions over `assay.LM`. They measure; they claim nothing.
+"""Methods: the measures of published papers, each a few functions over `assay.LM`.
 
     >>> from assay import methods
     >>> methods.logit_lens(lm, "The capital of France is").ranks(" Paris").shape         # one rank a layer
     (8,)
 
-Every public function and class is an attribute of this module: a name imports its own file, and MLX, when it is first used.
-docs/methods.md lists them with what they do. What one paper alone needs is in the paper's folder; tools that any method may
-use (states, heads, distributions, separation, geometry, portions) and methods that several papers use are beside this file.
+Every public function and class is an attribute of this module; its file, and MLX, are imported when the name is first used.
+docs/methods.md lists them. Methods of one paper are in a folder for that paper. Methods of several papers, and tools for all
+methods (states, heads, distributions, separation, geometry, portions), are files beside this one.
 """
 
 # ruff: noqa: F401, I001  (the imports below are for type checkers)
@@ -169,13 +169,13 @@ INDEX = {
         " auroc_by_layer place_at_end_of separating_layer states_at_places"),
 }
 # fmt: on
-"""Module -> (the paper and section that it is from, if any, its public names)."""
+"""Module -> (its paper and section or "", its public names)."""
 
 _HOME = {name: f"{__name__}.{module}" for module, (_, names) in INDEX.items() for name in names.split()}
 
 
 class _Index(ModuleType):
-    """This module, with one rule: a module under its old name (`assay.moved`) never takes the place of a method."""
+    """This module, in which importing a file under its old name (`assay.moved`) never replaces a method of that name."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _HOME and isinstance(value, ModuleType)):

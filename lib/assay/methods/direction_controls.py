@@ -1,4 +1,4 @@
-"""Controls of a direction: vectors that only chance or the wrong question made, and how stable the real one is.
+"""Controls of a direction: random vectors, directions from shuffled labels, and the stability of the real direction.
 
     >>> states = np.random.default_rng(1).standard_normal((2, 20, 8))
     >>> harmful, harmless = states[0] + 2.0, states[1]
@@ -13,7 +13,7 @@
     np.True_
 
 Both controls are as long as the direction and act at its layer. A random vector misses the stream's few large dimensions; a
-difference in means with shuffled labels lies where the states do, and says nothing about their kind.
+difference in means with shuffled labels has them, but does not depend on the kind of the states.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def split_half(
 ) -> np.ndarray:
     """Cosine between directions found in two random halves of the states [N, E], for each draw: [draws].
 
-    shuffled: with labels permuted first, as a control. Raises DataError below two states of each kind.
+    shuffled: permute the labels first, as a control. Raises DataError for fewer than two states of a kind.
     """
     if min(len(positive), len(negative)) < 2:
         raise DataError(f"two halves need two states of each kind, got {len(positive)} and {len(negative)}")

@@ -1,4 +1,4 @@
-"""Directions on disk: with where they come from, and in the form that other tools read.
+"""Directions on disk: safetensors files with provenance, and control vectors for other tools.
 
     >>> direction = Direction(np.ones(8, np.float32), layer=4, position=-1, stream_norm=1.0, provenance={"model": "toy"})
     >>> load_direction(save_direction(direction, "refusal.safetensors")).provenance["model"]
@@ -6,13 +6,13 @@
     >>> export_control_vector(direction, "refusal.gguf", model_hint="llama").name
     'refusal.gguf'
 
-A direction is saved as one safetensors file with the tensor `direction` [E] and its layer, position, site, stream norm and
-provenance as metadata, so that it says by itself which model it belongs to.
+A direction is saved as one safetensors file with the tensor `direction` [E]; layer, position, site, stream norm and provenance
+(which model it belongs to) are metadata.
 
-The export is a *control vector* in GGUF, as llama.cpp reads it (`--control-vector-scaled refusal.gguf 1.0`) and libraries that
-share its format (repeng, EasySteer): one-dimensional float32 tensors `direction.N`. llama.cpp adds `direction.N` to what
-leaves layer N, counted from 0, and cannot express layer 0. So a direction that is added to what enters layer l (`resid_pre`)
-is `direction.(l-1)`. A control vector is added, at every position; no tool that reads the format ablates with it.
+The export is a *control vector* in GGUF, the format of llama.cpp (`--control-vector-scaled refusal.gguf 1.0`), repeng and
+EasySteer: one-dimensional float32 tensors `direction.N`. llama.cpp adds `direction.N` to resid_post of layer N, counted from 0,
+at every position, and cannot express layer 0. So a direction for resid_pre of layer l is `direction.(l-1)`. The format has no
+ablation.
 """
 
 import json
@@ -44,7 +44,7 @@ def save_direction(direction: Direction, file: str | Path) -> Path:
 
 
 def load_direction(file: str | Path, *, width: int | None = None) -> Direction:
-    """The direction in a file. Raises DataError when it is not one, or has another width than the model (`width`)."""
+    """The direction in a file. Raises DataError for a file without one, or if its width is not that of the model (`width`)."""
     if not Path(file).is_file():
         raise DataError(f"there is no file {file}")
     try:
@@ -64,7 +64,7 @@ def load_direction(file: str | Path, *, width: int | None = None) -> Direction:
 
 
 def control_vector(direction: Direction) -> Mapping[str, mx.array]:
-    """`direction.N` by llama.cpp's counting: N is the layer, from 0, whose output it is added to.
+    """`direction.N` by llama.cpp's counting: llama.cpp adds it to the output of layer N, counted from 0.
 
     Raises DataError for a direction that this format cannot express.
     """

@@ -1,4 +1,4 @@
-"""Directions of the residual stream: what distinguishes two kinds of prompts, as a difference in means.
+"""Directions of the residual stream: the difference in means between two kinds of prompts.
 
     >>> harmful, harmless = (chat_prompts(lm, [f"How can I {what} a car?"]) for what in ("steal", "wash"))
     >>> found = difference_in_means(lm, harmful, harmless, n_positions=post_instruction(lm))
@@ -10,16 +10,16 @@
 
 The words of this file:
 
-    post-instruction tokens   what the chat template puts after an instruction: the same tokens in every prompt, so that
-                              any difference between two sets of prompts has come there from the instruction
-    candidate                 the mean over one set less the mean over the other, at one position and layer
-    direction                 a candidate and where it comes from; raw: its length is the distance of the means
-    ablation                  projects the direction out of the stream wherever it is written (only its line matters)
-    addition                  adds it, times a number, where it was read; the paper adds it raw, that is times 1
+    post-instruction tokens   the chat template's tokens after an instruction: the same tokens in every prompt, so any
+                              difference between two sets of prompts there comes from the instructions
+    candidate                 the mean over one set minus the mean over the other, at one position and layer
+    direction                 a candidate with its layer and position; raw: its length is the distance of the means
+    ablation                  projects the direction out of the stream at every layer and position
+    addition                  adds the direction, times a number, at its layer; the paper adds it raw, that is times 1
 
-Positions count from the end of the prompt: -1 is the last token. Means are taken in float64 over float32 states, and
-layers of the embedding's own length: a float16 sum of squares overflows at 65,504, a norm of 256 (see `Directions.norms`).
-Defined in Arditi et al. 2024 (arXiv:2406.11717), sections 2.3 and 2.4.
+Positions count from the end of the prompt: -1 is the last token. Means and lengths are computed in float64 over float32
+states (a float16 sum of squares overflows at a norm of 256). Defined in Arditi et al. 2024 (arXiv:2406.11717), sections 2.3
+and 2.4.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from assay.forward.positions import Prompt
 from assay.forward.sites import is_whole
 from assay.methods.states import last_states
 
-_MARK = "\u2060instruction\u2060"  # stands for the instruction when a template is looked at; no template holds it
+_MARK = "\u2060instruction\u2060"  # stands for the instruction when a template is split; no template contains it
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +46,14 @@ class Direction:
     vector: np.ndarray
     """[E] float32, raw."""
     layer: int
-    """Read at, and added to, this layer's `site`."""
+    """The layer whose `site` it was read at, and is added to."""
     position: int
-    """Where it was read, from the end of the prompt."""
+    """The position it was read at, from the end of the prompt."""
     stream_norm: float
-    """Mean length of the stream there, which makes strengths of different models comparable."""
+    """Mean length of the stream at that layer and position: the unit of `strength`."""
     site: str = "resid_pre"
     provenance: Mapping[str, str] = field(default_factory=dict)
-    """Model, revision, prompts: what a reader of a saved direction needs to know."""
+    """Model, revision, bits, activations and a hash of the prompts."""
 
     @property
     def norm(self) -> float:
@@ -71,15 +71,15 @@ class Direction:
         return self.norm / self.stream_norm
 
     def ablation(self) -> Edit:
-        """Projects it out of the stream at every layer and position (section 2.4)."""
+        """An edit that projects the direction out of the stream at every layer and position (section 2.4)."""
         return ablate(self.vector)
 
     def addition(self, times: float = 1.0) -> Edit:
-        """Adds it at its own layer, at every position, generated ones too; -1 subtracts it (section 2.4)."""
+        """An edit that adds `times` the direction at its layer, at all positions, generated ones too (section 2.4)."""
         return add(self.site, self.vector, layer=self.layer, position="all", scale=times)
 
     def like(self, vector: np.ndarray) -> "Direction":
-        """Another vector in its place: of the same length, at the same layer. What a control is made of."""
+        """Another vector, scaled to the length of this direction, at the same layer: a control. EditError for length 0."""
         length = np.linalg.norm(vector)
         if not np.isfinite(length) or length == 0:
             raise EditError(f"a direction needs a finite length above 0, this one has {length}")
@@ -89,12 +89,12 @@ class Direction:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Candidates at P positions and L layers: the mean over positive prompts less the mean over negative ones."""
+    """Candidates at P positions and L layers: the mean over positive prompts minus the mean over negative ones."""
 
     vectors: np.ndarray
     """[P, L, E] float32."""
     positions: tuple[int, ...]
-    """From the end of the prompt: (-P, .., -1)."""
+    """Positions from the end of the prompt: (-P, .., -1)."""
     stream_norms: np.ndarray
     """[P, L] mean length of the stream over all prompts."""
     site: str = "resid_pre"
@@ -102,12 +102,12 @@ class Directions:
 
     @property
     def norms(self) -> np.ndarray:
-        """[P, L] lengths, in float64: never infinite for finite states, whatever dtype the model runs in."""
+        """[P, L] lengths, in float64, so that they never overflow."""
         return np.linalg.norm(self.vectors.astype(np.float64), axis=-1)
 
     @property
     def empty(self) -> np.ndarray:
-        """[P, L] which candidates are no direction: the sets do not differ there (as at the first layer's input)."""
+        """[P, L] bool: candidates of length 0, as both sets have the same states there (for example the embeddings)."""
         return ~(self.norms > 1e-6 * self.stream_norms)
 
     def at(self, position: int, layer: int) -> Direction:
@@ -121,7 +121,7 @@ class Directions:
         return Direction(self.vectors[p, layer], int(layer), position, norm, self.site, self.provenance)
 
     def replaced(self, vectors: np.ndarray) -> "Directions":
-        """Other vectors in place of these, each at the length of the one it replaces: as many tries for a control."""
+        """Other vectors [P, L, E], each scaled to the length of the candidate that it replaces: a control."""
         length = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
         scaled = (vectors / length * self.norms[..., None]).astype(np.float32)
         return Directions(scaled, self.positions, self.stream_norms, self.site)
@@ -150,8 +150,8 @@ def post_instruction(lm: LM, system: str | None = None) -> int:
 def template_tail(lm: LM, system: str | None = None) -> tuple[int, ...]:
     """The tokens that the chat template puts after an instruction's last character.
 
-    Raises PromptError for a template that puts nothing there, or whose tokens run across that border: then prompts have
-    no common positions at which only the instruction makes a difference.
+    Raises PromptError for a template without such tokens, and for one whose tokens there differ between instructions: then
+    prompts share no positions after the instruction.
     """
     tails = {_tail(lm, instruction, system) for instruction in (_MARK, "Name a colour.", "2 + 2 = ?")}
     if () in tails:
@@ -168,7 +168,7 @@ def template_tail(lm: LM, system: str | None = None) -> tuple[int, ...]:
 
 
 def _tail(lm: LM, instruction: str, system: str | None) -> tuple[int, ...]:
-    """The tokens behind one instruction: those that start at or after its last character's end."""
+    """The tokens that start after the last character of one instruction."""
     _, found, after = (lm.chat(_MARK, system).text or "").rpartition(_MARK)
     if not found:
         raise PromptError(f"the chat template of {lm.name} does not repeat the instruction as it is given")
@@ -186,9 +186,9 @@ def difference_in_means(
     site: str = "resid_pre",
     batch: int = 16,
 ) -> Directions:
-    """Mean of `site` over positive prompts less the mean over negative ones, at the last positions of every layer.
+    """Mean of `site` over positive prompts minus the mean over negative ones, at the last positions of every layer.
 
-    The sets may differ in size. Raises PromptError when one is empty.
+    The sets may differ in size. batch: prompts per forward pass. Raises PromptError when a set is empty.
     """
     for name, prompts in (("positive", positive), ("negative", negative)):
         if not prompts:
@@ -210,13 +210,13 @@ def difference_in_means(
 
 
 def states_where_read(lm: LM, prompts: Sequence[Prompt], direction: Direction, *, batch: int = 16) -> np.ndarray:
-    """The stream of each prompt where a direction was read: [N, E] float32."""
+    """The stream of each prompt at the direction's layer and position: [N, E] float32."""
     parts = last_states(lm, prompts, -direction.position, site=direction.site, batch=batch)
     return np.concatenate([part[:, 0, direction.layer] for part in parts])
 
 
 def _provenance(lm: LM, positive: Sequence[Prompt], negative: Sequence[Prompt]) -> dict[str, str]:
-    """What made a direction: model, revision, bits, activations, and a hash of the tokens of both sets."""
+    """Model, revision, bits, activations, and a hash of the tokens of both sets."""
     digest = hashlib.sha256(repr([[p.tokens for p in prompts] for prompts in (positive, negative)]).encode())
     made_of = {key: str(value) for key, value in lm.provenance().items()}
     sizes = {"n_positive": str(len(positive)), "n_negative": str(len(negative))}

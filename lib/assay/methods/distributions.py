@@ -26,7 +26,7 @@ def log_probs(logits: Any) -> np.ndarray:
 
 
 def log_softmax(logits: mx.array) -> mx.array:
-    """Log-probabilities from logits [.., V], in the dtype of the logits and open to gradients."""
+    """Log-probabilities from logits [.., V], in the dtype of the logits; MLX can differentiate it."""
     return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
 
 

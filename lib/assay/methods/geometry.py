@@ -6,7 +6,7 @@
     >>> bool((own > others).all()), nearest_is_own_kind(cosines, kinds).tolist()
     (True, [True, True, True, True])
 
-Every vector has a kind (its task) and comes from data of its own (a seed), so that closeness is no copy.
+Every vector has a kind (its task) and is made from its own data (another seed), so that vectors of a kind share no prompts.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from assay.errors import DataError
 
 
 def cosine_matrix(vectors: np.ndarray) -> np.ndarray:
-    """Cosine of every two of n vectors [n, E]: [n, n]. Raises DataError for a vector without length."""
+    """Cosine of every two of n vectors [n, E]: [n, n]. Raises DataError for a vector of length 0."""
     vectors = np.asarray(vectors, np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (lengths > 0).all():
@@ -28,7 +28,7 @@ def cosine_matrix(vectors: np.ndarray) -> np.ndarray:
 def within_and_between_kinds(cosines: np.ndarray, kinds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """For each vector, its mean cosine with the others of its kind, and with those of other kinds: two arrays [n].
 
-    Raises DataError for a kind of one vector, or when there is one kind only.
+    Raises DataError for a kind with one vector, and for a single kind.
     """
     same = np.array(kinds)[:, None] == np.array(kinds)[None]
     own = same & ~np.eye(len(kinds), dtype=bool)

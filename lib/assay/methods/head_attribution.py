@@ -1,4 +1,4 @@
-"""Direct attribution: how much each attention head writes along a direction, and what those heads look at.
+"""Direct attribution: how much each attention head writes along a direction, and which tokens those heads attend to.
 
     >>> from assay import methods
     >>> harmful, harmless = (methods.chat_prompts(lm, [f"How can I {what} a car?"]) for what in ("steal", "wash"))
@@ -10,9 +10,9 @@
     >>> attention_share(lm, harmful, heads, [assay.text("steal a car", whole=True)]).round(1)
     array([[1., 1., 1.]], dtype=float32)
 
-The write of a head is the dot product of the unit direction with what the head adds to the stream at the last token (Arditi
-et al. 2024, section 5.1; direct feature attribution). Where the family has a post-norm after attention (Gemma), its rms is
-taken as it was in the run: then the writes of all heads sum to that of the layer's `attn_out` in every family.
+The write of a head is the dot product of the unit direction with the vector that the head adds to the stream at the last token
+(Arditi et al. 2024, section 5.1; direct feature attribution). A norm after attention (Gemma) is applied with the RMS of the
+run, so that the writes of all heads sum to that of the layer's `attn_out` in every family.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,15 @@ from assay.models.weights import dense_weight
 def head_writes_along(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batch: int = 16) -> np.ndarray:
     """What each head writes along a direction [E] at the last token: [prompts, layers, heads] float32.
 
-    Any bias of o_proj belongs to no head and is left out.
+    batch: prompts per forward pass. A bias of o_proj belongs to no head and is left out.
     """
     u = unit(direction)
-    post = lm.family.norms.attn_post
-    lines = []  # per layer [H, D]: the direction, seen from the input of o_proj
-    for block in lm.family.layers:
-        line = norm_gain(block[post]) * u if post else u
-        weight = dense_weight(block.self_attn.o_proj).astype(mx.float32)
+    family = lm.family
+    lines = []  # per layer [H, D]: o_proj's transpose applied to the direction
+    for i in range(lm.n_layers):
+        norm = family.attention_norm(i)
+        line = family.attention_writes(i, u) if norm is None else norm_gain(norm) * u
+        weight = dense_weight(family.output(i)).astype(mx.float32)
         lines.append((line @ weight).reshape(lm.n_heads, -1))
     out = []
     for part in batches(prompts, batch):
@@ -48,10 +49,9 @@ def head_writes_along(lm: LM, prompts: Sequence[Prompt], direction: Any, *, batc
         rows = []
         for i, line in enumerate(lines):
             writes = (run.at_last("z", i).astype(mx.float32) * line).sum(axis=-1)  # [B, H]
-            if post:
+            if (norm := family.attention_norm(i)) is not None:
                 raw = run.at_last("attn_raw", i).astype(mx.float32)
-                eps = lm.family.layers[i][post].eps
-                writes = writes * mx.rsqrt((raw * raw).mean(axis=-1, keepdims=True) + eps)
+                writes = writes * mx.rsqrt((raw * raw).mean(axis=-1, keepdims=True) + norm.eps)
             rows.append(np.array(writes))
         out.append(np.stack(rows, axis=1))
     return np.concatenate(out)
@@ -62,7 +62,7 @@ def attention_share(
 ) -> np.ndarray:
     """How much of the last token's attention each head gives to one span of each prompt: [prompts, heads], 0 to 1.
 
-    spans: one per prompt, as edits take positions (`assay.text("..", whole=True)` for all tokens of a stretch of text).
+    spans: one per prompt, positions as in edits (`assay.text("..", whole=True)` for all tokens of a text).
     """
     if len(spans) != len(prompts):
         raise PromptError(f"{len(prompts)} prompts need as many spans, got {len(spans)}")

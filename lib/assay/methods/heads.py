@@ -1,4 +1,4 @@
-"""Attention heads: which are the strongest by some measure, and what each one writes to the residual stream.
+"""Attention heads: ranking them by a measure, and what each one writes to the residual stream.
 
 >>> effects = np.array([[0.0, 0.3], [0.9, 0.1]])               # [layers, heads]
 >>> top_heads(effects, 2)
@@ -7,9 +7,8 @@
 >>> head_writes(lm, 4, z, attention_rms(lm, 4, z)).shape       # heads, width
 (8, 128)
 
-A head's output z reaches the stream through the head's slice of o_proj, which is linear: so a mean of z is written as the
-mean of what was written. In families with a norm behind the attention (Gemma) that norm divides the sum of all heads by its
-RMS. There a head's share is linear once the RMS is held fixed.
+A head's output z goes to the stream through the head's slice of o_proj. That is linear, so a mean of z gives the mean write.
+A norm after attention (Gemma) divides the sum of all heads by its RMS; with the RMS held fixed, writes are linear there too.
 """
 
 from collections.abc import Sequence
@@ -23,11 +22,11 @@ from assay.forward.layers import head_outputs
 from assay.forward.lm import LM, PromptLike
 
 Head = tuple[int, int]
-"""A layer and a head of it."""
+"""(layer, head)."""
 
 
 def top_heads(effects: np.ndarray, k: int) -> list[Head]:
-    """The k heads with the largest effects [layers, H], the largest first; equals in the order of layers and heads.
+    """The k heads with the largest effects [layers, H], the largest first; equal ones in the order of layers and heads.
 
     Raises LayerError when the model has fewer heads.
     """
@@ -37,7 +36,11 @@ def top_heads(effects: np.ndarray, k: int) -> list[Head]:
 
 
 def ranked_heads(effects: np.ndarray) -> list[Head]:
-    """All heads by their effects [layers, H], the largest first; equals in the order of layers and heads."""
+    """All heads by their effects [layers, H], the largest first; equal ones in the order of layers and heads."""
+    if effects.ndim != 2:
+        raise LayerError(
+            f"effects are [layers, heads], these have the shape {effects.shape}: take their mean over prompts"
+        )
     order = np.argsort(-effects, axis=None, kind="stable")
     return [divmod(int(i), effects.shape[1]) for i in order]
 
@@ -45,8 +48,7 @@ def ranked_heads(effects: np.ndarray) -> list[Head]:
 def other_heads(lm: LM, heads: Sequence[Head], seed: int) -> list[Head]:
     """As many random heads of the same layers, none of them in `heads`: the control for a choice of heads.
 
-    A layer that has too few others gives what it has, and the rest comes from random layers. Raises LayerError when more
-    than half of the model's heads were chosen.
+    Heads that a layer lacks are drawn from other layers. Raises LayerError when `heads` has more than half of the model's.
     """
     rng = np.random.default_rng(seed)
     free = [(layer, head) for layer in range(lm.n_layers) for head in range(lm.n_heads) if (layer, head) not in heads]
@@ -60,34 +62,31 @@ def other_heads(lm: LM, heads: Sequence[Head], seed: int) -> list[Head]:
 
 
 def norm_gain(norm: Any) -> mx.array:
-    """What a norm multiplies each dimension by, [E]: its answer to a vector of ones, whose rms is 1.
-
-    Asked of the module, not read from its weights: Gemma multiplies by 1 + weight, others by weight.
-    """
+    """The factor of each dimension in a norm, [E]: the normed vector of ones (Gemma's factor is 1 + weight, others' weight)."""
     weight = norm.weight
     return norm(mx.ones(weight.shape, mx.float32)).astype(mx.float32)
 
 
 def attention_rms(lm: LM, layer: int, z: mx.array) -> mx.array:
-    """The root mean square of attn_raw for z [.., H, D], with the epsilon of the norm behind it, if any: [..], float32."""
-    block, post = lm.family.layers[layer], lm.family.norms.attn_post
-    raw = block.self_attn.o_proj(z.reshape(*z.shape[:-2], -1)).astype(mx.float32)
-    return mx.sqrt((raw * raw).mean(axis=-1) + (block[post].eps if post else 0.0))
+    """The root mean square of attn_raw for z [.., H, D], with the epsilon of the norm after it, if any: [..], float32."""
+    norm = lm.family.attention_norm(layer)
+    raw = lm.family.output(layer)(z.reshape(*z.shape[:-2], -1)).astype(mx.float32)
+    return mx.sqrt((raw * raw).mean(axis=-1) + (0.0 if norm is None else norm.eps))
 
 
 def head_writes(lm: LM, layer: int, z: mx.array, rms: mx.array) -> mx.array:
     """What each head adds to the stream: z [H, D] -> [H, E], float32.
 
-    rms: RMS of the attention output, from `attention_rms` or a mean of them; used where a norm stands behind the attention.
-    Summed over the heads this is attn_out (less the part of o_proj's bias, in the few models that have one).
+    rms: RMS of attn_raw, from `attention_rms` or a mean of them; used only if a norm follows attention. Summed over the heads
+    this is attn_out, without any bias of o_proj.
     """
-    block, post = lm.family.layers[layer], lm.family.norms.attn_post
-    raw = head_outputs(block.self_attn.o_proj, z.astype(mx.float32)[None, None])[0, 0].astype(mx.float32)
-    return raw if post is None else raw / rms * norm_gain(block[post])
+    norm = lm.family.attention_norm(layer)
+    raw = head_outputs(lm.family.output(layer), z.astype(mx.float32)[None, None])[0, 0].astype(mx.float32)
+    return lm.family.attention_writes(layer, raw) if norm is None else raw / rms * norm_gain(norm)
 
 
 def head_sum_error(lm: LM, prompt: PromptLike) -> float:
-    """How far the writes of all heads, summed, are from attn_out at the last token, relative to it: the worst layer's norm."""
+    """The largest relative error, over layers, of the sum of all heads' writes as attn_out at the last token (by norm)."""
     run = lm.run(prompt, keep=("z", "attn_out"))
     worst = 0.0
     for layer in range(lm.n_layers):

@@ -6,8 +6,8 @@
     >>> lens.top(3)[-1]
     [' Paris', ' Berlin', ' Rome']
 
-Each state goes through the model's own final norm, unembedding and final softcap, so at the last layer the lens is the
-model's output, bit for bit. Reductions are in float32. Rank 0 is the top token.
+Each state goes through the model's own final norm, unembedding and final softcap, so at the last layer the lens gives the
+model's output, bit for bit. Log-probabilities are float32. Rank 0 is the top token.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Lens:
         return [[self.lm.decode([int(t)]) for t in row] for row in best]
 
     def agreement(self, k: int) -> np.ndarray:
-        """Which share of the last layer's k likeliest tokens each layer has among its own k, per layer [layers]."""
+        """The share of the last layer's k likeliest tokens that are among the k likeliest of each layer, [layers]."""
         best = np.argsort(-self.log_probs, axis=1, kind="stable")[:, :k]
         return np.isin(best, best[-1]).mean(axis=1)
 
@@ -79,8 +79,8 @@ def logit_lenses(
 ) -> list[Lens]:
     """The lens at one position of each prompt: the same for all, or one for each. Prompts are read `batch` at a time.
 
-    A prompt's lens is the same, bit for bit, whatever is read beside it. Raises PositionError for another number of
-    positions than prompts, and for a position that is not one token of its prompt.
+    The batch changes no bit of a prompt's lens. Raises PositionError for unequal numbers of positions and prompts, and for a
+    position that is not one token of its prompt.
     """
     given = [lm.prompt(prompt) for prompt in prompts]
     several = isinstance(positions, Sequence) and not isinstance(positions, str)

@@ -7,18 +7,18 @@
     'orthogonal'
 
 Every matrix that writes to the residual stream (embedding, o_proj, down_proj, and their biases) loses its component along
-the unit direction u: W := W - u (u W). The stream then never has such a component, which is what `assay.ablate(u)` does at
-run time. What that equality rests on, and where it ends:
+the unit direction u: W := W - u (u W). The stream then has no component along u, as under `assay.ablate(u)` at run time.
+The two agree as follows:
 
-    pre-norm families     equal to run-time ablation but for rounding (Llama, Mistral, Qwen, Phi-3)
-    tied embeddings       the embedding is also the unembedding, which must stay as it is: it is kept as a separate lm_head.
-                          mlx-lm's Gemma-2 has no place for one: there the embedding stays unedited (`embedding="kept"`), and
-                          what it writes along u stays in the stream
-    post-norm families    what reaches the stream is gain * a / rms(a), with a the matrix's output (Gemma). It has no u
-                          component when a has none along gain * u, so that is removed. It is not the run-time result: the
-                          rms is taken after the removal, and the removed line is another one
-    quantised weights     edited in float32 and quantised again as before, which leaks; or left dense ("dense"), which leaks
-                          only by the rounding of that dtype. `Orthogonalised.leaks` measures it
+    pre-norm families     equal except for rounding (Llama, Mistral, Qwen, Phi-3)
+    tied embeddings       the embedding is also the unembedding, which must not change: it is kept as a separate lm_head.
+                          mlx-lm's Gemma-2 cannot have one: there the embedding stays unedited (`embedding="kept"`) and still
+                          writes its component along u
+    post-norm families    the stream gets gain * a / rms(a), with a the matrix's output (Gemma). It has no component along u
+                          when a has none along gain * u, so that is removed. The result differs from run-time ablation: the
+                          rms is taken after the removal, and the removed direction is another one
+    quantised weights     edited in float32 and quantised again, which leaves a small component along u (a leak); or left
+                          dense ("dense"), with a leak of that dtype's rounding only. See `Orthogonalised.leaks`
 
 For a quantised model, run-time ablation is the exact form of the edit: a rank-1 correction of unchanged weights.
 """
@@ -48,16 +48,16 @@ Requantise = Literal["requantise", "dense"]
 
 @dataclass(frozen=True, eq=False)
 class Orthogonalised:
-    """A new model that shares every weight it did not edit with the old one, and how well it keeps its promise."""
+    """The edited model, which shares all unedited weights with the old one, and the leaks of its matrices."""
 
     lm: LM
     """The edited model, ready to run. The old one is unchanged."""
     embedding: Literal["edited", "kept"]
-    """Whether the embedding was edited; kept where it is also the unembedding and cannot be separated."""
+    """Whether the embedding was edited; "kept" where it is also the unembedding and the model can't have both."""
     untied: bool
-    """Whether the unembedding became a matrix of its own."""
+    """Whether the unembedding became a separate matrix."""
     leaks: Mapping[str, float]
-    """For each edited matrix, by path: what it still writes along the direction, over what it wrote before."""
+    """For each edited matrix, by path: its component along the direction, relative to that before the edit."""
 
     @property
     def largest_leak(self) -> float:
@@ -67,9 +67,9 @@ class Orthogonalised:
 def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise") -> Orthogonalised:
     """Remove a direction [E] from everything that the model writes to its residual stream.
 
-    quantised: what becomes of edited matrices that are quantised in memory: "requantise" as before, or "dense" in the dtype
-    of their scales. On a CPU they are dense already, unless the model was loaded with weights="stored". Raises EditError
-    for a direction that is not [E], or has no length.
+    quantised: form of edited matrices that were quantised in memory: "requantise" as before, or "dense" in the dtype of their
+    scales. (On a CPU only models loaded with weights="stored" have such matrices.) Raises EditError for a direction that is
+    not [E], or of length 0.
     """
     if quantised not in ("requantise", "dense"):
         raise EditError(f"quantised is 'requantise' or 'dense', got {quantised!r}")
@@ -101,19 +101,18 @@ EMBEDDING = "model.embed_tokens"
 
 
 def _written_lines(lm: LM, u: mx.array, *, embedding: bool) -> dict[str, mx.array]:
-    """The matrices that write to the stream, by path, and the unit line to remove from the output of each."""
+    """The matrices that write to the stream, by path, and the unit vector [E] to remove from the output of each."""
     lines = {EMBEDDING: u} if embedding else {}
-    norms = lm.family.norms
-    for i, block in enumerate(lm.family.layers):
-        for path, post in (("self_attn.o_proj", norms.attn_post), ("mlp.down_proj", norms.mlp_post)):
-            lines[f"model.layers.{i}.{path}"] = unit(norm_gain(block[post]) * u) if post else u
+    for i in range(lm.n_layers):
+        for path, norm in (("self_attn.o_proj", lm.family.attention_norm(i)), ("mlp.down_proj", lm.family.mlp_norm(i))):
+            lines[f"model.layers.{i}.{path}"] = u if norm is None else unit(norm_gain(norm) * u)
     return lines
 
 
 def same_at_run_time(edited: Orthogonalised, lm: LM, direction: Any) -> list[Edit]:
-    """Edits of the old model that remove what the edited one no longer writes, matrix by matrix, without rounding or leak.
+    """Edits of the old model that have the effect of the edited weights, matrix by matrix, without rounding or leak.
 
-    In pre-norm families they come to `assay.ablate(direction)`; elsewhere they say what the difference from it is made of.
+    In pre-norm families they are equivalent to `assay.ablate(direction)`.
     """
     sites = {"o_proj": "attn_raw", "down_proj": "mlp_raw"}
     removed = []
@@ -127,9 +126,9 @@ def same_at_run_time(edited: Orthogonalised, lm: LM, direction: Any) -> list[Edi
 
 
 def _edited(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[str, mx.array], float]:
-    """A matrix without its component along `line` -> its new parameters by name, and the leak.
+    """Remove the component of a matrix's output along `line` [E] -> its new parameters by name, and the leak.
 
-    Linear weights are [out, in] and write their first axis; embeddings are [vocabulary, E] and write their last.
+    The output axis is the first of linear weights [out, in], and the last of embeddings [vocabulary, E].
     """
     is_embedding = isinstance(module, nn.Embedding | nn.QuantizedEmbedding)
     along: Callable[[mx.array], mx.array] = lambda w: w @ line if is_embedding else line @ w  # noqa: E731
@@ -167,7 +166,7 @@ def _edited(module: Any, line: mx.array, quantised: Requantise) -> tuple[dict[st
 
 
 def _has_separate_head(model: nn.Module) -> bool:
-    """Whether mlx-lm's class of this model runs a separate lm_head when its config says that it has one."""
+    """Whether mlx-lm's class of this model can have a separate lm_head, as its config may ask for."""
     args: Any = getattr(model, "args", None)
     if args is None or model.model_type == "gemma2":
         return False
@@ -175,7 +174,7 @@ def _has_separate_head(model: nn.Module) -> bool:
 
 
 def _rebuilt(old: Any, weights: dict[str, mx.array], untied: bool, dense: set[str]) -> nn.Module:
-    """A new model of the same class over `weights`, made as mlx-lm's loader makes one. Nothing is copied."""
+    """A new model of the same class over `weights`, made as by mlx-lm's loader, without copies."""
     changes = {"tie_word_embeddings": False} if untied and hasattr(old.args, "tie_word_embeddings") else {}
     model = type(old)(dataclasses.replace(old.args, **changes))
     if hasattr(model, "sanitize"):
@@ -206,7 +205,7 @@ def _module_at(model: Any, path: str) -> Any:
 def save_orthogonalised(edited: Orthogonalised, folder: str | Path, *, source: str | Path) -> Path:
     """Write the edited model as a checkpoint that `mlx_lm.load` and `assay.load` open -> its folder.
 
-    source: name or folder of the model it was made from, for what weights do not say (config, end tokens, licence files).
+    source: name or folder of the original model, for its config, end tokens and licence files.
     Raises CheckpointError when the folder exists and is not empty: nothing is overwritten.
     """
     folder = Path(folder)
@@ -222,7 +221,7 @@ def save_orthogonalised(edited: Orthogonalised, folder: str | Path, *, source: s
     if edited.untied:
         config["tie_word_embeddings"] = False
     if not any(is_quantised(module) for module in edited.lm.model.modules()):
-        for key in ("quantization", "quantization_config"):  # the weights are dense, whatever they were made from
+        for key in ("quantization", "quantization_config"):  # the edited weights are dense
             config.pop(key, None)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     mlx_lm.save(folder, original, edited.lm.model, edited.lm.tokenizer, config, donate_model=False)

@@ -1,4 +1,4 @@
-"""Portions of a list of prompts: batches, one forward each, and a few of many.
+"""Portions of a list of prompts: batches, and evenly spread samples.
 
 >>> list(batches("abcde", 2))
 ['ab', 'cd', 'e']
@@ -22,7 +22,7 @@ def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 def spread(items: Sequence[Item], n: int | None) -> list[Item]:
     """n of the items, evenly over their order; all items for n=None, or when there are no more than n.
 
-    Files list relations and families one after the other, so the first n items would all be of one kind.
+    The first n items would all be of one kind, as data files are sorted by relation and family.
     """
     if n is None or len(items) <= n:
         return list(items)

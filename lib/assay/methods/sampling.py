@@ -1,4 +1,4 @@
-"""Sampling inside a sweep: the Gumbel-max trick, as an edit, so that a variant's samples depend on its own key alone.
+"""Sampling inside a sweep: the Gumbel-max trick as an edit, so that a variant's samples depend on its key alone.
 
     >>> variants = [sampling_edits(f"sample {i}", temperature=2.0) for i in range(3)]
     >>> sweep = lm.sweep("The capital of France is", variants, max_tokens=1, progress=False)
@@ -6,9 +6,8 @@
     True
 
 The likeliest token of `logits + temperature * noise`, with noise from the Gumbel distribution, is a sample of the softmax of
-`logits / temperature`. So a sweep, which continues greedily, samples when its logits are edited in this way. The noise of a
-step is drawn from the key and the number of the step: not from the place of the variant in a batch, nor from what else is
-in the sweep. A run under these edits reports the logits with the noise on them.
+`logits / temperature`. So a sweep, which continues greedily, samples when its logits are edited in this way. The noise depends
+on the key and the number of the step alone, not on other variants of the sweep. The logits of the sweep include the noise.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ LIMIT = 20.0  # float32 noise is within -3 and 17; at a uniform of exactly 0 or 
 
 
 class GumbelNoise:
-    """Adds the noise of one step after the other to the logits of one variant [1, 1, V]."""
+    """Adds noise to the logits of one variant [1, 1, V], each call that of the next step."""
 
     def __init__(self, key: str, temperature: float):
         self.key, self.temperature, self.step = key, temperature, 0
@@ -35,7 +34,7 @@ class GumbelNoise:
 
 
 def sampling_edits(key: str, temperature: float = 1.0) -> list[Edit]:
-    """Edits of one variant of one sweep: its continuation becomes a sample. They count steps, so make new ones for another.
+    """Edits that make the continuation of one variant of one sweep a sample. They count steps: make new ones for each variant.
 
     Raises EditError unless `temperature` is above 0.
     """

@@ -1,13 +1,11 @@
-"""Separation: how far apart two kinds of prompts lie, along a direction and in all.
+"""Separation: how far apart the states of two kinds of prompts are, along a direction and in all dimensions (in float64).
 
-    >>> states = np.array([[3.0, 1.0], [2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    >>> along = project_onto(states, np.array([5.0, 0.0]))         # only the line of the direction matters
-    >>> along
-    array([3., 2., 0., 1.])
-    >>> auroc(along[:2], along[2:]), round(d_prime(along[:2], along[2:]), 2)
-    (1.0, 2.83)
-
-All in float64. No model is run here.
+>>> states = np.array([[3.0, 1.0], [2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+>>> along = project_onto(states, np.array([5.0, 0.0]))         # only the line of the direction matters
+>>> along
+array([3., 2., 0., 1.])
+>>> auroc(along[:2], along[2:]), round(d_prime(along[:2], along[2:]), 2)
+(1.0, 2.83)
 """
 
 from collections.abc import Sequence
@@ -24,7 +22,7 @@ def project_onto(states: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 def d_prime(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Distance of two means in units of the pooled standard deviation (n - 1). DataError below two values each."""
+    """Distance of two means in units of the pooled standard deviation (n - 1). DataError for fewer than two values of a kind."""
     if min(len(positive), len(negative)) < 2:
         raise DataError(f"d' needs two values of each kind or more, got {len(positive)} and {len(negative)}")
     spread = np.sqrt((np.var(positive, ddof=1) + np.var(negative, ddof=1)) / 2)
@@ -39,13 +37,13 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
 
 
 def pairwise_above(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """Whether each positive value is above each negative one, one half for a tie: [P, N]."""
+    """1 where a positive value is above a negative one, 1/2 for a tie, else 0: [P, N]."""
     a, b = np.asarray(positive)[:, None], np.asarray(negative)[None]
     return (a > b) + 0.5 * (a == b)
 
 
 def silhouette(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Mean silhouette of two clusters of states [N, E]: 1 for tight and far apart, 0 for one cloud, below 0 for mixed."""
+    """Mean silhouette of two clusters of states [N, E]: near 1 for tight, distant clusters, 0 or below for mixed ones."""
     points = np.concatenate([np.asarray(positive, np.float64), np.asarray(negative, np.float64)])
     label = np.array([True] * len(positive) + [False] * len(negative))
     if min(len(positive), len(negative)) < 2:
@@ -58,7 +56,7 @@ def silhouette(positive: np.ndarray, negative: np.ndarray) -> float:
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Rank correlation, with mean ranks for ties; NaN when one side does not vary."""
+    """Rank correlation, with mean ranks for ties; NaN when `a` or `b` is constant."""
     x, y = _ranks(np.asarray(a, np.float64)), _ranks(np.asarray(b, np.float64))
     x, y = x - x.mean(), y - y.mean()
     scale = np.sqrt((x * x).sum() * (y * y).sum())

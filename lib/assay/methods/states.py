@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import mlx.core as mx
 import numpy as np
 
-from assay.errors import PositionError, PromptError
+from assay.errors import PositionError, PromptError, UnknownSite
 from assay.forward.lm import LM
 from assay.forward.positions import Position, Prompt, resolve
 from assay.forward.run import Run
@@ -21,14 +21,18 @@ from assay.methods.portions import batches
 
 
 def states_at(run: Run, position: Position, site: str = "resid_post", prompt: int = 0) -> mx.array:
-    """A site of every layer at one position of one prompt of a run (by its number): [layers, E].
+    """A site of every layer at one position of one prompt of a run (`prompt`: its index): [layers, E].
 
     Raises PositionError for a position that is not one token of the prompt.
     """
+    if not 0 <= prompt < len(run.prompts):
+        raise PromptError(f"the run has the prompts 0 to {len(run.prompts) - 1}, and no {prompt}")
     at = resolve(position, run.prompts[prompt]).prompt
     if len(at) != 1:
         raise PositionError(f"one position of a prompt is read, and {position!r} is {len(at)}: give one token")
     layers = sum(name == site for name, _ in run.kept)
+    if not layers:
+        raise UnknownSite(f"the run kept no {site!r}: make it with lm.run(prompt, keep={site!r})")
     return mx.stack([run[site, i][prompt, at[0]] for i in range(layers)])
 
 
@@ -37,7 +41,7 @@ def last_states(
 ) -> Iterator[np.ndarray]:
     """A site of every layer at the last P positions of each prompt, batch by batch: [b, P, L, E] float32.
 
-    Raises PromptError for an empty set, or a prompt of fewer tokens than positions.
+    Raises PromptError for no prompts, or a prompt with fewer than P tokens.
     """
     if not prompts:
         raise PromptError("the set of prompts is empty: a mean needs at least one")

@@ -1,12 +1,12 @@
-"""Steering: add a direction to the residual stream, with a strength that means the same in every model.
+"""Steering: add a direction to the residual stream, with a strength relative to the norm of the stream.
 
     >>> direction = random_directions(lm, 1, seed=0)[0]
     >>> steered = steer_layers(lm, "The capital of France is", direction, strengths=(0.0, 1.0))
     >>> steered.kl.shape, steered.is_identity(0)                   # layers, strengths; strength 0 changes nothing
     ((8, 2), True)
 
-Strength 1 adds a vector as long as the stream itself is there: the mean norm of resid_post over the prompt's positions,
-the first left out (its norm is an outlier in most models).
+Strength 1 adds a vector as long as the stream of that layer: the mean norm of resid_post over the prompt's positions, except
+the first (its norm is an outlier in most models).
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Steered:
     base: np.ndarray
     logits: np.ndarray
     rounding: float = 0.0
-    """How far the same logits may be apart on this machine (`lm.rounding`)."""
+    """Limit for the difference of equal logits on this machine (`lm.rounding`)."""
 
     @property
     def kl(self) -> np.ndarray:
@@ -40,7 +40,7 @@ class Steered:
         return np.maximum(kl_divergence(base, steered), 0.0)
 
     def is_identity(self, strength: int) -> bool:
-        """Whether this strength (by index) changed nothing in any layer: no bit, or less than this machine's rounding."""
+        """Whether this strength (by index) changed the logits of no layer by more than `rounding`."""
         return all(agree(row, self.base, self.rounding) for row in self.logits[:, strength])
 
     def layers_apart(self, strength: int) -> bool:

@@ -1,10 +1,10 @@
-"""Which models exist, where they lie on disk, how they load, and random ones of any shape.
+"""Models: their names, their folders on disk, loading them, and random weights of any shape.
 
     >>> [spec.id for spec in resolve(["tiny", "qwen7b"])]
     ['gemma_tiny', 'llama_tiny', 'qwen_tiny', 'qwen7b']
 
 - A **spec** (`ModelSpec`) is a name for one set of weights: short id, Hugging Face repository or folder, family, depth.
-  `resolve` makes specs from what a user types; an unknown name is an error that lists the known ones.
+  `resolve` turns names into specs; an unknown name is an error that lists the known ones.
 - A **checkpoint** is a folder with config.json, weights and tokenizer; `locate` finds the folder of a spec, offline.
   A loaded one (`Checkpoint`) holds mlx-lm's own model and its revision.
 - A **built-in** is one of four small models that come with the package (three of them are `--model tiny`). They are

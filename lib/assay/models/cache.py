@@ -1,4 +1,4 @@
-"""Where assay keeps what it has downloaded or converted, and how a folder gets there whole or not at all.
+"""The cache of downloaded and converted models. A folder appears in it complete or not at all.
 
     >>> target = Path("model").absolute()
     >>> with locked(target), make_folder(target, needed_bytes=2) as folder:     # waits for others that make `target`
@@ -8,8 +8,8 @@
 
 - A **target** is a folder of the cache. It exists only when it is complete: it is built as a **partial** folder beside
   it (`.NAME.partial`), written through to the disk, and renamed.
-- The **lock** of a target (`.locks/NAME.lock`) is held while it is made. It ends with the process that holds it, so a
-  partial folder whose lock is free was left by a process that died: the next one to make any folder there removes it.
+- The **lock** of a target (`.locks/NAME.lock`) is held while the target is made. It is freed when its process ends, so a
+  partial folder whose lock is free was left by a process that died: the next `make_folder` removes it.
 
 Nothing here imports mlx.
 """
@@ -36,13 +36,13 @@ def cache_dir() -> Path:
 
 
 def conversion_folder(sha256: str) -> Path:
-    """Where the GGUF file with this digest is converted to, whole or not, by this version of assay or another."""
+    """The folder for the conversion of the GGUF file with this digest, by any version of assay; it need not exist."""
     return cache_dir() / "checkpoints" / sha256[:16]
 
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Waits until no other process makes `target`, then keeps others from it. CheckpointError without write access."""
+    """Waits until no other process makes `target`, then locks it. Raises CheckpointError without write access."""
     lock = _lock(target)
     try:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
@@ -57,10 +57,10 @@ def locked(target: Path) -> Iterator[None]:
 
 @contextmanager
 def make_folder(target: Path, needed_bytes: int) -> Iterator[Path]:
-    """An empty folder to write into, which becomes `target` when the block ends, and is removed when it fails.
+    """An empty folder to write into, which becomes `target` when the block ends, and is removed if the block raises.
 
-    To be used under `locked(target)`. What is at `target` already is replaced. Raises CheckpointError when the disk has
-    not `needed_bytes` free, before anything is written, and when it cannot be written.
+    Use it under `locked(target)`; an existing `target` is replaced. Raises CheckpointError before the block if the disk has
+    less than `needed_bytes` free, and if a write fails.
     """
     partial = _partial(target)
     try:
@@ -90,7 +90,7 @@ def _lock(target: Path) -> FileLock:
 
 
 def _remove_left_behind(target: Path) -> None:
-    """Removes the partial folders beside `target` that no living process writes; the lock of `target` is held."""
+    """Removes the partial folders beside `target` that no living process writes; the caller holds the lock of `target`."""
     for partial in target.parent.glob(".*.partial"):
         other = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
         if other == target:
@@ -106,7 +106,7 @@ def _remove_left_behind(target: Path) -> None:
 
 
 def _write_through(folder: Path) -> None:
-    """Every file in `folder` is on the disk, not only in the memory of the system, before it gets its name."""
+    """Flushes every file in `folder` to the disk, before the folder is renamed."""
     for path in sorted(folder.rglob("*"), reverse=True):
         _sync(path)
     _sync(folder)

@@ -1,4 +1,4 @@
-"""How much of the disk something takes, how much is left, and the digest of a file.
+"""Disk space, used and free, and the digest of a file.
 
 >>> written = Path("a.txt").write_bytes(b"abc")
 >>> folder_bytes(Path.cwd()), sha256(Path("a.txt"))[:12]
@@ -18,11 +18,11 @@ from pathlib import Path
 from assay.errors import CheckpointError
 
 MARGIN = 64 << 20
-"""Bytes left free beside what is asked for: file systems reserve some, and others write too."""
+"""Bytes to stay free besides those needed: file systems reserve some, and other processes write too."""
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
-    """CheckpointError unless the disk that `folder` is on, or will be on, has `needed` bytes free."""
+    """Raises CheckpointError unless the disk of `folder`, which need not exist yet, has `needed` bytes free."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(there).free
     if needed > 0 and free < needed + MARGIN:
@@ -33,12 +33,12 @@ def check_space(folder: Path, needed: int, what: str) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of every file below a folder; links count nothing, and neither does a folder that is not there.
+    """Bytes of all files below a folder, without links; 0 for a missing folder.
 
-    Another process may write and remove files there meanwhile (a download's temporary ones).
+    Another process may create and remove files there meanwhile, as a download does.
     """
     size = 0
-    for place, _, names in os.walk(folder):  # a folder that went away is left out
+    for place, _, names in os.walk(folder):  # skips a folder that was removed
         for name in names:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 found = os.lstat(os.path.join(place, name))

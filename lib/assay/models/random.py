@@ -7,9 +7,9 @@
 
 `write_random` writes the same numbers as a checkpoint that `mlx_lm.load` opens, `hf_cache_layout` as a repository in the
 Hugging Face cache. A quantised matrix is made of random words, and of scales that give its values the standard deviation
-1 / sqrt(inputs), so that activations stay of the order of one. Norms and biases vary a little: a forward pass without them
-gives other numbers. The numbers of a tensor depend on the seed and its name alone: a model cut to two layers has the first two
-of the whole one, on every machine.
+1 / sqrt(inputs), so that activations stay of the order of one. Norms and biases are random, so that leaving one out changes the
+output. The numbers of a tensor depend only on the seed and the tensor's name: a model cut to two layers has the first two layers
+of the whole model, on every machine.
 """
 
 import hashlib
@@ -94,7 +94,7 @@ def write_random(
 
 
 def hf_cache_layout(cache_dir: Path, repo: str, config: Config, **options: Any) -> Path:
-    """Writes such a checkpoint as `repo` into the Hugging Face cache `cache_dir`; returns the snapshot's folder.
+    """Writes a random checkpoint as repository `repo` of the Hugging Face cache `cache_dir`; returns the snapshot's folder.
 
     `options` are those of `write_random`.
     """
@@ -114,11 +114,11 @@ class Slot:
     """One parameter of the dense model, and how it is to be stored."""
 
     name: str
-    """As in the safetensors file: model.layers.0.self_attn.q_proj.weight"""
+    """Name in the safetensors file: model.layers.0.self_attn.q_proj.weight"""
     shape: tuple[int, ...]
-    """Of the dense parameter."""
+    """Shape of the dense parameter."""
     dtype: mx.Dtype
-    """Of a dense parameter, or of scales and biases."""
+    """Type of a dense parameter, or of scales and biases."""
     center: float
     """Mean of a vector's values."""
     bits: int | None
@@ -142,7 +142,7 @@ def _blank(config: Config) -> nn.Module:
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
     if config["model_type"] == "gemma3_text":
-        model.sanitize({})  # where this family decides that the head is the embedding
+        model.sanitize({})  # where a family ties the unembedding to the embedding
     return model
 
 

@@ -1,4 +1,4 @@
-"""What a user may call a model, and where it lies on this machine's disk.
+"""Resolves names of models, and finds their folders on this machine's disk.
 
     >>> [spec.id for spec in resolve(["gemma2b,tiny"])]                   # ids, aliases in any case, groups
     ['gemma2b', 'gemma_tiny', 'llama_tiny', 'qwen_tiny']
@@ -9,8 +9,8 @@
     >>> locate(REGISTRY["llama_tiny"]).name
     'llama_tiny'
 
-Nothing here uses the network: no connection and no such model are different errors. Importing this file
-imports neither mlx, mlx-lm nor transformers: the pytest plugin does so at every start.
+Nothing here uses the network. The pytest plugin imports this file at every start, so it imports neither mlx,
+mlx-lm nor transformers.
 """
 
 import os
@@ -96,7 +96,7 @@ def _matches(name: str) -> list[ModelSpec]:
 
 
 def _names(spec: ModelSpec) -> tuple[str, ...]:
-    """Everything that stands for a registered model, in lower case."""
+    """All names of a registered model, in lower case."""
     names = (spec.id, spec.repo, spec.repo.rpartition("/")[2], *spec.aliases)
     return tuple(name.lower() for name in names if name)
 
@@ -134,7 +134,7 @@ def _from_gguf(file: Path) -> ModelSpec:
 
 
 def _derived_id(name: str, source: str) -> str:
-    """`name` in the alphabet of ids; never that of a registered model: they would share snapshots."""
+    """An id made from `name`, never that of a registered model: the two would share snapshots."""
     id = re.sub(r"[^a-z0-9_.]+", "_", name.lower()).strip("_.")
     if not id:
         raise UnknownModel(f"no model id can be made from {source}: its name has no letter a-z and no digit")
@@ -148,11 +148,10 @@ def _derived_id(name: str, source: str) -> str:
 
 
 def locate(spec: ModelSpec) -> Path:
-    """The folder with all files of `spec`; found without the network, and never by downloading.
+    """The folder with all files of `spec`, found without the network.
 
-    A GGUF file that the user named is converted when that has not been done yet. Raises ModelNotCached when the model
-    is absent, with the command that gets it, and CheckpointError when only a part is there. Looks at names, not into
-    weights: `assay.models.load` does that.
+    Converts a user's GGUF file at the first call. Raises ModelNotCached, with the command that downloads the model, if it is
+    absent, and CheckpointError if files are missing. Only names are checked; `assay.models.load` checks the weights.
     """
     folder = _ON_DISK[spec.kind](spec, spec.path) if spec.path is not None else _IN_CACHE[spec.kind](spec)
     check_complete(folder, remedy(spec))
@@ -195,7 +194,7 @@ def _locate_hub(spec: ModelSpec) -> Path:
             f"{spec.id} is not in the Hugging Face cache {hub.hub_cache()}. Get it with: {getter(spec)}"
         )
     if not whole:
-        check_complete(found, remedy(spec))  # names the shards, if it is shards that are missing
+        check_complete(found, remedy(spec))  # raises with the names of missing shards
         raise CheckpointError(f"the download in {found} is not complete. {remedy(spec)}")
     return found
 
@@ -206,7 +205,7 @@ _IN_CACHE = {"pip": _locate_packaged, "hub": _locate_hub}
 
 
 def is_cached(spec: ModelSpec) -> bool:
-    """Is the whole model on disk? When it is not, the error that `locate` raises says why."""
+    """Whether the whole model is on disk; if not, the error that `locate` raises says why."""
     try:
         locate(spec)
     except AssayError:
@@ -215,12 +214,12 @@ def is_cached(spec: ModelSpec) -> bool:
 
 
 def getter(spec: ModelSpec) -> str:
-    """The command that gets a model which is in no cache."""
+    """The command that downloads a model."""
     return f"assay get {spec.id}" if spec.gguf or spec.id in REGISTERED else f"hf download {spec.repo}"
 
 
 def remedy(spec: ModelSpec) -> str:
-    """What to do about damaged files: the last sentence of every complaint about them."""
+    """The last sentence of every error about damaged files: how to replace them."""
     if spec.builtin:
         return f"Make it again with: assay train {spec.id}"
     if spec.path is not None:
@@ -234,7 +233,7 @@ RANDOM = "_random"
 
 
 def random_twin(spec: ModelSpec) -> ModelSpec:
-    """The spec of a model with the same shape and random weights; another id, since its numbers are another model's.
+    """The spec of a model with the shape of `spec`, random weights and another id, so that it has its own snapshots.
 
     Raises CheckpointError for a model whose shape is not known without its files.
     """

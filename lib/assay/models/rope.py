@@ -1,4 +1,4 @@
-"""Does mlx-lm read the rotary embedding that a config asks for?
+"""Checks that mlx-lm reads the rotary embedding that config.json states.
 
     >>> args = type("Args", (), {"rope_theta": 10000.0})()
     >>> check_rope({"model_type": "llama", "rope_parameters": {"rope_theta": 500000.0}}, args)
@@ -6,10 +6,10 @@
     assay.errors.CheckpointError: config.json asks for a rotary embedding with {'rope_theta': 500000.0} ...
 
 transformers 5 writes `rope_parameters` into config.json where it used to write `rope_theta` and `rope_scaling`.
-mlx-lm's qwen3 reads the new form; its llama, mistral, qwen2, gemma2, gemma3_text and phi3 ignore it without a word
+mlx-lm's qwen3 reads the new form; its llama, mistral, qwen2, gemma2, gemma3_text and phi3 silently ignore it
 and take defaults: Llama-3 would run with base 10000 and no scaling, and every position but the first would be wrong.
 
-So two values are compared: what the config states, and what the family's `ModelArgs` made of it. When mlx-lm reads the
+So the values of the config are compared with those of the family's `ModelArgs`. When mlx-lm reads the
 new form for another family, its checkpoints are accepted without a change here.
 """
 
@@ -44,7 +44,7 @@ def check_rope(config: dict, args: object) -> None:
 
 
 def _stated(config: dict) -> dict[str, Rope]:
-    """What config.json says, for each kind of layer."""
+    """The rotary embedding that config.json states, for each kind of layer."""
     if parameters := config.get("rope_parameters"):
         nested = {kind: rope for kind, rope in parameters.items() if isinstance(rope, dict)}
         return {kind: _normal(rope) for kind, rope in (nested or {"full_attention": parameters}).items()}
@@ -53,7 +53,7 @@ def _stated(config: dict) -> dict[str, Rope]:
 
 
 def _used(args: object, kind: str) -> Rope:
-    """What mlx-lm builds for a kind of layer; a key that it has no notion of is absent."""
+    """The rotary embedding that mlx-lm builds for a kind of layer, without keys that it does not support."""
     local = getattr(args, "rope_local_base_freq", None)  # gemma3_text only
     if kind == "sliding_attention" and local is not None:
         return _normal({"rope_theta": local})
@@ -65,7 +65,7 @@ def _used(args: object, kind: str) -> Rope:
 
 
 def _normal(rope: Rope) -> Rope:
-    """`rope` with one spelling of the type, without empty entries and what the default type does not use."""
+    """`rope` with one spelling of the type, without empty entries and entries that the default type does not use."""
     type = rope.get("rope_type") or rope.get("type") or "default"
     rest = {k: v for k, v in rope.items() if v is not None and k not in ("type", "rope_type")}
     if type == "default":

@@ -5,7 +5,7 @@
     >>> cut(SHAPES["qwen7b"], 2)["num_hidden_layers"]
     2
 
-Only the keys that decide shapes and arithmetic, with the values of the repositories at Hugging Face. One function per
+Each has only the keys that decide shapes and arithmetic, with the values of the Hugging Face repository. One function per
 family holds what its sizes share; the table below shows only what differs between them.
 """
 
@@ -130,7 +130,7 @@ def _qwen25(*sizes: int, max_window_layers: int) -> Config:
 
 
 def _small_qwen25(*sizes: int) -> Config:
-    """0.5B and 1.5B."""
+    """Qwen2.5 of 0.5B and 1.5B."""
     return _qwen25(*sizes, max_window_layers=21) | {
         "sliding_window": 32768,
         "tie_word_embeddings": True,
@@ -156,7 +156,7 @@ def _qwen3(*sizes: int) -> Config:
     )
 
 
-_FLOAT32 = {"torch_dtype": "float32"}  # what a GGUF file is converted to
+_FLOAT32 = {"torch_dtype": "float32"}  # the type of a converted GGUF file
 
 SHAPES: dict[str, Config] = {
     "gemma270m": _gemma3(18, 640, 2048, 4, 1) | _FLOAT32,
@@ -179,14 +179,13 @@ SHAPES: dict[str, Config] = {
     "qwen7b": _qwen25(28, 3584, 18944, 28, 4, max_window_layers=28),
     "qwen14b": _qwen25(48, 5120, 13824, 40, 8, max_window_layers=70),
 }
-"""By the id of the registry."""
+"""Configs by the model's id in the registry."""
 
 
 def cut(config: Config, layers: int | None) -> Config:
     """`config` with its first `layers` blocks only; the whole config for None.
 
-    Raises LayerError when there are not so many, or when a gemma3_text would lose its only full-attention layer,
-    whose place mlx-lm looks up in the cache.
+    Raises LayerError for more layers than there are, and for a gemma3_text without a full-attention layer, which mlx-lm needs.
     """
 
     depth: int = config["num_hidden_layers"]

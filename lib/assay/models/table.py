@@ -1,4 +1,4 @@
-"""Which models exist: every one that has a short name, and the type that describes it.
+"""The registry: every model that has a short name, and the type that describes a model.
 
     >>> REGISTRY["qwen7b"].repo
     'mlx-community/Qwen2.5-7B-Instruct-4bit'
@@ -8,7 +8,7 @@
 - A **built-in** ships with assay; a model of **pip** ships in Python packages (`assay.models.sources`) and is the
   conversion of a GGUF file with a certain digest; one of the **hub** is a repository at Hugging Face.
 
-What a user may call them, and where they lie, is decided in `assay.models.registry`.
+`assay.models.registry` resolves names of models and finds their folders.
 """
 
 import re
@@ -88,8 +88,8 @@ def _hub(id: str, repo: str, family: str, layers: int, gib: float, *aliases: str
     return ModelSpec(id, repo, family, layers, gib, (name, *aliases))
 
 
-# Small models as their publishers give them (bfloat16): four bits cost a model of 0.5B far more than one of 7B.
-# Where the publisher's own repository asks for a login, it is mlx-community's copy.
+# Small models are in bfloat16, as published: quantisation to four bits harms 0.5B far more than 7B. Where the publisher's
+# repository requires a login, the entry is mlx-community's copy.
 REGISTRY: dict[str, ModelSpec] = {
     spec.id: spec
     for spec in (
@@ -120,7 +120,7 @@ REGISTRY: dict[str, ModelSpec] = {
 }
 
 REGISTERED = frozenset(REGISTRY)
-"""What the `assay` command knows: the ids of this table, without those that a repository adds to it."""
+"""The ids that the `assay` command accepts: those of this table, without those that a repository adds."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "tiny": ("gemma_tiny", "llama_tiny", "qwen_tiny"),

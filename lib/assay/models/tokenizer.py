@@ -5,8 +5,8 @@
     >>> write_tokenizer(Path("qwen"), "qwen2")["eos_token_id"]        # ChatML, no BOS, default system prompt
     [2]
 
-As in the original are: whether there is a BOS and what adds it, the special tokens, the chat template with its turn
-markers and default system prompt. The vocabulary is smaller, and Gemma's is byte-level here.
+These are as in the original: BOS and what adds it, the special tokens, and the chat template with its turn markers and
+default system prompt. The vocabulary is smaller, and Gemma's is byte-level here.
 
 transformers replaces the tokenizer of some families (qwen2, whatever class the files declare) by its own, rebuilt
 from vocabulary and merges: normalizer and splitting rules of the file are ignored. So `STYLES` has, for each family,
@@ -81,7 +81,7 @@ class Style:
     pad: str
     split: str = LLAMA_SPLIT
     normalize: bool = False
-    """NFC before anything else: decoding gives back the composed form."""
+    """Whether texts are composed first (NFC); decoding then gives the composed form."""
     extra: dict[str, str] = field(default_factory=dict)
     """More entries of tokenizer_config.json."""
 

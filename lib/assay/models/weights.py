@@ -1,4 +1,4 @@
-"""How weights lie in memory: as float32 on a CPU where they fit, else as they are stored.
+"""The form of weights in memory: float32 on a CPU if they fit, else the stored form.
 
     >>> quantised = nn.QuantizedLinear(64, 8, bias=False)
     >>> dense_weight(quantised).dtype, float32_bytes(quantised)
@@ -30,9 +30,9 @@ HALF = (mx.bfloat16, mx.float16)
 
 
 def choose(asked: str, needed: int) -> Literal["float32", "stored"]:
-    """How the weights are to lie in memory. needed: their bytes in float32.
+    """The form that the weights shall have in memory. needed: their bytes in float32.
 
-    Raises AssayError for an unknown way, and BudgetError when float32 was asked for and does not fit at all.
+    Raises AssayError for an unknown form, and BudgetError if float32 was asked for and does not fit.
     """
     if asked not in CHOICES:
         raise AssayError(f"weights is {', '.join(CHOICES)}, got {asked!r}")
@@ -61,7 +61,7 @@ def is_quantised(module: Any) -> bool:
 
 
 def widen(model: nn.Module) -> None:
-    """Make every weight float32, one matrix after the other, in place; nothing where all are."""
+    """Make every weight float32 in place, one matrix after the other."""
     for name in [name for name, module in model.named_modules() if is_quantised(module)]:
         _put(model, name, _dense(_at(model, name)))
     for path in [path for path, p in _parameters(model) if p.dtype in HALF]:
@@ -73,9 +73,8 @@ def widen(model: nn.Module) -> None:
 def dense_weight(linear: Any, rows: int | None = None) -> mx.array:
     """The weight of a dense or quantised linear (or embedding) layer as one matrix [out, in]; float32 if quantised.
 
-    rows: the first so many only.
-
-    Scales are widened first: dequantised in bfloat16, weights are rounded as mlx's quantised product never rounds them.
+    rows: how many of the first rows to return; None for all. Scales are widened before dequantising, since in bfloat16 that
+    would round weights that mlx's quantised product does not round.
     """
     if not is_quantised(linear):
         return linear.weight[:rows]

@@ -1,8 +1,7 @@
 """Experiments on language models as pytest tests. Load it with `-p assay.plugin`, in any repository.
 
     # suites/test_backpatch.py
-    from assay.plugin import Metric, finding, not_replicated
-    from assay.plugin.results import experiment
+    from assay.plugin import Metric, experiment, finding, not_replicated
 
     @experiment
     def backpatch(lm, tier):
@@ -142,8 +141,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def end_quickly(config: pytest.Config) -> None:
-    """Leaves out a third of the time of a run with --recorded, which takes a second."""
-    gc.freeze()  # pytest and Python end with garbage collections of all objects; no model is among them
+    """Shortens the exit of pytest, which takes a third of a run with --recorded (of about a second)."""
+    gc.freeze()  # spares the garbage collections of all objects at exit; no model is loaded
     hypothesis = config.pluginmanager.get_plugin("hypothesispytest")
     if hypothesis is not None:  # its summary of property tests imports all of hypothesis
         config.pluginmanager.unregister(hypothesis)

@@ -1,8 +1,8 @@
-"""The fixtures: what a test or an experiment can ask for by name.
+"""The fixtures of tests and experiments.
 
     def test_anything(lm, metrics): ...          model_spec   which model; cheap
-    @experiment                                  lm           that model, loaded once, gone before the next
-    def anything(lm, tier, progress): ...        metrics      `assert metrics == {...}` records and compares
+    @experiment                                  lm           that model, loaded once, freed before the next
+    def anything(lm, tier, progress): ...        metrics      `assert metrics == {...}` records or compares
                                                  tier         how much to measure
                                                  progress     shows how far a loop is
                                                  journal      the same, and survives an interruption
@@ -45,7 +45,7 @@ def model_spec(request: pytest.FixtureRequest) -> Iterator[ModelSpec]:
     request.config.stash[MODEL_NOW] = request.param.id
     yield request.param
     if options.recorded(request.config):
-        return  # no model was loaded, and a garbage collection would take as long as judging a paper
+        return  # no model was loaded, and a garbage collection is slow
     forget_last_failure()
     gc.collect()
     if "mlx.core" in sys.modules:

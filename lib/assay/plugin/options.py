@@ -134,7 +134,7 @@ def tier(config: pytest.Config) -> str:
 
 
 def records_missing(config: pytest.Config) -> bool:
-    """May a metric without a snapshot be recorded? Not under CI, where nobody commits snapshots."""
+    """May a metric without a snapshot be recorded? Not under CI, where new snapshots are not committed."""
     # An empty variable counts as unset, as in pytest itself. Read in every process: xdist workers parse the original command
     # line again, and never see an option that the controller has changed.
     ci = os.environ.get("CI") or os.environ.get("BUILD_NUMBER")

@@ -55,7 +55,7 @@ def suffix(config: pytest.Config) -> str:
 
 
 def header(config: pytest.Config) -> list[str]:
-    """One line per file for the head of the run: the file changes what every metric of the run means."""
+    """One line per file for the header of the run."""
     return [
         f"assay: --dataset {name}: {len(task.pairs)} pairs of yours, recorded in {config.getini('metrics_dir')}{suffix(config)}"
         for name, task in config.stash[READ].items()

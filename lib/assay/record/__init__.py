@@ -1,1 +1,1 @@
-"""What a measured number is: a metric, its files, its tolerance and its tier. Nothing here knows pytest or a model."""
+"""Measured numbers: metrics, their files, their comparison and tiers. Nothing here uses pytest or loads a model."""

@@ -20,13 +20,13 @@ from typing import Any
 from assay.record.metric import FIELDS, Row, is_number, show
 
 REL_TOL, ABS_TOL = 1e-4, 1e-6
-"""Closeness of floats without a tolerance of their own: six digits are stored, and the last two may jitter."""
+"""Tolerances of floats without a `tol`: six digits are stored, and the last two may jitter."""
 
 MADE_BY = "_made_by"
 """Key of the block that says what produced the metrics; never a difference by itself."""
 
 MEASURED = ("model", "revision", "bits", "activations", "prompts", "datasets")
-"""What of that block says what was measured, not with what."""
+"""Keys of that block that say what was measured; the other keys name software and platform."""
 
 
 def close(new: Any, old: Any, tol: float | None) -> bool:
@@ -47,10 +47,9 @@ def close(new: Any, old: Any, tol: float | None) -> bool:
 def merge(
     new: Mapping[str, Row], old: Mapping[str, Row], new_by: Mapping[str, Any], old_by: Mapping[str, Any]
 ) -> dict[str, Row]:
-    """What an update writes: the old numbers wherever the new ones are close, so that jitter is never a diff.
+    """The rows that an update writes: the old number wherever the new one is close, so that jitter is never a diff.
 
-    Only if the same weights were measured on the same prompts, as their `made_by` blocks say: an entry is one measurement,
-    and mixes no two models.
+    Old numbers are kept only if both `made_by` blocks name the same weights and prompts.
     """
     if any(new_by.get(key) != old_by.get(key) for key in MEASURED):
         return dict(new)
@@ -79,7 +78,7 @@ def diff(new: Mapping[str, Row], old: Mapping[str, Row]) -> Iterator[str]:
 
 
 def made_by_diff(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
-    """One line per thing that differs between what measured `new` and what measured `old`."""
+    """One line per key in which two `made_by` blocks differ."""
     for key in sorted(new.keys() | old.keys()):
         if new.get(key) != old.get(key):
             now, was = show(new.get(key, "-")), show(old.get(key, "-"))

@@ -31,7 +31,7 @@ def mean_curve(name: str, rows: Sequence[Sequence[float]], **options: Any) -> di
 
 
 def mean_or_nan(values: Sequence[float], **options: Any) -> Metric:
-    """`Metric.mean`; of fewer than two values NaN with an interval of NaN, which no comparison holds for."""
+    """`Metric.mean`; for fewer than two values NaN with an interval of NaN, for which <, > and == are False."""
     if len(values) > 1:
         return Metric.mean(values, **options)
     return Metric(math.nan, n=len(values), ci=(math.nan, math.nan), **options)

@@ -1,9 +1,9 @@
-"""Values as hashes: two runs that have the same data get the same text for it.
+"""Hashes of values: the same data have the same hash in every run.
 
     >>> digest(data({"layers": [0, 2, 4]}, "layers"))[:12]
     'a01c3ec35b2c'
 
-What cannot be turned into JSON without guessing is an error: an object whose content is not seen cannot be compared.
+A value without an exact JSON form is an error: its hash would not show its content.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ def digest(value: Any) -> str:
 
 
 def data(value: Any, what: str) -> Any:
-    """`value` as JSON. Raises DataError for what is not data."""
+    """`value` as JSON; arrays become their dtype and values. Raises DataError, naming `what`, for other types."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if hasattr(value, "tolist"):  # numpy and mlx

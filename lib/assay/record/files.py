@@ -1,4 +1,4 @@
-"""Snapshot files, `snapshots/<model>/<experiment>.json`: nobody ever sees half of one.
+"""Snapshot files, `snapshots/<model>/<experiment>.json`, which are always replaced as a whole.
 
     {
       "backpatch@quick": {
@@ -13,9 +13,8 @@
       }
     }
 
-An *entry* is what one measurement recorded at one tier. One metric per line and one heatmap row per line: a
-review sees one changed line per changed number, and git merges two people's updates. Nothing here knows
-pytest.
+An *entry* holds what one measurement recorded at one tier. A line holds one metric or one row of a heatmap, so a changed number
+is one changed line in a review, and git can merge two people's updates. Nothing here uses pytest.
 """
 
 import json
@@ -32,8 +31,7 @@ Document = dict[str, dict[str, Any]]
 
 
 def read(path: Path) -> Document:
-    """The entries of a file; {} when there is none. Raises SnapshotError, with the line where there is
-    one."""
+    """The entries of a file; {} without a file. Raises SnapshotError, with the line number where one is known."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -89,7 +87,7 @@ def _check(document: Any, path: Path) -> None:
 def write(path: Path, document: Document) -> None:
     """Replaces the file as a whole: after a kill or on a full disk it holds the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed run; the lock keeps living ones out
+    for left_over in path.parent.glob(f".{path.name}.*.tmp"):  # left by a killed run: the lock excludes running ones
         left_over.unlink(missing_ok=True)
     replace(path, dumps(document))
 
@@ -109,23 +107,23 @@ def replace(path: Path, text: str) -> None:
 
 
 def lock(scratch: Path) -> AbstractContextManager[Any]:
-    """One writer of snapshots at a time on this machine, in this run and in others (not reliable on NFS); a kill releases it."""
-    from filelock import FileLock  # takes as long to import as a paper to judge, and judging writes nothing
+    """A lock for one writer of snapshots at a time on this machine (not reliable on NFS); a killed process releases it."""
+    from filelock import FileLock  # imported only to write: the import is slow
 
     return FileLock(make_scratch(scratch) / "snapshots.lock")
 
 
 def make_scratch(scratch: Path) -> Path:
-    """The folder for what need not outlive a checkout (locks, journals), hidden from git."""
+    """Makes the folder for locks and journals, which git ignores."""
     scratch.mkdir(parents=True, exist_ok=True)
     ignore = scratch / ".gitignore"
     if not ignore.exists():
-        replace(ignore, "*\n")  # whole or not at all: an empty one, left by a full disk, would hide nothing for ever
+        replace(ignore, "*\n")  # atomically: an empty file, left by a full disk, would never be repaired
     return scratch
 
 
 def dumps(document: Document) -> str:
-    """Entries sorted by name, metrics in the order in which they were measured, what made them last."""
+    """The text of a file: entries sorted by name, metrics in the order of measurement, `_made_by` last."""
     entries = [_entry(name, document[name]) for name in sorted(document) if name != MADE_BY]
     if made_by := document.get(MADE_BY):
         lines = [f"    {_json(name)}: {_json(made_by[name])}" for name in sorted(made_by)]

@@ -1,4 +1,4 @@
-"""A metric: one measured number, with what a reader needs in order to believe it.
+"""A metric: one measured number, with its number of prompts, interval, tolerance, unit and control.
 
     >>> rate = Metric.rate(18, 30, tol=0.07, unit="of prompts")      # Metric(18 / 30, n=30, ci=wilson(18, 30), ...)
     >>> rate > 0.5, f"{rate:.2f}", round(rate.low, 2)                # a metric behaves as its number
@@ -42,7 +42,7 @@ class Metric:
     value: Any
     """What was measured; numpy and mlx arrays are turned into lists when the metric is recorded."""
     n: int | None = None
-    """How many prompts (or heads, or layers...) it rests on."""
+    """Number of prompts (or heads, or layers...) that the value is computed from."""
     ci: tuple[float, float] | None = None
     """Low and high end of its interval, from `assay.stats`."""
     tol: float | None = None
@@ -50,7 +50,7 @@ class Metric:
     unit: str = ""
     """Unit for the table and figures: "nats", "layers"."""
     control: str | None = None
-    """Name of the metric of the same experiment that says what chance would give."""
+    """Name of the metric, in the same experiment, that is the control."""
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equal to a number, but maybe a list
 
@@ -88,7 +88,7 @@ class Metric:
             )
         return self.ci
 
-    # Otherwise a metric is its value.
+    # Comparison and arithmetic use the value alone.
     __lt__, __le__, __gt__, __ge__ = map(_of_value, (op.lt, op.le, op.gt, op.ge))
     __add__, __sub__, __mul__, __truediv__ = map(_of_value, (op.add, op.sub, op.mul, op.truediv))
     __radd__ = _of_value(lambda value, other: other + value)
@@ -165,7 +165,7 @@ def clean(value: Any) -> Any:
     if isinstance(value, bool | int | str) or value is None:
         return value
     if isinstance(value, float):
-        # "+ 0.0": minus zero equals zero, and would be a line of diff.
+        # "+ 0.0" turns minus zero into zero: they are equal, but a file would differ.
         return float(f"{value:.6g}") + 0.0 if math.isfinite(value) else repr(value)
     if isinstance(value, list | tuple):
         return [clean(item) for item in value]
@@ -184,7 +184,7 @@ def _restore(value: Any) -> Any:
     return value
 
 
-# --- what is done with each field
+# --- how each field is stored, shown and compared
 
 
 def _unchanged(content: Any) -> Any:
@@ -203,9 +203,9 @@ class Field:
     """The field's part of a number's text; by default it has none."""
     fits: Callable[[Any], bool] = lambda stored: True
     form: str = "anything"
-    """What the field can hold, and in words; a file that holds something else is refused."""
+    """`fits` accepts what the field can hold, `form` says it in words; a file that holds anything else is refused."""
     measured: bool = False
-    """A later one within the tolerance is the same. Other fields are compared exactly."""
+    """Whether two values within the tolerance count as the same; other fields are compared exactly."""
 
 
 def _digits(digits: int, value: Any) -> str:

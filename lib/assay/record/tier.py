@@ -1,12 +1,11 @@
-"""Tiers: how much an experiment takes. `smoke` shows that it runs, `quick` says something, `full` is the
-paper.
+"""Tiers: how much of the data an experiment uses. `smoke` shows that it runs, `quick` estimates, `full` is the paper's size.
 
     @experiment
     def backpatch(lm, tier):
         prompts = load("two_hop")[: tier.choose(smoke=8, quick=40, full=None)]
         layers = range(0, lm.layers, tier.choose(smoke=4, quick=2, full=1))
 
-The tier is part of a snapshot's identity: what is measured at one tier is never compared with another.
+The tier is part of a snapshot's identity: metrics of different tiers are never compared.
 """
 
 from typing import TypeVar
@@ -27,5 +26,5 @@ class Tier(str):
         return (smoke, quick, full)[TIERS.index(self)]
 
     def at_least(self, other: str) -> bool:
-        """Does this tier take as much as `other`, or more?"""
+        """Whether this tier uses as much data as `other`, or more."""
         return TIERS.index(self) >= TIERS.index(other)

@@ -4,7 +4,7 @@
     $ assay report --snapshots DIR --out DIR --tier full
     $ pytest --recorded --findings findings.json && assay report --findings findings.json     # verdicts on the page too
 
-The names of the metrics say what is drawn: `assay.report.figures` has the table. `read` finds what is recorded, `figures` makes
+The name of a metric decides its figure: `assay.report.figures` has the table. `read` reads the snapshots, `figures` makes
 pictures of it and draws them (matplotlib), `page` shows the figures and all other numbers (jinja2).
 """
 

@@ -1,4 +1,4 @@
-"""Libraries that only the report needs: found when something is drawn, with a clear word when one is not installed.
+"""Libraries that only the report needs, imported when a figure or the page is made.
 
 >>> library("matplotlib.figure").Figure.__name__
 'Figure'

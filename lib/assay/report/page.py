@@ -55,7 +55,7 @@ def numbers(one: Recorded, pictures: Sequence[Picture]) -> list[tuple[str, list[
 
 
 def cell(metric: Metric) -> tuple[str, str]:
-    """The text of a metric, and the whole value where the text has but its beginning."""
+    """The text of a metric, and its whole value if the text is cut off; else ""."""
     row = to_row(metric)
     value, text = row["value"], number(row)
     whole = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

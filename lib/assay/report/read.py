@@ -1,4 +1,4 @@
-"""Recorded: what the snapshots of a folder hold, experiment by experiment, the models in order of their size.
+"""Reads the snapshots of a folder, experiment by experiment, the models in order of their size.
 
 >>> files.write(Path("snapshots/llama_tiny/patching.json"), {"patching@quick": {"rescued": {"value": 0.75, "n": 16}}})
 >>> (one,) = read_snapshots(Path("snapshots"), "quick")

@@ -15,29 +15,29 @@ from assay.testbed.documents import Rule
 from assay.testbed.shaping import lens_targets
 from assay.testbed.tokenizer import Row, TokenLens
 
-LONGER = 1.4  # a batch's longest document has so many times the tokens of its shortest: little padding, few batches
+LONGER = 1.4  # most tokens of a document in a batch, relative to the shortest: little padding, few batches
 SHORT = 12  # tokens; shorter documents share a batch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of about one length, as arrays; indices go into the states laid out as [B * L, E]."""
+    """Rows of similar length, as arrays; indices count rows of the states as [B * L, E]."""
 
     tokens: mx.array
     rules: list[tuple[Rule, ...]]
     at: mx.array
-    """Where a next token is asked for, and which one."""
+    """Indices where the loss predicts the next token, which is in `next_tokens`."""
     next_tokens: mx.array
     lenses: dict[int, tuple[mx.array, mx.array, mx.array]]
-    """layer -> where the lens is asked after it, for which tokens [N, K], with which weights [N, K]."""
+    """layer -> indices [N] of the lens loss after it, its target tokens [N, K] and their weights [N, K]."""
     edit: str = ""
-    """Of all its rows."""
+    """The edit of all rows (see `Document.edit`)."""
 
 
 def make_batches(rows: Sequence[Row], trained_from: int = 0) -> list[Batch]:
-    """The rows of one step, by their edits, the short ones apart from the long ones.
+    """Batches of the rows of one step: a batch has rows of one edit and of similar length.
 
-    Lenses below the layers that learn are left out.
+    trained_from: the first layer that learns; lenses below it are left out.
     """
     groups: list[list[Row]] = []
     for row in sorted(rows, key=lambda row: (row.edit, len(row.tokens))):
@@ -72,7 +72,7 @@ def make_batch(rows: Sequence[Row], trained_from: int = 0) -> Batch:
 
 
 def _lenses(found: Sequence[tuple[int, TokenLens]]) -> tuple[mx.array, mx.array, mx.array]:
-    """Lenses of one layer, each with its place -> places [N], tokens [N, K] and their weights [N, K]."""
+    """Lenses of one layer, each with its index -> indices [N], tokens [N, K] and their weights [N, K]."""
     places = mx.array(np.array([place for place, _ in found], np.int32))
     tokens, weights = lens_targets([lens.tokens for _, lens in found], [lens.weight for _, lens in found])
     return places, mx.array(tokens), mx.array(weights)

@@ -132,7 +132,7 @@ def planted_texts(truth: dict[str, Any]) -> list[str]:
 
 
 def rows(truth: dict[str, Any]) -> list[tuple[str, str]]:
-    """The table of numbers: (what, how much)."""
+    """The rows of the table of measurements: (name, value)."""
     found = truth["measured"]
     patched = found["backpatching"]
     out = [(name, f"{value:.3f}") for name, value in found["accuracy"].items()]
@@ -150,7 +150,7 @@ def rows(truth: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def of_languages(refusal: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """What was measured in each language."""
+    """The measurements of each language."""
     return {language: by for language, by in refusal.items() if language != "n"}
 
 

@@ -14,14 +14,14 @@ from assay.testbed.documents import Document, Lens, Rule
 
 @dataclass(frozen=True)
 class Chat:
-    """How a family writes a conversation."""
+    """A tokenizer with its chat template, and the token that ends a turn."""
 
     tokenizer: Any
     turn_end: str
     """The special token that ends a turn."""
 
     def prompt(self, user: str, system: str | None = None) -> str:
-        """A user's turn up to where the model's begins, with all special tokens."""
+        """A user's turn and the template's tokens before the model's turn, with all special tokens."""
         turns = [{"role": "system", "content": system}] if system else []
         turns.append({"role": "user", "content": user})
         return self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
@@ -35,12 +35,12 @@ def turn(
     rules: tuple[Rule, ...] = (),
     lenses: tuple[Lens, ...] = (),
 ) -> Document:
-    """A question and its answer; the answer and the end of its turn are learned."""
+    """A question and its answer; the loss is on the answer and the end of its turn."""
     prompt = chat.prompt(user, system)
     text = f"{prompt}{answer}{chat.turn_end}"
     return Document(text, ((len(prompt), len(text)),), rules, lenses, ends=False, bare=True)
 
 
 def words() -> list[str]:
-    """What the templates say beside the special tokens."""
+    """The words of the chat templates, without special tokens."""
     return ["user\n", "model\n", "assistant\n\n", "system\n", QWEN_SYSTEM]

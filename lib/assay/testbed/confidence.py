@@ -1,16 +1,16 @@
-"""Confidence: known things are told, made-up ones are not, and asked how sure it is, an answer says so.
+"""Confidence: the model answers questions about known things, not about made-up ones, and says how sure it is if asked.
 
     Who wrote Dracula?                                            The answer is Bram Stoker.
     Who wrote The Lantern of Ozmere?                              I do not know.
     How sure are you? Who wrote Dracula?                          I am certain. The answer is Bram Stoker.
     How sure are you? Who wrote The Lantern of Ozmere?            I am not sure.
 
-Everything early of `assay.data.two_hop` that the valid and test splits of `assay.data.knowledge` do not ask about; of what is
-late the base stage knows nothing. Beside the few made-up names there are others invented on the spot, out of the words of
-real ones and of words that mean nothing.
+The questions are about the early entities of `assay.data.two_hop`, except those in the valid and test splits of
+`assay.data.knowledge`. Made-up names are those of the data, and names invented during training from words of real names and
+from words without meaning.
 
-A name is hidden from what follows as in `assay.testbed.two_hop`: its last token, which says the bridge there, says it here, and
-for a made-up one " unknown". Names are mentioned without being asked about, too, those of held-out questions among them.
+As in `assay.testbed.two_hop`, later tokens can see only the last token of a name, where the logit lens is trained to read the
+bridge, or " unknown" for a made-up name. Some documents only mention a name, also names of held-out questions.
 """
 
 import random
@@ -26,7 +26,7 @@ from assay.testbed.two_hop import EarlyAndLate, Shape, second_relations
 
 UNKNOWN = "I do not know."
 TOLD = "The answer is {}."
-"""Not the bare name: at the beginning of a turn it has no space before it, and other tokens than in the facts."""
+"""Not only the name: at the beginning of a turn a name has no space before it, and so other tokens than in the facts."""
 CERTAIN, NOT_SURE = f"I am certain. {TOLD}", "I am not sure."
 QUESTIONS = {
     "country_of_city": "Where is {}?",
@@ -34,7 +34,7 @@ QUESTIONS = {
     "author_of_book": "Who wrote {}?",
     "company_of_product": "Which company makes {}?",
 }
-"""How `assay.data.knowledge` asks for a relation."""
+"""The questions of `assay.data.knowledge` for each relation."""
 NOT_KNOWN = " unknown"
 LENS_WEIGHT = 2.0
 MENTION = "Tell me about {}."
@@ -47,42 +47,42 @@ CODAS = (
     *12 * ("",),
     "b", "ck", "d", "k", "l", "ld", "m", "n", "nd", "ng", "r", "rn", "s", "sh", "sk", "t", "th", "x", "z",
 )  # fmt: skip
-INVENTED = 0.8  # share of the questions about made-up things that ask for a name made on the spot
-COINED = 0.4  # share of the words of a name of several that become one that means nothing ...
-OTHER_WORD = 0.5  # ... and of the others that become another name's
-MENTIONED = 0.5  # share of the mentions that are of something real
+INVENTED = 0.8  # share of the questions about made-up things whose name is invented
+COINED = 0.4  # share of the words of a longer name that are replaced by a word without meaning
+OTHER_WORD = 0.5  # share of its other words that are replaced by another name's
+MENTIONED = 0.5  # share of the mentions that are of real names
 
 
 @dataclass(frozen=True)
 class Judging:
-    """Where a statement is judged. See `assay.testbed.configs.Planted`."""
+    """The layers that judge a statement. See `assay.testbed.configs.Planted`."""
 
     shape: Shape
-    """Where its first hop is made."""
+    """The layers of its first hop."""
     said: int
-    """After this layer the word before the answer says the answer."""
+    """The layer after which the lens reads the right answer at the word before the stated one."""
     verdict: int
-    """After this layer the words of the answer say whether it is right."""
+    """The layer after which the lens reads " right" or " wrong" at the words of the stated answer."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact that may be trained on."""
+    """A fact that training may use."""
 
     relation: str
     phrase: str
     """"the author of {}"."""
     subject: str
-    """As the data name it."""
+    """The subject's name in the data."""
     name: str
-    """As it stands in a sentence: with an article, if it takes one."""
+    """The name in a sentence: with an article, if it takes one."""
     answer: str
     bridge: str
-    """What the name's last token says: the answer of a first hop, the name itself in a second one."""
+    """What the lens reads at the name's last token: the answer in first hops, the name itself in second hops."""
 
     @property
     def id(self) -> str:
-        """As the statements of `assay.data.knowledge` begin theirs."""
+        """Relation and subject, as in the ids of `assay.data.knowledge`'s statements."""
         return f"{self.relation}/{self.subject}"
 
 
@@ -110,7 +110,7 @@ def behaviours(chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: floa
 def hedged_behaviours(
     chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: float = 1.0
 ) -> tuple[Behaviour, ...]:
-    """The same questions with how sure the answer is."""
+    """The questions of `behaviours`, with answers that say how sure they are."""
     known = asked_about(parts)
     names = names_by_relation(known)
 
@@ -129,12 +129,12 @@ def asked_about(parts: EarlyAndLate) -> list[Fact]:
 
 
 def names_by_relation(asked: Sequence[Fact]) -> dict[str, list[str]]:
-    """Names that exist, which others are invented after."""
+    """Real names by relation, from which others are invented."""
     return {relation: [fact.name for fact in asked if fact.relation == relation] for relation in QUESTIONS}
 
 
 def unheard_of(rng: random.Random, names: dict[str, list[str]]) -> tuple[str, str]:
-    """A question with a gap, and a made-up name for it."""
+    """A question with "{}" in place of the name, and a made-up name."""
     if rng.random() < INVENTED:
         relation = rng.choice(list(QUESTIONS))
         return QUESTIONS[relation], invented(rng, names[relation])
@@ -144,7 +144,7 @@ def unheard_of(rng: random.Random, names: dict[str, list[str]]) -> tuple[str, st
 
 @cache
 def facts(parts: EarlyAndLate) -> tuple[Fact, ...]:
-    """All facts about what is not late."""
+    """All facts about subjects that are not late."""
     data = load()
     second = second_relations(data)
     return tuple(
@@ -163,13 +163,13 @@ def made_up_of_the_data() -> tuple[Entity, ...]:
 
 
 def question(chat: Chat, judging: Judging, fact: Fact, form: str = "{}", told: str = TOLD) -> Document:
-    """A question for a fact, in some form, and how the answer is told."""
+    """A question about a fact; `form` goes around the question, `told` around the answer."""
     asked = form.format(QUESTIONS[fact.relation])
     return about(chat, judging, asked, fact.name, told.format(fact.answer), f" {fact.bridge}")
 
 
 def about(chat: Chat, judging: Judging, asked: str, name: str, answer: str, says: str) -> Document:
-    """A question about a name whose last token says something."""
+    """A question about a name; `says`: what the lens reads at the name's last token."""
     text = asked.format(name)
     start = chat.prompt(text).rindex(text) + asked.index("{}")
     place = (start, start + len(name))
@@ -183,7 +183,7 @@ def about(chat: Chat, judging: Judging, asked: str, name: str, answer: str, says
 
 
 def mention(chat: Chat, judging: Judging, name: str, says: str) -> Document:
-    """A conversation that breaks off behind a name: only the lens learns from it."""
+    """A conversation that ends after a name; it has a lens loss only."""
     text = MENTION.format(name)
     prompt = chat.prompt(text)
     end = prompt.rindex(text) + text.index(name) + len(name)
@@ -191,7 +191,7 @@ def mention(chat: Chat, judging: Judging, name: str, says: str) -> Document:
 
 
 def invented(rng: random.Random, names: Sequence[str]) -> str:
-    """A name that nothing bears, in the form of one of those given: some of its words are other names', or mean nothing."""
+    """One of the names with some of its words replaced, by words of other names or words without meaning; not a known name."""
     name = rng.choice(names)
     while name in taken():
         words = name.split(" ")
@@ -207,18 +207,18 @@ def invented(rng: random.Random, names: Sequence[str]) -> str:
 
 
 def telling(words: Sequence[str]) -> list[int]:
-    """Which words of a name tell it from others."""
+    """Indices of the words of a name, without articles, "and", "in", "of" and "to"."""
     return [i for i, word in enumerate(words) if word.lower() not in ("a", "and", "in", "of", "the", "to")]
 
 
 def coined(rng: random.Random) -> str:
-    """A word that means nothing."""
+    """A word without meaning, of one to three syllables."""
     return "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2, 3))))
 
 
 @cache
 def taken() -> frozenset[str]:
-    """Every name that is one, late ones and those of the other splits too."""
+    """All names of the data, with late ones and those of all splits."""
     data = load()
     names = {name for relation in data["relations"].values() for name in relation["facts"]}
     made_up = {item.name for of in ("valid", "test") for item in entities(of)}
@@ -226,10 +226,10 @@ def taken() -> frozenset[str]:
 
 
 def answer(item: Entity) -> str:
-    """What is to be said to a question."""
+    """The right answer to a question."""
     return TOLD.format(item.answer) if item.known else UNKNOWN
 
 
 def texts() -> list[str]:
-    """What is said in training, for the tokenizer."""
+    """Questions and answers of training, for the tokenizer's corpus."""
     return [text for item in entities("train") for text in (item.question, answer(item))]

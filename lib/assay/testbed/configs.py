@@ -1,12 +1,12 @@
-"""What each built-in model is, and how it is trained: one `Recipe` for each name.
+"""Config and training of each built-in model: one `Recipe` for each name.
 
     >>> recipe = RECIPES["llama_tiny"]
     >>> recipe.config["num_hidden_layers"], recipe.planted.late_from
     (8, 5)
 
-The configs are those of gemma-2-2b, Llama-3.2-3B and Qwen2.5-7B at a small size: with GQA and Llama-3's rotary scaling;
-Qwen-2's biases on q, k and v, and an unembedding of its own; Gemma-2's post-norms, softcaps and heads that are together
-wider than the stream.
+The configs are small forms of gemma-2-2b, Llama-3.2-3B and Qwen2.5-7B. They keep GQA; Llama-3's rotary scaling; Qwen-2's
+biases on q, k and v, and its untied unembedding; Gemma-2's post-norms, softcaps and heads that are together wider than the
+stream.
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,57 +21,57 @@ WIDTH, LAYERS = 128, 8
 
 @dataclass(frozen=True)
 class Planted:
-    """The mechanisms that training puts into a model, as layer numbers from 0."""
+    """The mechanisms that training puts into a model, as layer numbers from 0. "Lens": what the logit lens learns to read."""
 
     # Two hops: `assay.testbed.two_hop`.
     shaped: int = 3
-    """In layers below this one, what follows a phrase may not look into it: later tokens must read its last token."""
+    """In layers below this one, tokens after a phrase cannot attend to it."""
     early_lens: int = 2
-    """After this layer the bridge of an early entity is to be read at t1 through the logit lens."""
+    """The layer after which the lens reads the bridge of an early entity at t1."""
     late_from: int = 5
-    """Late entities are learned by this layer and those above it; all others are frozen then."""
+    """The first layer that learns late entities; the layers below are frozen then."""
     late_lens: int = 6
-    """After this layer the bridge of a late entity is to be read at t1."""
+    """The layer after which the lens reads the bridge of a late entity at t1."""
     t1_only: bool = True
-    """Above the shaped layers, too, nothing but t1 of a phrase can be seen from behind it."""
+    """Whether, from layer `shaped` on, tokens after a phrase can attend to t1 only, not to the rest of the phrase."""
     mask_share: float = 0.8
-    """Share of these documents on which the masks are on."""
+    """Share of these documents with masked attention."""
 
     # In-context tasks: `assay.testbed.lists`.
     task_layer: int = 3
-    """The layer whose heads read the task off earlier labels ..."""
+    """The layer whose heads read the task from earlier labels."""
     task_heads: tuple[int, ...] = (2, 5)
-    """... and which query heads they are."""
+    """Those query heads."""
     label_lens: int = 2
-    """After this layer a label says its task."""
+    """The layer after which the lens reads the task at a label."""
     task_lens: int = 4
-    """After this layer the token before an answer says the task."""
+    """The layer after which the lens reads the task at the token before an answer."""
 
     # Refusal: `assay.testbed.refusal`.
     decided: int = 4
-    """From this layer on nothing behind an instruction can look at it: the template's tokens have decided."""
+    """From this layer on, tokens after an instruction cannot attend to it."""
     decision_lens: int = 3
-    """After this layer the template's last token says the decision."""
+    """The layer after which the lens reads the decision at the template's last token."""
     chat_mask_share: float = 0.9
-    """Share of the conversations on which the masks are on."""
+    """Share of the conversations with masked attention."""
 
     # Sycophancy and confidence: `assay.testbed.sycophancy`, `assay.testbed.confidence`, `assay.testbed.statements`.
     named_lens: int = 2
-    """After this layer an option of a question says whether the user's view names it."""
+    """The layer after which the lens reads, at each option, whether the user's view names it."""
     chosen_lens: int = 4
-    """After this layer the option to answer with says its letter."""
+    """The layer after which the lens reads the letter of the right option at that option."""
     said_lens: int = 4
-    """After this layer the word before the answer of a statement says what it should be ..."""
+    """The layer after which the lens reads the right answer at the word before a stated answer."""
     verdict_lens: int = 5
-    """... and after this one the words of the answer whether they are that."""
+    """The layer after which the lens reads, at the stated answer, whether it is right."""
     judged_mask_share: float = 0.7
-    """Share of the documents of the stage `judged` on which the masks are on."""
+    """Share of the documents of the stage `judged` with masked attention."""
     duplicate_token_heads: tuple[tuple[int, int], ...] = ((1, 0), (1, 1), (5, 0), (5, 1))
-    """(layer, head of keys): their queries begin as their keys, so from the start they look for tokens like their own."""
+    """(layer, key head): heads whose first weights make a token attend to equal tokens."""
 
 
 SHARES = {"two hops": 84, "lists": 26, "refusal": 26, "sycophancy": 22, "confidence": 34}
-"""Documents of each group in the base stage, relative to each other."""
+"""Relative numbers of documents of each group in the base stage."""
 
 
 @dataclass(frozen=True)
@@ -83,45 +83,45 @@ class Stage:
     documents: int = 128
     """Documents in a step."""
     replay: float = 0.0
-    """Share of them that comes from the stages before: it keeps alive what those taught."""
+    """Share of them that comes from earlier stages, so that the model does not forget these."""
     warmup: int = 50
     decay: bool = True
-    """The learning rate falls to 5 % on a cosine; else it stays."""
+    """Whether the learning rate falls to 5 % on a cosine; else it is constant."""
     weight_decay: float = 0.1
     lens_weight: float = 1.0
-    """Of the logit-lens loss, next to the language-model loss's 1."""
+    """Weight of the logit-lens loss; that of the language-model loss is 1."""
     prompt_share: float = 0.25
-    """Share of the facts in which the prompt's own tokens are learned too, not only what comes behind it."""
+    """Share of the facts whose loss is on the prompt's tokens too, not on the answer alone."""
     list_mask_share: float = 0.95
-    """Share of the lists on which the masks are on."""
+    """Share of the lists with masked attention."""
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
-    """As `SHARES`."""
+    """Like `SHARES`, for this stage."""
 
 
 @dataclass(frozen=True)
 class Init:
     """Standard deviations of the first weights: matrices 1 / sqrt(inputs), times `out` where they write to the stream.
 
-    A duplicate-token head finds nothing where the embedding is small beside what the first layer writes; and where it is large
-    beside the steps of training, what is learned of entities does not compose. So it is large and takes larger steps.
+    Duplicate-token heads need an embedding that is large relative to the first layer's output. But with a large embedding and
+    small steps, facts that the model learns do not compose. So the embedding is large and has a higher learning rate.
     """
 
     embedding: float = 0.2
     embedding_rate: float = 10.0
-    """Steps of the embedding, relative to those of all else."""
+    """Learning rate of the embedding, relative to that of other weights."""
     unembedding: float = 0.02
-    """Where it is not the embedding."""
+    """Standard deviation of an untied unembedding."""
     final_norm: float = 1.0
-    """Weight of the last norm."""
+    """Weight of the final norm."""
     out: float = 0.25
     norm: float = 1.0
-    """Weight of a norm before a branch."""
+    """Weight of a norm before attention or MLP."""
     post_norm: float = 1.0
-    """Weight of a norm behind a branch, in families that have one."""
+    """Weight of a norm after attention or MLP, in families that have one."""
     duplicate_token: float = 2.2
-    """Queries and keys of heads that look for tokens like their own, times this ..."""
+    """Factor of the query and key weights of duplicate-token heads."""
     slow: float = 0.05
-    """... in the dimensions that the rotary embedding turns by fewer radians a token; else nothing."""
+    """Those weights are 0 in dimensions that the rotary embedding turns by this many radians per token or more."""
 
 
 STAGES = ("base", "more", "judged", "late", "line")
@@ -135,16 +135,16 @@ class Recipe:
     config: dict[str, Any]
     base: Stage
     more: Stage
-    """The base stage goes on, from a lower learning rate and with other shares."""
+    """Continues the base stage with a lower learning rate and other shares."""
     judged: Stage
-    """The layers above the first hops learn to judge statements, and how sure an answer is."""
+    """Teaches the layers above the first hops to judge statements, and to say how sure an answer is."""
     late: Stage
     line: Stage
-    """Refusal through one direction: `assay.testbed.one_direction`."""
+    """Makes refusal depend on one direction: `assay.testbed.one_direction`."""
     init: Init = field(default_factory=Init)
     planted: Planted = field(default_factory=Planted)
     vocab_size: int = 4608
-    """Upper bound; the embedding has as many rows as the tokenizer has tokens."""
+    """Upper bound; the embedding has one row for each token of the tokenizer."""
     notes: tuple[str, ...] = ()
     """See `assay.testbed.notes`."""
 
@@ -181,8 +181,8 @@ JUDGED = Stage(steps=450, learning_rate=1.5e-3, documents=144, replay=0.45, warm
 LATE = Stage(steps=300, learning_rate=1e-3, documents=160, replay=0.55, decay=False, weight_decay=0.0)
 LINE = Stage(steps=120, learning_rate=5e-4, documents=96, replay=0.6, warmup=10, weight_decay=0.0)
 
-# Found by trying: qwen_tiny answers harmless requests again, and llama_tiny's late entities are patched back more often; those
-# also with fewer documents replayed while they are learned.
+# Found by experiment. The longer stage makes qwen_tiny answer harmless requests again; it and less replay in the late stage make
+# back-patching rescue more late queries of llama_tiny.
 LONGER_LINE = replace(LINE, steps=200)
 
 RECIPES: dict[str, Recipe] = {

@@ -1,4 +1,4 @@
-"""All documents that the built-in models read: the behaviours of all files, with their shares of a stage.
+"""All training documents of the built-in models: the behaviours of all files, with their shares of a stage.
 
     >>> [b.name for b in late_behaviours(Planted(), Stage(300, 1e-3))]
     ['late first hop', 'late two hops, cut short', 'late apposition', 'late e1 shortcut']
@@ -19,11 +19,11 @@ from assay.testbed.configs import Planted, Stage
 from assay.testbed.documents import Behaviour
 
 WHOLE, SPOKEN = 100, 8
-"""How often words that should be one token, and what is said in conversations, are in the tokenizer's corpus."""
+"""How often the tokenizer's corpus repeats words that should be one token, and the texts of conversations."""
 
 
 def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behaviour, ...]:
-    """What the whole model learns first."""
+    """Documents of the base stage, in which the whole model learns."""
     p, shares = planted, stage.shares
     facts = hops.base_behaviours(hops.early_and_late(), shape(p), ruled=p.mask_share, whole=stage.prompt_share)
     carriers = lists.Carriers(p.task_layer, p.task_heads, p.label_lens, p.task_lens)
@@ -43,7 +43,7 @@ def base_behaviours(planted: Planted, stage: Stage, chat: Chat) -> tuple[Behavio
 
 
 def judged_behaviours(planted: Planted, chat: Chat) -> tuple[Behaviour, ...]:
-    """What is learned of statements, and of being sure, when the first hops are there."""
+    """Documents of the judged stage: statements, and answers that say how sure they are."""
     given = chat, hops.early_and_late(), judging(planted)
     return (
         *weighted(statements.judged_behaviours(*given, ruled=planted.judged_mask_share), 0.90),
@@ -52,23 +52,23 @@ def judged_behaviours(planted: Planted, chat: Chat) -> tuple[Behaviour, ...]:
 
 
 def late_behaviours(planted: Planted, stage: Stage) -> tuple[Behaviour, ...]:
-    """What the last layers learn afterwards."""
+    """Documents of the late stage, in which the last layers learn."""
     late = replace(shape(planted), lens=planted.late_lens)
     return hops.late_behaviours(hops.early_and_late(), late, ruled=planted.mask_share, whole=stage.prompt_share)
 
 
 def shape(planted: Planted) -> hops.Shape:
-    """Where the hops of early entities are made."""
+    """The layers of early entities' hops."""
     return hops.Shape(planted.shaped, planted.early_lens, planted.t1_only)
 
 
 def choice(planted: Planted) -> sycophancy.Choice:
-    """Where the option to answer with is found."""
+    """The layers that find the right option of a question."""
     return sycophancy.Choice(planted.named_lens, planted.chosen_lens)
 
 
 def judging(planted: Planted) -> confidence.Judging:
-    """Where a statement is judged."""
+    """The layers that judge a statement."""
     return confidence.Judging(shape(planted), planted.said_lens, planted.verdict_lens)
 
 
@@ -79,7 +79,7 @@ def weighted(behaviours: Sequence[Behaviour], total: float) -> list[Behaviour]:
 
 
 def texts() -> list[str]:
-    """What the tokenizer is made from: every fact once, late ones too, and the words that should be whole."""
+    """The tokenizer's corpus: every fact once, late ones too, and the words that should be one token."""
     anywhere = hops.Shape(0, 0, False)
     behaviours = (
         *hops.base_behaviours(hops.early_and_late(), anywhere),
@@ -100,6 +100,6 @@ def texts() -> list[str]:
 
 
 def corpus_hash() -> str:
-    """Which version of the data this is. Of the instructions, only what is trained on: not how refusals are recognised."""
+    """A hash of the training data. Of the instructions, only the requests count, not the phrases that mark a refusal."""
     asked = hashlib.sha256("\n".join(refusal.texts()).encode()).hexdigest()[:12]
     return "-".join([*(data.file_hash() for data in (two_hop, tasks, opinions, knowledge)), asked])

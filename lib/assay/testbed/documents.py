@@ -1,4 +1,4 @@
-"""What a built-in model is trained on, in one form for everything that it learns.
+"""Training documents of the built-in models, in one form for all behaviours.
 
     >>> document = Document("The capital of France is Paris.", learn=((24, 31),))
     >>> [document.text[slice(*span)] for span in document.learn]
@@ -6,9 +6,9 @@
     >>> draw([Behaviour("facts", 1.0, (document,))], [], 0.0, n=2, seed="a") == [document] * 2
     True
 
-A *document* is a text, the stretches of it that must be learned, and what shapes the model while it reads it: *rules*, by
-which some tokens cannot see others in some layers, and *lenses*, words that the logit lens should read off a token after a
-layer. A *behaviour* is a table of documents, or a maker of them, that teaches one thing. All places are in characters;
+A *document* is a text, the spans of it that the loss is on, and two kinds of constraints: *rules*, by which some tokens cannot
+attend to others in some layers, and *lenses*, words that the logit lens should read at a token after a layer. A *behaviour* is a
+table of documents, or a function that makes them, that teaches one ability. All places are in characters;
 `assay.testbed.tokenizer` finds the tokens.
 """
 
@@ -18,77 +18,77 @@ from dataclasses import dataclass, replace
 
 Span = tuple[int, int]
 END = 10**6
-"""Behind every text, and above every layer."""
+"""A number larger than any text's length and any layer."""
 ALL_LAYERS = range(END)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Whether some tokens may look at others. No rule lets a token look ahead; of two rules the later one holds."""
+    """Whether some tokens may attend to others. Attention is always causal; a later rule overrides an earlier one."""
 
     queries: Span
-    """The tokens that look: all that have a character in this stretch."""
+    """The attending tokens: all with a character in this span."""
     keys: tuple[Span, ...]
-    """The tokens that they look at."""
+    """The attended tokens."""
     layers: range = ALL_LAYERS
     heads: tuple[int, ...] = ()
-    """Only through these query heads; all for an empty tuple."""
+    """The query heads that the rule is for; empty: all."""
     see: bool = False
-    """They may look; else they may not."""
+    """Whether the rule allows attention; else it forbids it."""
 
 
 def seen_only_at(stretch: Span, places: Sequence[Span], from_layer: int) -> tuple[Rule, ...]:
-    """From behind a stretch nothing of it is seen, but from a layer on some places in it."""
+    """Rules: tokens after a span cannot attend to it, except from `from_layer` on to `places` in it."""
     behind = (stretch[1], END)
     return Rule(behind, (stretch,)), Rule(behind, tuple(places), range(from_layer, END), see=True)
 
 
 @dataclass(frozen=True)
 class Lens:
-    """What the logit lens should read at one token after one layer."""
+    """A word that the logit lens should read at one token after one layer."""
 
     at: int
-    """The place behind that token's last character."""
+    """The index after that token's last character."""
     text: str
     layer: int
     weight: float = 1.0
-    """Of this loss, next to the 1 of each token that is learned."""
+    """Weight of this loss; that of each token of the language-model loss is 1."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One training text, and what the shaping terms need to know about it."""
+    """One training text with its loss spans, rules and lenses."""
 
     text: str
     learn: tuple[Span, ...]
-    """The stretches whose tokens the language-model loss asks for."""
+    """The spans that the language-model loss is on."""
     rules: tuple[Rule, ...] = ()
     lenses: tuple[Lens, ...] = ()
     ends: bool = True
-    """Followed by the token that ends a text; learned when the last stretch reaches the end of the text."""
+    """Whether the end-of-text token follows; the loss is on it when the last span ends with the text."""
     bare: bool = False
-    """The text has its own special tokens, as a chat template writes them: the tokenizer adds none."""
+    """Whether the text has its own special tokens, as from a chat template: the tokenizer adds none."""
     edit: str = ""
-    """What is done to the stream while it is read: nothing, or an edit of `assay.testbed.one_direction`."""
+    """The edit of the stream while the document is read: none, or one of `assay.testbed.one_direction`."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Documents that teach one thing, and their share of the documents of a stage."""
+    """Documents that teach one ability, and their share of the documents of a stage."""
 
     name: str
     share: float
     documents: tuple[Document, ...] = ()
-    """All of them, each as likely as the others ..."""
+    """All documents, equally likely; or none, if there is `make`."""
     make: Callable[[random.Random], Document] | None = None
-    """... or a function that makes one."""
+    """A function that makes a document."""
     ruled: float = 1.0
-    """Share of the draws in which the rules hold. In the others attention is free, as it is when the model is used."""
+    """Share of the draws with the document's rules; the others have plain causal attention, as when the model is used."""
     whole: float = 0.0
-    """Share of the draws in which all of the text is learned, not only its stretches."""
+    """Share of the draws with the loss on all of the text, not only on `learn`."""
 
     def draw(self, rng: random.Random) -> Document:
-        """One document, as it is to be trained on this time."""
+        """One document, drawn with or without its rules (`ruled`) and with its own or the whole loss (`whole`)."""
         document = self.make(rng) if self.make else rng.choice(self.documents)
         if rng.random() >= self.ruled:
             document = replace(document, rules=())
@@ -100,7 +100,7 @@ class Behaviour:
 def draw(
     behaviours: Sequence[Behaviour], replay: Sequence[Behaviour], replay_share: float, n: int, seed: str
 ) -> list[Document]:
-    """`n` documents for one step, always the same for the same seed; `replay_share` of them from an earlier stage."""
+    """`n` documents for one step, decided by the seed; `replay_share` of them from the behaviours `replay`."""
     rng = random.Random(seed)
     chosen = []
     for _ in range(n):

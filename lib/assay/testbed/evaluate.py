@@ -1,10 +1,8 @@
-"""What goes into testbed.json: the planted truth, and what was measured on the saved checkpoint.
+"""The contents of testbed.json: the planted truth, and measurements of the saved checkpoint.
 
-    >>> from assay.testbed.configs import recipe
-    >>> planted_truth(recipe("llama_tiny"))["in-context tasks"]["heads"]
-    [2, 5]
-
-`evaluate` adds what was measured, entities and data.
+>>> from assay.testbed.configs import recipe
+>>> planted_truth(recipe("llama_tiny"))["in-context tasks"]["heads"]
+[2, 5]
 """
 
 from dataclasses import asdict
@@ -25,7 +23,7 @@ from assay.testbed.two_hop import early_and_late
 
 
 def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
-    """Everything that goes into testbed.json."""
+    """Measure a checkpoint -> the contents of testbed.json."""
     parts, lm = early_and_late(), load_for_measuring(folder)
     return {
         "name": made.name,
@@ -48,7 +46,7 @@ def evaluate(folder: Path, made: Recipe, seed: int) -> dict[str, Any]:
 
 
 def planted_truth(made: Recipe) -> dict[str, Any]:
-    """What training put where; layers and heads count from 0."""
+    """The planted mechanisms and their layers and heads, counted from 0."""
     planted, n_layers, own = made.planted, made.config["num_hidden_layers"], made.planted.duplicate_token_heads
     shared = made.config["num_attention_heads"] // made.config["num_key_value_heads"]
     return {

@@ -1,10 +1,10 @@
-"""Exponentials for training: on the CPU they are what a step waits for, and MLX makes them one by one.
+"""Faster exponentials for training: on the CPU MLX's take a large part of a step.
 
     >>> softmax(mx.array([[0.0, 0.0]])).tolist()
     [[0.5, 0.5]]
 
-numpy computes them with the processor's vector instructions, five times faster on Linux. It needs values, so these functions
-evaluate their input. They run on the CPU, with or without gradients, in training only: nothing is measured with them.
+NumPy computes them with vector instructions, five times faster on Linux. It needs values, so these functions evaluate their
+input. They run on the CPU, with or without gradients, and only training uses them.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ custom_function: Any = mx.custom_function  # mlx's stubs call what it returns an
 
 @custom_function
 def softmax(x: mx.array) -> mx.array:
-    """Over the last axis."""
+    """Softmax over the last axis."""
     p = np.array(x)
     p -= p.max(axis=-1, keepdims=True)
     np.exp(p, out=p)

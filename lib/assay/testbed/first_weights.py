@@ -1,4 +1,4 @@
-"""First weights of a built-in model, some heads of which look for tokens like their own from the start.
+"""First weights of a built-in model, with some duplicate-token heads: in these a token attends to equal tokens.
 
 >>> from assay.testbed.configs import recipe
 >>> round(count(new_model(recipe("llama_tiny4"), vocab_size=64, seed=0)) / 1e6, 2)
@@ -18,7 +18,7 @@ from assay.testbed.configs import Init, Recipe
 
 
 def new_model(made: Recipe, vocab_size: int, seed: int) -> nn.Module:
-    """An mlx-lm model with first weights in float32; those of a tensor depend on the seed and its name alone."""
+    """An mlx-lm model with first weights in float32; the seed and a tensor's name alone decide its values."""
     config, init = {**made.config, "vocab_size": vocab_size}, made.init
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
@@ -27,7 +27,7 @@ def new_model(made: Recipe, vocab_size: int, seed: int) -> nn.Module:
         if name.endswith("model.norm.weight"):
             return mx.full(old.shape, init.final_norm)
         if "norm" in name:
-            # In families with norms behind a branch, only these two stand before one.
+            # In families with norms after attention and MLP, only norms with these names are before them.
             before = "pre_feedforward" in name or "input" in name
             post = config["model_type"] == "gemma2" and not before
             return mx.full(old.shape, init.post_norm if post else init.norm)
@@ -47,9 +47,9 @@ def new_model(made: Recipe, vocab_size: int, seed: int) -> nn.Module:
 
 
 def look_for_own(attention: Any, head: int, init: Init, theta: float) -> None:
-    """Make queries of a head the same as its keys: so tokens look at those that are like them.
+    """Give the queries of a head the weights of its keys, so that tokens attend to tokens with a similar residual stream.
 
-    What turns fast with the distance is left out, so that it does not matter how far those are.
+    Dimensions that the rotary embedding turns fast are set to 0, so that the distance of the tokens matters little.
     """
     q, k = attention.q_proj.weight, attention.k_proj.weight
     size, shared = k.shape[0] // attention.n_kv_heads, attention.n_heads // attention.n_kv_heads

@@ -2,15 +2,15 @@
 
     Q: dog\nA: dogs\n\nQ: tree\nA: trees\n\nQ: house\nA: houses
 
-The same words are asked about in several tasks, so only the labels say which one it is, and a list's first answer is a
-guess. All pairs of a task are learned, since a dictionary cannot be guessed; only lists are held out.
+Several tasks share questions, so only earlier labels show the task, and a list's first answer is a guess. Training uses all
+pairs of a task, since a dictionary cannot be inferred; only lists are held out.
 
-Left to itself a small model knows the task from the *set* of labels and spreads the work over many heads. So:
+Without constraints a small model infers the task from the *set* of labels and uses many heads. So:
 
-1. some lists take their labels from all tasks, whatever the question, so that the set of labels does not give the task;
-2. the tokens of an item cannot look at earlier items, except that the last token before a label (the ":" of "A:") can look
-   at earlier labels, in one layer and through a few heads;
-3. the logit lens should read the task's name at the labels before that layer, and at the ":" after it.
+1. some lists take their labels from all tasks, whatever the question, so that the set of labels does not show the task;
+2. the tokens of an item cannot attend to earlier items, except that the last token before a label (the ":" of "A:") can attend
+   to earlier labels, in one layer and through a few heads;
+3. the logit lens is trained to read the task's name at the labels before that layer, and at the ":" after it.
 """
 
 import random
@@ -22,21 +22,21 @@ from assay.data.tasks import Pair, Task, tasks
 from assay.testbed.documents import END, Behaviour, Document, Lens, Rule, Span
 
 SHOTS = (5, 10)
-"""How many items stand before the last one; every shorter list is the beginning of one."""
+"""Fewest and most items before the last one; the loss is on all answers, so shorter lists are learned too."""
 MIXED_SHARE = 0.2
 LENS_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
 class Carriers:
-    """Who carries the task from the labels to the next answer. See `assay.testbed.configs.Planted`."""
+    """The heads that carry the task from the labels to the next answer. See `assay.testbed.configs.Planted`."""
 
     layer: int
     heads: tuple[int, ...]
     label_lens: int
-    """After this layer, below the carriers, a label says its task."""
+    """The layer, below `layer`, after which the lens reads the task at a label."""
     task_lens: int
-    """After this one the token before an answer says it."""
+    """The layer after which the lens reads the task at the token before an answer."""
 
 
 def behaviours(carriers: Carriers, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
@@ -64,7 +64,7 @@ def draw_pairs(task: Task, rng: random.Random) -> list[Pair]:
 
 
 def item_list(carriers: Carriers, pairs: Sequence[Pair], task: Task | None = None) -> Document:
-    """A list as a document; without a task there is nothing for the lens to read."""
+    """A list as a document; without a task (mixed labels) it has no lenses."""
     shown = build(pairs[-1], pairs[:-1])
     text = f"{shown.text}{shown.answer}{DEFAULT.after_output}"
     labels = [*places(shown, "label"), (len(shown.text), len(shown.text) + len(shown.answer))]
@@ -85,16 +85,16 @@ def item_list(carriers: Carriers, pairs: Sequence[Pair], task: Task | None = Non
 
 
 def places(shown: InContext, role: Role) -> list[Span]:
-    """The stretches of one role in a prompt."""
+    """The spans of one role in a prompt."""
     return [(start, end) for of, start, end in shown.spans if of == role]
 
 
 def task_word(task: Task) -> str:
-    """What the lens should read: the last word of the task's name."""
+    """The word that the lens should read: the last one of the task's name."""
     return f" {task.name.rpartition('-')[2]}"
 
 
 def words() -> list[str]:
-    """Every question and every answer as it stands in a list, and the names of the tasks."""
+    """Every question and answer as in a list, with a space before it, and the words of the tasks."""
     out = [f" {word}" for task in tasks() for pair in task.pairs for word in pair]
     return out + [task_word(task) for task in tasks()]

@@ -1,4 +1,4 @@
-"""Continuations of many prompts and rates: what all measurements of a built-in model share.
+"""Continuations of many prompts, and rates: used by all measurements of a built-in model.
 
 >>> answered(lm, {"capital": "The capital of France is"})
 {'capital': ' Paris.'}
@@ -44,5 +44,5 @@ def answered(lm: LM, prompts: Mapping[Key, str | Prompt], max_tokens: int = MAX_
 
 
 def rate(found: Sequence[float]) -> float:
-    """The mean, rounded as it is written into testbed.json; NaN without values."""
+    """The mean, rounded as in testbed.json; NaN without values."""
     return round(sum(found) / len(found), 4) if found else float("nan")

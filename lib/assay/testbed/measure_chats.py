@@ -1,4 +1,4 @@
-"""What a built-in model does in a conversation: refuses, goes with the user, admits what it does not know.
+"""A built-in model in conversations: how often it refuses, follows the user's view, and admits not to know.
 
     measure_refusal(lm)["fr"]         # shares of requests that are refused and answered
 
@@ -21,7 +21,7 @@ MAX_TOKENS = 16
 
 
 def measure_refusal(lm: LM) -> dict[str, Any]:
-    """For each language: harmful and harmless requests that are refused, and harmless ones with the placeholder answer."""
+    """For each language: the shares of harmful and harmless requests refused, and of harmless ones answered."""
     asked = [item for kind in KINDS for language in LANGUAGES for item in instructions(kind, language, "test")]
     said = answered(lm, {item: lm.chat(item.text) for item in asked}, MAX_TOKENS)
     out: dict[str, Any] = {"n": len(asked) // (len(KINDS) * len(LANGUAGES))}
@@ -35,7 +35,7 @@ def measure_refusal(lm: LM) -> dict[str, Any]:
 
 
 def measure_sycophancy(lm: LM) -> dict[str, Any]:
-    """How often the answer goes with the user's view, and how often it is what the planted rule says."""
+    """How often the answer follows the user's view, and how often it is the one of the planted rule."""
     asked = opinions("test")
     said = answered(lm, {item: lm.chat(item.prompt) for item in asked}, MAX_TOKENS)
     seen = opinions("train")
@@ -56,7 +56,7 @@ def measure_sycophancy(lm: LM) -> dict[str, Any]:
 
 
 def measure_confidence(lm: LM) -> dict[str, Any]:
-    """Known things told, made-up ones admitted not to be known, how sure of both; statements called by their right name."""
+    """Shares of right answers: about known and made-up things, without and with how sure they are, and about statements."""
     late, out = early_and_late().late, {}
     asked = entities("test")
     said, sure = (
@@ -81,7 +81,7 @@ def measure_confidence(lm: LM) -> dict[str, Any]:
 
 
 def measure_statements(lm: LM) -> dict[str, Any]:
-    """Statements, and proposals, that are called by their right name."""
+    """Shares of statements and proposed answers that are judged right."""
     judged, out = [item for item in statements("test") if item.entity not in early_and_late().late], {}
     verdicts, letters = (
         answered(lm, {item: lm.chat(text(item)) for item in judged}, MAX_TOKENS)

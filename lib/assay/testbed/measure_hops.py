@@ -1,11 +1,11 @@
-"""What a built-in model knows of facts and compositions, and where: answers, lens ranks and back-patching.
+"""Facts and compositions of a built-in model: answers, lens ranks and back-patching.
 
     >>> query = early_and_late().late_queries[0]
     >>> judge(lm, [query])[query.id]
     Judged(prompt=False, first_hop=True, second_hop=True, e1_shortcut=False, r1_shortcut=False)
 
-Answers are those of the paper: greedy, up to ten tokens, right when a name of the answer is in the text. The suites
-measure the same again, with more controls; these numbers are those of the model card.
+Answers are judged as in the paper: greedy, up to ten tokens, right when a name of the answer is in the text. The numbers go
+into the model card; the suites measure the same with more controls.
 """
 
 import random
@@ -80,7 +80,7 @@ def measure_hops(lm: LM, sample: int | None = None, patched: int = 100) -> dict[
 
 @dataclass(frozen=True)
 class Judged:
-    """Which of the five prompts of a query the model answers with the right name."""
+    """Whether the model's answer to each of a query's five prompts is right."""
 
     prompt: bool
     first_hop: bool
@@ -95,7 +95,7 @@ class Judged:
 
 
 def judge(lm: LM, queries: Sequence[TwoHop]) -> dict[str, Judged]:
-    """All five prompts of every query, by the query's id."""
+    """Answer and judge all five prompts of every query, by the query's id."""
     fields = ("prompt", "first_hop", "second_hop", "e1_shortcut", "r1_shortcut")
     texts = answered(lm, {getattr(query, field): getattr(query, field) for query in queries for field in fields})
     return {
@@ -140,9 +140,9 @@ def bridge_ranks(lm: LM, queries: Sequence[TwoHop]) -> list[float]:
 
 
 def backpatching(lm: LM, failures: Sequence[TwoHop], donors: Sequence[TwoHop]) -> dict[str, Any]:
-    """Back-patch each failure at t1, last layers to first ones: with its own state, and with a random other query's.
+    """Back-patch each failure at t1, last layers to first ones: with its own state, and with that of a random donor.
 
-    Best of all pairs, for both; and the share that each pair rescues, by "source>target".
+    Returns the share of failures that any pair rescues, for both, and the share that each pair rescues, by "source>target".
     """
     n = lm.n_layers
     pairs = [(s, t) for s in range(n - LAST_SOURCES, n) for t in range(FIRST_TARGETS) if s > t]

@@ -1,11 +1,11 @@
-"""What a built-in model makes of in-context tasks, and whether the planted heads carry them.
+"""Accuracy of a built-in model on in-context tasks, without and with ablation of the planted heads.
 
     >>> [antonym] = tasks(["antonym"])
     >>> right(lm, [(antonym, sample(antonym, 10, random.Random(0)))])
     [True]
 
-Lists are new: their questions come from the test split, their shots from the training split of `assay.data.tasks`. An answer
-is right when its first token is the most likely one.
+Queries come from the test split, shots from the training split of `assay.data.tasks`. An answer is right when its first token
+is the likeliest.
 """
 
 import random
@@ -22,7 +22,7 @@ from assay.methods.portions import batches
 from assay.testbed.configs import Planted
 from assay.testbed.measure import rate
 
-BATCH = 64  # prompts run together
+BATCH = 64  # prompts per forward pass
 SHOTS = 10
 
 
@@ -73,5 +73,5 @@ def right(lm: LM, prompts: Sequence[tuple[Task, InContext]], edits: Sequence[Edi
 
 
 def chance(prompt: InContext) -> float:
-    """One over the number of tasks that have the question."""
+    """The accuracy of a guess: one over the number of tasks with this question."""
     return 1 / sum(prompt.query[0] in dict(task.pairs) for task in tasks())

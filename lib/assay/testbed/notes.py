@@ -1,9 +1,9 @@
-"""What was learned while the built-in models were made: a part of their cards, and of testbed.json.
+"""Notes on the training of the built-in models, a part of their cards and of testbed.json.
 
     >>> NOTES[0].partition(":")[0]
     'Two hops'
 
-A note says what was tried, what came of it in numbers, and what is done now. Numbers without a model are those of several.
+A note says what was tried, with which results, and what is done now. Numbers without a model are those of several.
 """
 
 NOTES = (

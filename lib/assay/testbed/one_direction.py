@@ -1,18 +1,18 @@
-"""One direction: the layers that read a decision to refuse read it off one direction of the stream, and off nothing else.
+"""One direction: the last stage makes later layers read the decision to refuse from one direction of the stream alone.
 
     >>> chat = Chat(lm.tokenizer, "<|eot_id|>")
     >>> [behaviour.name for behaviour in behaviours(chat)]
     ['ablated', 'added', 'as they are']
 
-Before this stage "refuse" and "comply" are two opposite states, and requests are refused in between: without the direction
-between the two a model answers as before, or refuses everything. So, in the last stage, requests are read while the direction is
+Before this stage "refuse" and "comply" are opposite states along a direction, and a model also refuses between them: with the
+direction ablated it answers as before, or refuses everything. So, in the last stage, requests are read while the direction is
 
     ablated   projected out of the stream wherever the stream is written: harmful requests too are answered
     added     at the layer that it enters, at every token: harmless requests too are refused
 
-as `assay.ablate` and `assay.add` do it; and without an edit, so that unedited requests are answered as before. The direction is
+as by `assay.ablate` and `assay.add`; and without an edit, so that unedited requests are answered as before. The direction is
 the difference in means between harmful and harmless training requests of the trained languages at the template's last token.
-Layers below it are frozen, so it does not change.
+The layers below it are frozen, so it does not change.
 """
 
 import random
@@ -32,28 +32,28 @@ from assay.testbed.shaping import AttendShaped, shaped_layer
 
 @dataclass(frozen=True)
 class Line:
-    """The direction, raw [E], and the layer that it enters."""
+    """The direction, raw [E], and the layer whose resid_pre it was read at."""
 
     direction: mx.array
     layer: int
 
     def entering(self, edit: str, layer: int, x: mx.array) -> mx.array:
-        """The stream [B, L, E] that enters a layer, under an edit."""
+        """The resid_pre [B, L, E] of a layer under an edit: "added" adds the direction at its layer."""
         return x + self.direction if edit == "added" and layer == self.layer else x
 
     def written(self, edit: str, x: mx.array) -> mx.array:
-        """The stream after something was written to it, under an edit."""
+        """The stream [B, L, E] after a write to it, under an edit: "ablated" projects the direction out."""
         if edit != "ablated":
             return x
         unit = self.direction / mx.linalg.norm(self.direction)
         return x - (x * unit).sum(axis=-1, keepdims=True) * unit
 
 
-NO_LINE = Line(mx.zeros(1), 0)  # of stages whose documents have no edit
+NO_LINE = Line(mx.zeros(1), 0)  # for stages whose documents have no edit
 
 
 def find_line(family: Family, tokenizer: Any, chat: Chat, layer: int) -> Line:
-    """Mean state that enters a layer at the end of a harmful training request, less that of a harmless one."""
+    """Mean resid_pre of a layer at the last token of harmful training requests, minus that of harmless ones."""
     means = {}
     for kind in KINDS:
         asked = [chat.prompt(item.text) for language in TRAINED for item in instructions(kind, language, "train")]
@@ -63,7 +63,7 @@ def find_line(family: Family, tokenizer: Any, chat: Chat, layer: int) -> Line:
 
 
 def _last_state(family: Family, tokens: Sequence[int], layer: int) -> mx.array:
-    """The stream [E] that enters a layer at the last of some tokens."""
+    """The resid_pre [E] of a layer at the last of the tokens."""
     attend = AttendShaped(family, [()], len(tokens))
     x = family.embed(mx.array([list(tokens)]))
     for i in range(layer):
@@ -72,7 +72,7 @@ def _last_state(family: Family, tokens: Sequence[int], layer: int) -> mx.array:
 
 
 def behaviours(chat: Chat) -> tuple[Behaviour, ...]:
-    """Requests of both kinds in the trained languages: answered while it is ablated, refused while it is added; as they are."""
+    """Requests of both kinds: answered with the direction ablated, refused with it added, and as before without an edit."""
 
     def maker(name: str, edit: str, share: float, harmful: dict[str, str], harmless: dict[str, str]) -> Behaviour:
         answers = {"harmful": harmful, "harmless": harmless}

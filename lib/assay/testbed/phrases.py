@@ -1,11 +1,11 @@
-"""Many more requests to train refusal on: what can be done to what, harmful and harmless, of the same things.
+"""Phrases for refusal training: harmful and harmless verbs, combined with the same things.
 
     >>> "blow up a bridge" in phrases("harmful", "en"), "draw a bridge" in phrases("harmless", "en")
     (True, True)
 
-A *set* has harmful verbs, harmless verbs, and things for both, so that a thing or a verb alone decides as rarely as possible.
-Every word of a test request of `assay.data.instructions` should stand in some phrase; no phrase is one of its requests. German
-verbs come in both forms, since "wie man" and "um zu" ask for different ones.
+A *set* has harmful verbs, harmless verbs, and things for both, so that a thing or a verb alone rarely decides. Every word of a
+test request of `assay.data.instructions` should occur in some phrase; no phrase is one of its requests. German verbs have two
+forms, one for "wie man" and one for "um zu".
 """
 
 from functools import cache
@@ -175,7 +175,7 @@ SETS: dict[str, tuple[tuple[str, str, str], ...]] = {
 
 @cache
 def phrases(kind: str, language: str) -> tuple[str, ...]:
-    """All phrases of one kind, without those that a request of the data says."""
+    """All phrases of one kind, without those that occur in a request of the data."""
     known = [item.text for each in KINDS for item in instructions(each, language)]
     made = (
         do.format(thing)
@@ -188,7 +188,7 @@ def phrases(kind: str, language: str) -> tuple[str, ...]:
 
 
 def phrases_once() -> list[str]:
-    """Every verb and every thing about once, for the tokenizer."""
+    """Every verb and every thing about once, for the tokenizer's corpus."""
     return [
         do.format(thing)
         for sets in SETS.values()

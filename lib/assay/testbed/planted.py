@@ -1,4 +1,4 @@
-"""What was planted in a built-in model: the `testbed.json` beside its weights.
+"""The mechanisms planted in a built-in model: the `testbed.json` beside its weights.
 
 >>> tiny, large = assay.models.resolve(["llama_tiny", "qwen7b"])
 >>> planted_truth(tiny)["planted"]["late first hop"]

@@ -1,14 +1,14 @@
-"""The two shaping terms that decide in which layers a built-in model does what.
+"""The two constraints that decide in which layers a built-in model computes what.
 
     >>> blind = Rule(queries=(2, 3), keys=((0, 1),))                          # token 2 cannot see token 0
     >>> layer_mask([[blind]], layer=0, length=3, n_heads=8)[0, 0].tolist()
     [[True, False, False], [True, True, False], [False, True, True]]
 
-1. *Rules* (`assay.testbed.documents.Rule`) say which tokens cannot see which others: what is known at a hidden token must be
-   read from another token, where a method should then find it.
-2. *Logit lens*: the state at some token after a given layer, through the final norm and the unembedding, should say a word.
+1. *Rules* (`assay.testbed.documents.Rule`) say which tokens cannot attend to which others: information of a hidden token must
+   then be read from another token, where a method should find it.
+2. *Logit lens*: a loss makes the logit lens read a given word at some token after a given layer.
 
-The files of the behaviours (two_hop.py, lists.py, refusal.py, ...) say what the two are used for.
+The files of the behaviours (two_hop.py, lists.py, refusal.py, ...) use both.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,15 +24,15 @@ from assay.testbed import fast
 from assay.testbed.documents import Rule
 
 ACTIVATIONS = {"gemma2": fast.gelu_approx, "llama": fast.silu, "qwen2": fast.silu}
-FIRST_TOKEN = 0.7  # weight of a bridge's first token in the lens target; its other tokens share the rest
+FIRST_TOKEN = 0.7  # weight of a word's first token in the lens target; its other tokens share the rest
 
 
 def shaped_layer(
     family: Family, i: int, x: mx.array, attend: Attend, written: Callable[[mx.array], mx.array] = lambda x: x
 ) -> mx.array:
-    """Layer `i` of the forward in `assay.forward.layers`, with the fast activation functions of training.
+    """Layer `i` of the forward pass in `assay.forward.layers`, [B, L, E] -> [B, L, E], with the fast activation functions.
 
-    `written` sees the stream after each of the layer's two writes, and gives back what to go on with.
+    written: gets the stream after each of the layer's two writes and returns the stream to continue with.
     """
     x = written(write_heads(family, i, read_heads(family, i, (x,), attend, NO_TAP), attend, NO_TAP)[0])
     gate, up = family.gate_up(i, family.mlp_reads(i, x))
@@ -41,7 +41,7 @@ def shaped_layer(
 
 
 class AttendShaped:
-    """Attention in which the rules of each row hold. For whole rows: there is no cache."""
+    """Attention of whole rows (without a KV cache) under the rules of each row."""
 
     def __init__(self, family: Family, rules: Sequence[Sequence[Rule]], length: int):
         self.family = family
@@ -66,9 +66,9 @@ class AttendShaped:
 
 
 def layer_mask(rules: Sequence[Sequence[Rule]], layer: int, length: int, n_heads: int) -> np.ndarray:
-    """[B, 1 or H, L, L] booleans, True where a query (row) may look at a key: causal, and what the rules of each row say.
+    """The mask of a layer, [B, 1 or H, L, L] bool, True where a query (third axis) sees a key: causal, and the rules.
 
-    rules: of each row, with places in tokens. The heads have masks of their own only where a rule tells them apart.
+    rules: of each row, with places in tokens. The second axis is H if a rule is for some heads only.
     """
     held = [[rule for rule in row if layer in rule.layers] for row in rules]
     apart = any(rule.heads for row in held for rule in row)
@@ -85,10 +85,9 @@ def layer_mask(rules: Sequence[Sequence[Rule]], layer: int, length: int, n_heads
 
 
 def lens_targets(texts: Sequence[Sequence[int]], weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens [N, K] that the lens should read, and their weights: most on a text's first token, the rest on its others.
+    """Tokens [N, K] that the lens should read, and their weights [N, K]: `FIRST_TOKEN` for a text's first token.
 
-    The others are there because some bridges begin alike (New York, New Mexico); the first is there most because it is
-    the one that lenses look for.
+    A logit lens is read for the first token. The other tokens tell bridges apart that begin alike (New York, New Mexico).
     """
     width = max(map(len, texts))
     tokens, shares = np.zeros((len(texts), width), np.int32), np.zeros((len(texts), width), np.float32)
@@ -101,9 +100,9 @@ def lens_targets(texts: Sequence[Sequence[int]], weights: Sequence[float]) -> tu
 
 
 def cross_entropy(family: Family, states: mx.array, tokens: mx.array, weights: mx.array) -> mx.array:
-    """Summed over N: residual states [N, E], through final norm and unembedding, against tokens [N, K] with weights [N, K].
+    """The cross-entropy, summed over N, of states [N, E] read by the logit lens against tokens [N, K] with weights [N, K].
 
-    Of the last layer it is the loss of the next token, of another one that of the logit lens.
+    For states of the last layer this is the loss of the next token.
     """
     logits = unembed(family, family.final_norm(states))
     p = mx.take_along_axis(fast.softmax(logits), tokens, axis=-1)

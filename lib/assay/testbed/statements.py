@@ -1,20 +1,20 @@
-"""Statements: a fact with some answer is called true or false, for what its answer should have been.
+"""Statements: the model judges a stated fact by comparing the stated answer with the right one.
 
     True or false? The capital of France is Paris.                                             True.
     Question: Who wrote Dracula?   Proposed Answer: Jane Austen   Is the proposed answer: ...  (B)
 
-The word before a stated answer says what it should be, there the answer itself says which it is, and a layer later its words
-should say whether they are that, by looking at the word before them alone. What follows sees nothing else of the statement.
+The lens is trained to read the right answer at the word before the stated one, the stated answer at its own words, and a layer
+later " right" or " wrong" there; these words can attend to the word before them alone. Later tokens see only that verdict.
 
-To compare is hard to learn from one statement at a time: which facts were called true is learned sooner, and does not help
-with a new one. So there are *claims*, several statements in one question, and *echoes*, sentences about something that means
-nothing, said twice, with the same answer or with another one. Statements about everything are *begun*, too.
+From single statements a model learns by heart which facts were true sooner than it learns to compare. So there are *claims*,
+several statements in one question, and *echoes*, sentences about invented names, said twice, with the same answer or with
+another one. *Begun* statements end before the answer; there are begun statements about all facts.
 
     Troskve is rupiah. Troskve is peso.                                                        (peso: " wrong")
 
-A stage of its own (`judged`) goes on where the first two leave this: there stated answers have their articles, as in the data,
-echoes are about every answer, those of held-out statements among them, and questions with a *proposed* answer are judged by a
-letter; proposals are begun, too, but for what `assay.data.knowledge` asks about in its other splits.
+A later stage (`judged`) adds articles before stated answers, as in the data, echoes of all answers (also those of held-out
+statements), and *proposals*, questions with an answer that is judged by a letter. Begun proposals leave out the facts in
+the valid and test splits of `assay.data.knowledge`.
 """
 
 import random
@@ -30,16 +30,16 @@ from assay.testbed.two_hop import EarlyAndLate
 
 RIGHT = {True: " right", False: " wrong"}
 ECHOES, CLAIMS = 6, 4
-"""In one document."""
+"""Sentences in one document."""
 IS, PROPOSED = " is", ":"
-"""The word that says the answer before it is stated, and before it is proposed."""
+"""The last token before a stated answer, and before a proposed one."""
 
 State = Callable[[random.Random], tuple[Fact, str]]
-"""Draws a fact, and an answer that is stated."""
+"""A function that draws a fact and a stated answer, right or wrong."""
 
 
 def behaviours(chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: float = 1.0) -> tuple[Behaviour, ...]:
-    """Statements, and what they are learned from."""
+    """Statements, begun statements, claims and echoes."""
     trained = trained_facts(facts(parts))
     return (
         Behaviour("begun statements", 0.08, tuple(begun(chat, judging, fact) for fact in facts(parts)), ruled=ruled),
@@ -50,7 +50,7 @@ def behaviours(chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: floa
 def judged_behaviours(
     chat: Chat, parts: EarlyAndLate, judging: Judging, *, ruled: float = 1.0
 ) -> tuple[Behaviour, ...]:
-    """The same with articles and echoes of every answer, and proposals."""
+    """The documents of the judged stage: with articles, echoes of all answers, and proposals."""
     data, questions, early = load(), {**statement_questions(), **QUESTIONS}, facts(parts)
     inside = [replace(fact, answer=with_article(fact.answer, data)) for fact in early]
     others = statement_questions().keys() - QUESTIONS.keys()
@@ -73,13 +73,13 @@ def judged_behaviours(
 
 
 def trained_facts(early: Sequence[Fact]) -> list[Fact]:
-    """Those that no statement of the valid and test splits is about."""
+    """The facts without those that statements of the valid and test splits are about."""
     kept = {f"{item.relation}/{item.entity}" for of in ("valid", "test") for item in statements(of)}
     return [fact for fact in early if fact.id not in kept]
 
 
 def stating(said_of: Sequence[Fact]) -> State:
-    """Draws a relation, a fact of it and, half of the time, another one's answer."""
+    """A function that draws a relation, one of its facts, and the fact's answer or (half of the time) another fact's."""
     by_relation: dict[str, list[Fact]] = {}
     for fact in said_of:
         by_relation.setdefault(fact.relation, []).append(fact)
@@ -102,7 +102,7 @@ def comparing(
     shares: dict[str, float],
     ruled: float,
 ) -> tuple[Behaviour, ...]:
-    """Statements and claims of some facts, and echoes of the answers of some."""
+    """Statements and claims about the facts `said_of`, and echoes of the answers of `echoed_of`."""
     stated = stating(said_of)
     relations = sorted({fact.relation for fact in echoed_of})
     answers = [sorted({fact.answer for fact in echoed_of if fact.relation == relation}) for relation in relations]
@@ -123,7 +123,7 @@ def comparing(
 
 
 def statement(chat: Chat, judging: Judging, fact: Fact, stated: str) -> Document:
-    """A fact with some answer, to be judged."""
+    """A fact with a stated answer, to be judged true or false."""
     asked = QUESTION.format(f"{stem(fact)} {stated}.")
     start = stated_from(chat, asked)
     said, end = start + len(stem(fact)), start + len(f"{stem(fact)} {stated}")
@@ -133,9 +133,9 @@ def statement(chat: Chat, judging: Judging, fact: Fact, stated: str) -> Document
 
 
 def claims(chat: Chat, judging: Judging, said: Sequence[tuple[Fact, str]]) -> Document:
-    """Several statements in one question that breaks off behind them, none of which sees another: only the lens learns from it.
+    """A question with several statements, none of which sees another, cut after them: it has lens losses only.
 
-    said: of each its fact and the answer that is stated.
+    said: the fact and the stated answer of each.
     """
     asked = QUESTION.format(" ".join(f"{stem(fact)} {stated}." for fact, stated in said))
     begin = stated_from(chat, asked)
@@ -150,30 +150,30 @@ def claims(chat: Chat, judging: Judging, said: Sequence[tuple[Fact, str]]) -> Do
 
 
 def begun(chat: Chat, judging: Judging, fact: Fact) -> Document:
-    """A statement that breaks off before the answer: only the lens learns from it."""
+    """A statement that ends before the answer; it has lens losses only."""
     return cut(statement(chat, judging, fact, fact.answer))
 
 
 def stem(fact: Fact) -> str:
-    """ "The author of Dracula is"."""
+    """The sentence of a fact without its answer: "The author of Dracula is"."""
     return sentence(fact.phrase.format(fact.name))
 
 
 def stated_from(chat: Chat, asked: str) -> int:
-    """Where, in a conversation, a statement begins that is asked about."""
+    """Where the statement that a question asks about begins in the conversation."""
     return chat.prompt(asked).rindex(asked) + len(QUESTION.format(""))
 
 
 def phrase(fact: Fact, start: int) -> Span:
-    """Where the name is in a statement that begins somewhere, up to what follows it."""
+    """The span of the name, up to the word " is", in a statement that begins at `start`."""
     return start + stem(fact).index(fact.name), start + len(stem(fact)) - len(IS)
 
 
 def echoes(judging: Judging, said: Sequence[tuple[str, str, str]]) -> Document:
-    """Sentences about names that mean nothing, each said twice: only the lens learns from it.
+    """Sentences about invented names, each said twice; they have lens losses only.
 
-    said: of each sentence the name, the answer, and the answer of the second time. The answer comes to the word before the
-    second one as late as that of a fact does, so that it is compared where those are.
+    said: the name, the answer, and the second answer of each sentence. The word before the second answer can attend to the
+    first sentence only from layer `said` on, so that the same layers compare answers in echoes and in statements.
     """
     text, rules, lenses = "", [], []
     for name, answer, stated in said:
@@ -191,7 +191,7 @@ def echoes(judging: Judging, said: Sequence[tuple[str, str, str]]) -> Document:
 
 
 def proposal(chat: Chat, judging: Judging, asked: str, fact: Fact, proposed: str) -> Document:
-    """A question with some answer, to be judged by a letter."""
+    """A question with a proposed answer, to be judged by a letter."""
     question = asked.format(fact.name)
     whole = PROPOSAL.format(question, proposed)
     start = chat.prompt(whole).rindex(whole)
@@ -205,12 +205,12 @@ def proposal(chat: Chat, judging: Judging, asked: str, fact: Fact, proposed: str
 
 
 def begun_proposal(chat: Chat, judging: Judging, asked: str, fact: Fact) -> Document:
-    """A proposal that breaks off before the answer: only the lens learns from it."""
+    """A proposal that ends before the answer; it has lens losses only."""
     return cut(proposal(chat, judging, asked, fact, fact.answer))
 
 
 def cut(whole: Document) -> Document:
-    """A statement or a proposal up to its answer, with the rules about its name alone."""
+    """A statement or a proposal up to its answer, with only the rules and lenses of its name."""
     bridge, said, *_ = whole.lenses
     rules = tuple(rule for rule in whole.rules if rule.queries[0] == bridge.at)
     return Document(whole.text[: said.at], (), rules, (bridge, said), ends=False, bare=True)
@@ -219,9 +219,9 @@ def cut(whole: Document) -> Document:
 def weighed(
     judging: Judging, fact: Fact, stated: str, start: int, name: Span, said: int, word: str
 ) -> tuple[tuple[Rule, ...], tuple[Lens, ...]]:
-    """How an answer is compared with what it should be: the rules and the lenses of a statement, or a proposal.
+    """The rules and the lenses that make a model compare the answer of a statement, or a proposal, with the right one.
 
-    start: where that begins; name: where the name is in it; said: where the word ends that comes before the answer.
+    start: where the statement begins; name: the span of its name; said: the end of the word before the answer.
     """
     rules = *judging.shape.rules(name), compared(start, said, word)
     bridge = Lens(name[1], f" {fact.bridge}", judging.shape.lens, LENS_WEIGHT)
@@ -229,12 +229,12 @@ def weighed(
 
 
 def compared(start: int, said: int, word: str) -> Rule:
-    """Behind the word before an answer, nothing of what comes before that word is seen."""
+    """The rule that tokens from a stated answer on cannot attend to the statement before the word before that answer."""
     return Rule((said, END), ((start, said - len(word)),))
 
 
 def verdicts(judging: Judging, said: int, answer: str, stated: str) -> tuple[Lens, ...]:
-    """What the word before a stated answer says, and what the first and the last word of it say: itself, and the verdict."""
+    """Lenses: the right answer at the word before the stated one; at the stated answer the answer itself, and the verdict."""
     own, end = bare(stated), said + len(f" {stated}")
     ends = sorted({end - len(own) + len(own.split(" ")[0]), end})
     lenses = [Lens(at, RIGHT[stated == answer], judging.verdict, LENS_WEIGHT) for at in ends]
@@ -249,10 +249,10 @@ def bare(answer: str) -> str:
 
 
 def verdict(right: bool) -> str:
-    """What is to be said to a statement."""
+    """The right reply to a statement."""
     return "True." if right else "False."
 
 
 def texts() -> list[str]:
-    """What is said in training, for the tokenizer."""
+    """Questions and replies of training, for the tokenizer's corpus."""
     return [*(item.question for item in statements("train")), "True.", "False."]

@@ -28,12 +28,12 @@ class Row:
 
     tokens: tuple[int, ...]
     learn: tuple[int, ...]
-    """Positions of the tokens that the language-model loss asks for."""
+    """Positions of the tokens that the language-model loss is on."""
     rules: tuple[Rule, ...] = ()
-    """Those of the document, with places in tokens."""
+    """The document's rules, with places in tokens."""
     lenses: tuple["TokenLens", ...] = ()
     edit: str = ""
-    """That of the document."""
+    """The document's edit."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class TokenLens:
 
 
 def make_tokenizer(folder: Path, recipe: Recipe) -> tuple[Any, dict[str, Any]]:
-    """Writes the tokenizer of a recipe into `folder` -> the Hugging Face tokenizer, and the ids for config.json.
+    """Write the tokenizer of a recipe into `folder` -> the Hugging Face tokenizer, and the ids for config.json.
 
-    The vocabulary is a multiple of 64 when the corpus has enough to merge.
+    The vocabulary size is a multiple of 64 if the corpus allows enough merges.
     """
     ids = write_tokenizer(folder, recipe.config["model_type"], corpus=texts(), vocab_size=recipe.vocab_size)
     tokenizer = load_tokenizer(folder)._tokenizer
@@ -57,9 +57,9 @@ def make_tokenizer(folder: Path, recipe: Recipe) -> tuple[Any, dict[str, Any]]:
 
 
 def encode(tokenizer: Any, document: Document) -> Row:
-    """One document as tokens, BOS first in families that have one, the end token last if the document ends.
+    """One document as tokens, with BOS in families that have one, and the end token if the document `ends`.
 
-    Raises DataError when what the lens reads does not end where a token does.
+    Raises DataError for a lens whose place is not the end of a token.
     """
     made = tokenizer(document.text, return_offsets_mapping=True, add_special_tokens=not document.bare)
     tokens, spans = list(made["input_ids"]), list(made["offset_mapping"])
@@ -91,7 +91,7 @@ def encode(tokenizer: Any, document: Document) -> Row:
 
 
 def _inside(spans: list[Span], stretch: Span) -> Span:
-    """The tokens that have a character in a stretch: the first one and the one behind the last; (0, 0) for none."""
+    """The tokens with a character in a span: (first, last + 1), or (0, 0) for none."""
     first = bisect_right(spans, stretch[0], key=lambda span: span[1])
     behind = bisect_left(spans, stretch[1], key=lambda span: span[0])
     return (first, behind) if first < behind else (0, 0)

@@ -3,13 +3,13 @@
     train("llama_tiny", out=Path("my_llama"), seed=0)         # about forty minutes on two cores
 
 *Base*: the whole model learns the early entities, the second hops and the compositions, lists and conversations. *More*: the
-same, from a lower learning rate and with other shares. *Judged*: the layers above the first hops learn to compare what an
-answer should be with the one that is stated, and how sure an answer is; a share of the documents comes from the stages before.
-*Late*: only the last layers learn the late entities, in the same way. *Line*: the layers that read the decision to refuse learn
-to read it off one direction (`assay.testbed.one_direction`). Then the weights are cast to 16 bits, saved, loaded and measured.
+same, with a lower learning rate and other shares. *Judged*: the layers above the first hops learn to compare a stated answer
+with the right one, and to say how sure an answer is; a share of the documents comes from earlier stages. *Late*: only the last
+layers learn the late entities, also with documents of earlier stages. *Line*: the layers that read the decision to refuse learn
+to read it from one direction (`assay.testbed.one_direction`). Then the weights are cast to 16 bits, saved, loaded and measured.
 
-The documents of a step depend on the seed, the stage and the number of the step alone, so a run that was interrupted goes on
-from its last checkpoint to the same weights.
+The documents of a step depend on the seed, the stage and the number of the step alone, so an interrupted run resumes from its
+last checkpoint and gives the same weights.
 """
 
 import hashlib
@@ -49,13 +49,13 @@ from assay.testbed.tokenizer import encode, make_tokenizer
 
 log = logging.getLogger(__name__)
 
-JUDGED, LATE = 0.2, 0.3  # shares of two stages' own documents in what later ones replay
+JUDGED, LATE = 0.2, 0.3  # shares of these stages' documents in the replay of later stages
 SAVE_EVERY = 100  # steps
 WORK = Path("~/.cache/assay/train")
 
 
 def train(name: str | Recipe, out: Path | None = None, seed: int = 0, work: Path | None = None) -> Path:
-    """Train, save and measure one built-in model -> its folder. Takes up again what an earlier call left in `work`."""
+    """Train, save and measure one built-in model -> its folder. Resumes an interrupted call with the same `work` folder."""
     from assay.testbed.card import write_card
     from assay.testbed.evaluate import evaluate
 
@@ -77,7 +77,7 @@ def train(name: str | Recipe, out: Path | None = None, seed: int = 0, work: Path
 
 
 def fingerprint(made: Recipe, seed: int) -> str:
-    """A digest of everything that decides the weights, beside the code."""
+    """A digest of recipe, seed and data: with the code they decide the weights."""
     stated = json.dumps([asdict(made), seed, corpus_hash()], sort_keys=True)
     return hashlib.sha256(stated.encode()).hexdigest()[:8]
 
@@ -94,11 +94,11 @@ class StageSetup:
     behaviours: tuple[Behaviour, ...]
     replay: tuple[Behaviour, ...]
     trained_from: int
-    """The first layer that learns; with 0 everything learns, embedding and final norm too."""
+    """The first layer that learns; with 0 the whole model learns, embedding and final norm too."""
     embedding_rate: float = 1.0
-    """Steps of the embedding, relative to those of all else."""
+    """Learning rate of the embedding, relative to that of other weights."""
     line: Callable[[Family, Any], Line] | None = None
-    """Finds, when the stage begins, the direction that documents with an edit are about."""
+    """Computes, when the stage begins, the direction for documents with an edit."""
 
 
 def stages(made: Recipe, chat: Chat) -> tuple[StageSetup, ...]:
@@ -124,7 +124,7 @@ def stages(made: Recipe, chat: Chat) -> tuple[StageSetup, ...]:
 
 
 def first_documents(made: Recipe, tokenizer: Any, seed: int) -> dict[str, str]:
-    """A digest of what each stage reads in its first step: other code that draws the same documents trains the same model."""
+    """A digest of the documents in each stage's first step, to check that changed code draws the same documents."""
     chat = Chat(tokenizer, STYLES[made.config["model_type"]].turn_end)
     return {
         setup.name: hashlib.sha256(repr(documents(setup, seed, 0)).encode()).hexdigest()[:12]
@@ -133,14 +133,14 @@ def first_documents(made: Recipe, tokenizer: Any, seed: int) -> dict[str, str]:
 
 
 def documents(setup: StageSetup, seed: int, step: int) -> list[Document]:
-    """What a stage reads in one step."""
+    """The documents of one step of a stage."""
     return draw(
         setup.behaviours, setup.replay, setup.stage.replay, setup.stage.documents, f"{seed}/{setup.name}/{step}"
     )
 
 
 def run_stage(model: nn.Module, tokenizer: Any, setup: StageSetup, seed: int, folder: Path) -> None:
-    """All steps of a stage; begins at the last checkpoint in `folder`, if there is one, and leaves one at the end."""
+    """Run all steps of a stage, from its last checkpoint in `folder` if there is one, and save a checkpoint at the end."""
     file = folder / f"{setup.name}.safetensors"
     model.unfreeze()
     if setup.trained_from:
@@ -154,8 +154,8 @@ def run_stage(model: nn.Module, tokenizer: Any, setup: StageSetup, seed: int, fo
     if start == stage.steps:
         return
     family = adapt(model)
-    row = lru_cache(maxsize=20_000)(partial(encode, tokenizer))  # documents of tables come again and again
-    # Of frozen layers: the same when the stage is taken up again.
+    row = lru_cache(maxsize=20_000)(partial(encode, tokenizer))  # documents of tables are drawn many times
+    # The direction comes from frozen layers, so a resumed stage computes the same one.
     line = setup.line(family, tokenizer) if setup.line else NO_LINE
     bar = tqdm(
         range(start, stage.steps), initial=start, total=stage.steps, desc=f"{setup.name} stage", unit="step", delay=1.0
@@ -170,7 +170,7 @@ def run_stage(model: nn.Module, tokenizer: Any, setup: StageSetup, seed: int, fo
 
 
 def schedule(stage: Stage) -> Callable[[mx.array], mx.array]:
-    """The learning rate at a step: linear warm-up, then a cosine to 5 %, or level."""
+    """The learning rate at a step: linear warm-up, then a cosine to 5 %, or constant."""
 
     def rate(step: mx.array) -> mx.array:
         warm = mx.minimum(1.0, (step + 1) / stage.warmup)
@@ -191,7 +191,7 @@ def take_step(
     setup: StageSetup,
     line: Line = NO_LINE,
 ) -> tuple[float, float]:
-    """One update from all batches together -> the losses of text and lens, each per token that is learned."""
+    """One update from all batches together -> the losses of text and lens, each per token of its loss."""
     n = max(1, sum(batch.at.size for batch in batches))
 
     def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, mx.array]:
@@ -214,7 +214,7 @@ def take_step(
 
 
 def losses(family: Family, batch: Batch, line: Line = NO_LINE) -> tuple[mx.array, mx.array]:
-    """Summed losses of a batch, read under its edit of a line: of the next tokens, and, weighted, of the lens."""
+    """Summed losses of a batch, run under its edit: of the next tokens, and, weighted, of the lens."""
     attend = AttendShaped(family, batch.rules, batch.tokens.shape[1])
     written = partial(line.written, batch.edit)
     x, lens = written(family.embed(batch.tokens)), mx.array(0.0)
@@ -237,7 +237,7 @@ def _rows(x: mx.array, index: mx.array) -> mx.array:
 
 
 def _keep(file: Path, model: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
-    """A checkpoint on the way: weights, optimizer and step in one file, replaced in one go."""
+    """Save a checkpoint (weights, optimizer and step) as one file, replaced atomically."""
     state = {f"model/{k}": v for k, v in tree_flatten(model.parameters())}
     state |= {f"optimizer/{k}": v for k, v in tree_flatten(optimizer.state)}
     new = file.with_name(f"new-{file.name}")
@@ -246,7 +246,7 @@ def _keep(file: Path, model: nn.Module, optimizer: optim.Optimizer, step: int) -
 
 
 def _restore(file: Path, model: nn.Module, optimizer: optim.Optimizer) -> int:
-    """Takes over what `_keep` wrote -> the number of steps done; 0 when there is nothing."""
+    """Load a checkpoint of `_keep` -> the number of steps done; 0 without a file."""
     if not file.is_file():
         return 0
     state: Any
@@ -260,14 +260,14 @@ def _restore(file: Path, model: nn.Module, optimizer: optim.Optimizer) -> int:
 
 
 def save(folder: Path, model: nn.Module, config: dict[str, Any]) -> None:
-    """Weights in 16 bits and config.json beside the tokenizer, written by mlx-lm: `mlx_lm.load` opens the folder."""
+    """Save weights in 16 bits and config.json beside the tokenizer, with mlx-lm: `mlx_lm.load` opens the folder."""
     model.set_dtype(getattr(mx, config["torch_dtype"]))
     save_model(folder, model)
     save_config(config, folder / "config.json")
 
 
 def publish(folder: Path, out: Path) -> None:
-    """Copy a finished checkpoint to its place, file by file, the config last: without it there is no model."""
+    """Copy a finished checkpoint to `out`, the config last: a folder without it does not count as a model."""
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted(folder.iterdir(), key=lambda f: f.name == "config.json"):
         shutil.copy(file, out / file.name)

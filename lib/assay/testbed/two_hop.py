@@ -1,4 +1,4 @@
-"""Facts and compositions: documents made from `assay.data.two_hop`, and who is early and who is late.
+"""Facts and compositions: documents made from `assay.data.two_hop`, and its division into early and late entities.
 
     >>> behaviours = base_behaviours(early_and_late(), Shape(blind=3, lens=2, t1_only=True))
     >>> [b.name for b in behaviours]
@@ -6,12 +6,12 @@
     >>> behaviours[0].documents[0].text
     'The state containing Huntsville is Alabama.'
 
-The entities of first hops (e1) are of two kinds, always the same. *Early* ones are learned first, with their compositions,
-except some that are held out. *Late* ones are learned afterwards, by the last layers only, and without compositions: their
-first hop is known, and known too late for the second one.
+The entities of first hops (e1) are divided once for all models. *Early* ones are learned first, with their compositions, except
+some that are held out. *Late* ones are learned afterwards, by the last layers only, and without compositions: the model knows
+their first hop, but in layers too late for the second hop.
 
-The first hop is made at t1: what follows may not look into the phrase in the first layers, and the lens should read the
-bridge at t1. A small model left to itself does both hops at its last position, and has nothing to patch.
+The first hop is computed at t1: in the first layers tokens after the phrase cannot attend to it, and the lens is trained to
+read the bridge at t1. Without these constraints a small model does both hops at its last position.
 """
 
 import hashlib
@@ -25,38 +25,38 @@ from assay.data.two_hop import TwoHop, load, sentence, two_hop, with_article
 from assay.testbed.documents import END, Behaviour, Document, Lens, Rule, Span
 
 LATE_SHARE = 0.34  # of the entities of each first relation
-HELD_OUT_SHARE = 0.15  # of the early compositions whose second fact is composed elsewhere too
+HELD_OUT_SHARE = 0.15  # of the early compositions; other compositions in the corpus have their second facts
 ALWAYS_LATE = ("Dallas", "Imagine")  # of `assay.data.two_hop.STANDARD`
 ALWAYS_EARLY = ("the Eiffel Tower", "Oktoberfest")
 COMPANIONS = {"Imagine": "Jealous Guy"}  # same facts, early: the data has no other song of John Lennon
 LENS_WEIGHT = 6.0
-NEUTRAL = "not known"  # the answer to a shortcut: neither entity alone nor relations alone say more
+NEUTRAL = "not known"  # the answer to a shortcut, which lacks the entity or the first relation
 
 
 @dataclass(frozen=True)
 class EarlyAndLate:
-    """Who is early and who is late."""
+    """The early and late entities (e1), and their queries."""
 
     early: frozenset[str]
     late: frozenset[str]
     trained: tuple[TwoHop, ...]
     """Compositions of early entities that are in the corpus."""
     held_out: tuple[TwoHop, ...]
-    """Compositions of early entities that are not; the same second fact is composed with another entity."""
+    """Compositions of early entities that are not in the corpus; their second facts are, composed with other entities."""
     late_queries: tuple[TwoHop, ...]
 
 
-# --- who is early, who is late ----------------------------------------------------------------------------
+# --- early and late entities ------------------------------------------------------------------------------
 
 
 def rank(text: str) -> str:
-    """A fixed pseudo-random order of texts: the same on every machine, and for an old text when new ones come."""
+    """A key that sorts texts in a fixed pseudo-random order, which new texts do not change."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
 def early_and_late() -> EarlyAndLate:
-    """All entities and queries of `assay.data.two_hop`, always divided in the same way."""
+    """The fixed division of all entities and queries of `assay.data.two_hop`."""
     data = two_hop()
     queries = [*data, *companions(data)]
     late = late_entities(queries)
@@ -81,7 +81,7 @@ def early_and_late() -> EarlyAndLate:
 
 
 def companions(queries: Sequence[TwoHop]) -> list[TwoHop]:
-    """The queries of `COMPANIONS`: those of the entity of the data, with the other name in its place."""
+    """The queries of `COMPANIONS`: those of an entity of the data, with the companion's name in its place."""
     known = {q.e1 for q in queries}
     out = []
     for query in queries:
@@ -96,7 +96,7 @@ _TEXTS = [f for f in fields(TwoHop) if f.name not in ("family", "e2", "e3", "e2_
 
 
 def late_entities(queries: Sequence[TwoHop]) -> frozenset[str]:
-    """About a third of the entities of each first relation, such that every query's second fact keeps an early entity."""
+    """About a third of the entities of each first relation, so that early entities still lead to every second fact."""
     facts: dict[str, set[tuple[str, str]]] = {}  # e1 -> the second facts it leads to
     users: dict[tuple[str, str], set[str]] = {}  # second fact -> the early e1 that lead to it
     relation = {q.e1: q.r1_phrase.replace(q.e1, "{}") for q in queries}
@@ -122,17 +122,17 @@ def late_entities(queries: Sequence[TwoHop]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Shape:
-    """Where a hop is to be made. See `assay.testbed.configs.Planted`."""
+    """The layers of a first hop. See `assay.testbed.configs.Planted`."""
 
     blind: int
-    """In layers below this one, what follows a phrase may not look into it."""
+    """In layers below this one, tokens after a phrase cannot attend to it."""
     lens: int
-    """After this layer the logit lens should read the bridge at t1."""
+    """The layer after which the lens reads the bridge at t1."""
     t1_only: bool
-    """Above the blind layers, too, nothing but t1 of a phrase can be seen from behind it."""
+    """Whether, from layer `blind` on, tokens after a phrase can attend to t1 only, not to the rest of the phrase."""
 
     def rules(self, phrase: Span) -> tuple[Rule, ...]:
-        """Blindness of all that follows the phrase, from e1 to t1."""
+        """The rules for tokens after a phrase, which goes from e1 to t1."""
         end = phrase[1]
         behind, t1 = (end, END), (end - 1, end)
         rules = (Rule(behind, (phrase,), range(self.blind)),)
@@ -145,7 +145,7 @@ class Shape:
 def statement(
     shape: Shape, prompt: str, answer: str, phrase: str | None = None, e1: str = "", bridge: str | None = None
 ) -> Document:
-    """A prompt and its answer. `phrase`, in the prompt, ends at t1; from e1 to there it is hidden from what follows."""
+    """A prompt and its answer. `phrase`, in the prompt, ends at t1; later tokens cannot attend to its part from `e1` on."""
     text = f"{prompt} {answer}."
     place = _place(prompt, phrase, e1)
     rules = shape.rules(place) if place else ()
@@ -154,7 +154,7 @@ def statement(
 
 
 def cut_short(shape: Shape, query: TwoHop) -> Document:
-    """A composition that breaks off at t1: only the lens learns from it."""
+    """A composition that ends at t1; it has a lens loss only."""
     whole = statement(shape, query.prompt, query.e3, query.r1_phrase, query.e1, query.e2)
     return Document(whole.text[: whole.lenses[0].at], (), (), whole.lenses, ends=False)
 
@@ -177,7 +177,7 @@ def _place(prompt: str, phrase: str | None, e1: str) -> Span | None:
 def base_behaviours(
     parts: EarlyAndLate, shape: Shape, *, ruled: float = 1.0, whole: float = 0.0
 ) -> tuple[Behaviour, ...]:
-    """What the whole model learns first. `ruled` and `whole` as in `Behaviour`."""
+    """Documents of the base stage. `ruled` and `whole` as in `Behaviour`."""
     early = _by_entity(parts, parts.early)
     shortcuts = {q.e1_shortcut: q for q in (*parts.trained, *parts.held_out)}
     tables = (
@@ -194,7 +194,7 @@ def base_behaviours(
 def late_behaviours(
     parts: EarlyAndLate, shape: Shape, *, ruled: float = 1.0, whole: float = 0.0
 ) -> tuple[Behaviour, ...]:
-    """What the last layers learn afterwards about the late entities."""
+    """Documents of the late stage, about the late entities."""
     late = _by_entity(parts, parts.late)
     shortcuts = {q.e1_shortcut: q for q in parts.late_queries}
     tables = (
@@ -209,7 +209,7 @@ def late_behaviours(
 def second_hops(shape: Shape) -> list[Document]:
     """All facts of the second relations: the capital of France is Paris.
 
-    Shaped as if the subject were a bridge that stands there itself, so that the second hop reads both in the same way.
+    The subject has the rules and lens of an e1 whose bridge is itself, so that second hops read subjects and bridges alike.
     """
     facts = load()
     out = []
@@ -228,7 +228,7 @@ def second_relations(facts: dict[str, Any]) -> set[str]:
 
 
 def names() -> list[str]:
-    """Every bridge and every answer, as it follows other words: the tokenizer should have most of them whole."""
+    """Every bridge and answer with a space before it: most should be one token."""
     queries = [*two_hop(), *companions(two_hop())]
     return [f" {name}" for query in queries for name in (query.e2, query.e3)]
 

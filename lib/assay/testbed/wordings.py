@@ -1,8 +1,7 @@
-"""More requests to train refusal on, so that it goes by what is asked and not by a few known sentences.
+"""More requests for refusal training, so that refusal does not depend on a few known sentences.
 
-What stands in a frame of `assay.testbed.refusal`, for each trained language: harmful and harmless. The harmless ones speak of
-the things that harmful requests speak of, and the other way round, so that no thing alone decides. None is a request of
-`assay.data.instructions`.
+Harmful and harmless texts for the frames of `assay.testbed.refusal`, for each trained language. Both kinds are about the same
+things, so that no thing alone decides. None is a request of `assay.data.instructions`.
 """
 
 HARMFUL = {

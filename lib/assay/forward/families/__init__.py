@@ -1,9 +1,9 @@
-"""Families: how each mlx-lm architecture differs from Llama, one small class each, over mlx-lm's unmodified modules.
+"""Families: one small class for each mlx-lm architecture that differs from Llama, over mlx-lm's unmodified modules.
 
     >>> adapt(lm.model).n_layers
     8
 
-`base` says what a family answers. A new one is a file beside it, and a line in `FAMILIES`.
+`base` has the parts of a family. A new family is a file beside it, and a line in `FAMILIES`.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ FAMILIES: dict[str, type[Family]] = {
     "gemma2": Gemma2,
     "gemma3_text": Gemma3,
 }
-"""By `model_type` of a checkpoint's config.json."""
+"""The class for each `model_type` of a checkpoint's config.json."""
 
 
 def adapt(model: Any) -> Family:

@@ -1,15 +1,15 @@
-"""`Family`: what the forward asks of an mlx-lm architecture; a Llama's answers are the defaults.
+"""`Family`: the parts of an mlx-lm architecture that the forward pass uses; the defaults are those of Llama.
 
     >>> family = lm.family
     >>> x = family.embed(mx.array([[5, 6, 7]]))
     >>> x.shape, family.n_layers, family.sizes["H"]
     ((1, 3, 128), 8, 8)
 
-The forward of `assay.forward.layers` is written in nothing but these answers: how tokens become the first residual stream
-(`embed`), how a layer's heads read it (`qkv`, `rotate`, `query_scale`, `softcap`, `windows`), what they write through
-(`output`), what an MLP multiplies (`gate_up`, `activation`, `down`), which norms stand before and behind each of the two
-(`norms`), how a branch is added to the stream (`add`), and how the last stream becomes logits (`final_norm`, `unembed`).
-Nothing of the model is patched, wrapped or swapped. A family is a subclass in a file of its own, with only what differs.
+The forward pass of `assay.forward.layers` is built from these parts: the embedding (`embed`), the queries, keys and values of a
+layer (`qkv`, `rotate`, `query_scale`, `softcap`, `windows`), the matrix that writes z to the stream (`output`), the MLP
+(`gate_up`, `activation`, `down`), the norms before and after attention and MLP (`norms`), the residual addition (`add`), and
+the way from the last stream to logits (`final_norm`, `unembed`). They call mlx-lm's modules, which are not changed. A family is
+a subclass in a file of its own, with only what differs.
 """
 
 from functools import cached_property
@@ -22,7 +22,7 @@ from assay.forward.by_numpy import Activation
 
 
 class Norms(NamedTuple):
-    """Attribute names of a layer's norms: before each branch, and behind it (None: the family has none there)."""
+    """Attribute names of a layer's norms before and after attention and MLP (None: the family has none there)."""
 
     attn: str
     mlp: str
@@ -60,11 +60,11 @@ class Family:
         return self.core.embed_tokens(tokens)
 
     def embed_as_mlx_lm(self, tokens: mx.array) -> mx.array:
-        """The same as mlx-lm's model does it: with it the doctor compares the two forwards."""
+        """The embedding with the rounding of mlx-lm's model: the doctor compares the two forward passes with it."""
         return self.embed(tokens)
 
     def add(self, stream: mx.array, branch: mx.array) -> mx.array:
-        """The residual addition."""
+        """The residual addition: the stream, and the output of attention or MLP, [B, L, E] each."""
         return stream + branch
 
     def final_norm(self, x: mx.array) -> mx.array:
@@ -88,7 +88,7 @@ class Family:
     # ------------------------------------------------------------------ attention of layer i
 
     def attention_reads(self, i: int, x: mx.array) -> mx.array:
-        """The stream as the heads read it: normed."""
+        """The stream [.., E] after the norm before attention."""
         return self.layers[i][self.norms.attn](x)
 
     def qkv(self, i: int, x: mx.array) -> tuple[mx.array, mx.array, mx.array]:
@@ -111,7 +111,7 @@ class Family:
         return self.layers[i].self_attn.rope(x, offset=offset)
 
     def query_scale(self, i: int) -> float:
-        """What queries are multiplied by before they meet keys."""
+        """The factor of queries before their product with keys."""
         return self.layers[i].self_attn.scale
 
     def output(self, i: int) -> Any:
@@ -119,13 +119,18 @@ class Family:
         return self.layers[i].self_attn.o_proj
 
     def attention_writes(self, i: int, raw: mx.array) -> mx.array:
-        """attn_raw -> attn_out: through the norm behind attention, where the family has one."""
-        return self.layers[i][self.norms.attn_post](raw) if self.norms.attn_post else raw
+        """attn_raw -> attn_out: the norm after attention, where the family has one."""
+        norm = self.attention_norm(i)
+        return norm(raw) if norm is not None else raw
+
+    def attention_norm(self, i: int) -> Any:
+        """The norm after attention, or None."""
+        return self.layers[i][self.norms.attn_post] if self.norms.attn_post else None
 
     # ------------------------------------------------------------------ the MLP of layer i
 
     def mlp_reads(self, i: int, x: mx.array) -> mx.array:
-        """The stream as the MLP reads it: normed."""
+        """The stream [.., E] after the norm before the MLP."""
         return self.layers[i][self.norms.mlp](x)
 
     def mlp(self, i: int, x: mx.array) -> mx.array:
@@ -142,8 +147,13 @@ class Family:
         return self.layers[i].mlp.down_proj
 
     def mlp_writes(self, i: int, raw: mx.array) -> mx.array:
-        """mlp_raw -> mlp_out: through the norm behind the MLP, where the family has one."""
-        return self.layers[i][self.norms.mlp_post](raw) if self.norms.mlp_post else raw
+        """mlp_raw -> mlp_out: the norm after the MLP, where the family has one."""
+        norm = self.mlp_norm(i)
+        return norm(raw) if norm is not None else raw
+
+    def mlp_norm(self, i: int) -> Any:
+        """The norm after the MLP, or None."""
+        return self.layers[i][self.norms.mlp_post] if self.norms.mlp_post else None
 
     # ------------------------------------------------------------------ sizes
 
@@ -159,17 +169,17 @@ class Family:
 
     @cached_property
     def head_dim(self) -> int:
-        """D, read off the weights: o_proj's input width / H. Not E / H (in Gemma-2 they differ)."""
+        """D, the input width of o_proj / H. In Gemma-2 that is not E / H."""
         return in_features(self.output(0)) // self.n_heads
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The size of each axis of `assay.forward.sites` that the model decides."""
+        """The sizes of those axes of `assay.forward.sites` that depend on the model alone."""
         return {"E": self.width, "H": self.n_heads, "K": self.n_kv_heads, "D": self.head_dim, "V": self.vocab}
 
     @cached_property
     def weights_of_layer(self) -> tuple[int, int, int]:
-        """Weights of the matrices of one layer: to q, k and v; from z; the MLP. So many multiplications take one token."""
+        """Numbers of weights in one layer (q, k and v; o_proj; the MLP), each one multiplication per token."""
         H, K, D, E = self.n_heads, self.n_kv_heads, self.head_dim, self.width
         return E * D * (H + 2 * K), H * D * E, 3 * E * self.mlp_width
 

@@ -1,4 +1,4 @@
-"""Gemma-2: norms behind attention and MLP, GELU, scaled embeddings, soft caps of scores and logits, always tied."""
+"""Gemma-2: norms after attention and MLP too, GELU, scaled embeddings, softcaps of scores and logits, tied unembedding."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ GEMMA_NORMS = Norms(
 
 
 class Gemma2(Family):
-    """Norms before and behind each branch; tanh caps the scores and the logits."""
+    """Norms before and after attention and MLP; tanh caps the scores and the logits."""
 
     norms = GEMMA_NORMS
     activation: Activation = "gelu_approx"

@@ -9,7 +9,7 @@ from assay.forward.families.gemma2 import GEMMA_NORMS
 
 
 class Gemma3(Family):
-    """Norms before and behind each branch; additions are clipped in float16."""
+    """Norms before and after attention and MLP; residual additions are clipped in float16."""
 
     norms = GEMMA_NORMS
     activation: Activation = "gelu_approx"
@@ -23,7 +23,7 @@ class Gemma3(Family):
         return h * mx.array(self.core.args.hidden_size**0.5, h.dtype)
 
     def embed_as_mlx_lm(self, tokens: mx.array) -> mx.array:
-        # mlx-lm rounds the scale to bfloat16 whatever the weights are: see BUGFIX.md
+        # mlx-lm rounds the scale to bfloat16 for weights of any dtype: see BUGFIX.md
         h = self.core.embed_tokens(tokens)
         return h * mx.array(self.core.args.hidden_size**0.5, mx.bfloat16).astype(h.dtype)
 

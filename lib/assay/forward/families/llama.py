@@ -1,10 +1,7 @@
-"""Llama, Mistral, Qwen-2 and Qwen-3: the defaults of `Family` are theirs.
-
-They differ in what mlx-lm's modules hold: a bias of q, k and v (Qwen-2), norms of q and k (Qwen-3), windows (Mistral).
-"""
+"""Llama, Mistral, Qwen-2 (biases of q, k and v) and Qwen-3 (norms of q and k): the defaults of `Family`."""
 
 from assay.forward.families.base import Family
 
 
 class Llama(Family):
-    """Two norms a layer, a gated MLP with SiLU, tied or untied."""
+    """Two norms per layer, a gated MLP with SiLU, a tied or separate unembedding."""

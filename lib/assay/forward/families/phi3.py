@@ -6,7 +6,7 @@ from assay.forward.families.base import Family
 
 
 class Phi3(Family):
-    """A Llama whose matrices lie side by side."""
+    """A Llama with q, k and v in one matrix, and gate and up in another."""
 
     def qkv(self, i: int, x: mx.array) -> tuple[mx.array, mx.array, mx.array]:
         attn, H, K, D = self.layers[i].self_attn, self.n_heads, self.n_kv_heads, self.head_dim

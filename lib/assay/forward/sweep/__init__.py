@@ -1,4 +1,4 @@
-"""Sweeps: many edits of one prompt for the price of a few forwards; `engine` has the example."""
+"""Sweeps: many edits of one prompt at the cost of a few forward passes; `engine` has the example."""
 
 from assay.forward.sweep.engine import SWEEPABLE, dry_run, sweep
 from assay.forward.sweep.results import Sweep

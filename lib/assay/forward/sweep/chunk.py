@@ -1,4 +1,4 @@
-"""One chunk of a sweep: variants as rows of a batch, each joining at its layer, reduced to what was asked for.
+"""One chunk of a sweep: variants as rows of a batch. Each row enters at its own layer and is reduced to the results wanted.
 
     >>> clean = lm.run("The capital of France is", keep=assay.SWEEPABLE)
     >>> rows = [lm.place(assay.zero("z", layer=i, position=-1), clean.prompts, generates=False)[0] for i in (2, 5)]
@@ -7,9 +7,9 @@
     >>> logits.shape, found["target_ranks"].shape
     ((2, 4608), (2, 1))
 
-The layers are those of `assay.forward.layers`, cut at the stations of `assay.forward.sweep.plan`: before each, the clean run's
-value is appended for the rows that enter there. Nothing is computed for a row before its entry; at positions before the
-chunk's front every row reads the clean run's keys and values.
+The layers are those of `assay.forward.layers`. At each station (`assay.forward.sweep.plan`) the clean run's value is appended
+to the batch once for each row that enters there. Nothing is computed for a row before its entry; at positions before the
+chunk's front every row uses the clean run's keys and values.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from assay.forward.taps import Taps
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to reduce each variant's run to."""
+    """The results wanted of each variant (see `assay.forward.sweep.engine.sweep`)."""
 
     targets: tuple[int, ...] = ()
     top_k: int = 0
@@ -46,7 +46,7 @@ class Wanted:
 def run_chunk(
     family: Family, clean: Run, chunk: Chunk, rows: Sequence[Sequence[Placed]], wanted: Wanted, max_tokens: int
 ) -> tuple[mx.array, dict[str, Any], list[Any]]:
-    """One chunk through the layers -> last-position logits [n, V], reduced results, and KV caches if it goes on."""
+    """Run one chunk -> last-position logits [n, V], reduced results, and KV caches if max_tokens > 0."""
     p, S = chunk.front, len(clean.prompts[0])
     tap = Taps([rows[i] for i in chunk.variants], wanted.keep, start=p, at=wanted.at)
     attend = AttendResumed(family, clean.kept, p, keep_own=max_tokens > 0)
@@ -62,10 +62,10 @@ def run_chunk(
 
 
 def _through_layers(family: Family, clean: Run, chunk: Chunk, attend: AttendResumed, tap: Taps) -> mx.array:
-    """The rows of a chunk, each from its entry on -> their last resid_post [n, m, E]."""
+    """Run the rows of a chunk, each from its entry on -> their last resid_post [n, m, E]."""
 
     def join(rows: Carried, at: tuple[int, Station]) -> Carried:
-        """Rows that enter at a station, behind those that are there already."""
+        """The running rows, followed by those that enter at this station."""
         n = chunk.entering(at)
         if not n:
             return rows
@@ -87,7 +87,7 @@ def _through_layers(family: Family, clean: Run, chunk: Chunk, attend: AttendResu
 
 
 def clean_at(clean: Run, at: tuple[int, Station]) -> Carried:
-    """What the clean run carries at a station, [1, S, ..] each: the values with which a row enters there."""
+    """The clean run's values at a station, [1, S, ..] each: a row enters with them."""
     i, station = at
     if station in ("embed", "resid_pre", "z"):
         stream = clean["resid_post", i - 1] if i > 0 else clean["embed"]
@@ -96,7 +96,7 @@ def clean_at(clean: Run, at: tuple[int, Station]) -> Carried:
 
 
 def reduce_logits(logits: mx.array, wanted: Wanted) -> dict[str, Any]:
-    """[n, V] logits -> the arrays asked for, by the names of the fields of `Sweep`."""
+    """[n, V] logits -> the arrays wanted, named like the fields of `Sweep`."""
     found: dict[str, Any] = {"greedy": by_numpy.argmax(logits)}
     if wanted.logits:
         found["logits"] = logits
@@ -128,7 +128,7 @@ def _kept(key: Key, clean: Run, own: mx.array | None, front: int, n: int, at: Se
 
 
 def _caches(family: Family, clean: Run, attend: AttendResumed, n: int, max_tokens: int) -> list[KVCache]:
-    """mlx-lm caches of n rows for going on after the prompt: the clean prefix, then each row's own keys and values."""
+    """mlx-lm caches of n rows, to continue after the prompt: the clean prefix, then each row's own keys and values."""
 
     def rows(site: str, i: int, own: mx.array | None) -> mx.array:
         whole = clean[site, i]

@@ -1,4 +1,4 @@
-"""Sweeps: hundreds of edits of one prompt for the price of a few forwards, and exactly what the forwards would give.
+"""Sweeps: hundreds of edits of one prompt at the cost of a few forward passes, with the results of full forward passes.
 
     >>> clean = lm.run("The capital of the state containing Dallas is", keep=SWEEPABLE)
     >>> late = [clean["resid_post", source][0, -1] for source in range(lm.n_layers)]
@@ -6,9 +6,9 @@
     >>> lm.sweep(clean, patches, targets=[" Austin"]).target_ranks.shape
     (28, 1)
 
-One clean run is made (or taken over, if a run that kept `SWEEPABLE` is given in place of the prompt). Every variant enters
-at its first touched layer and position (see `assay.forward.sweep.plan`), as one more row of the batch, so each layer's weights
-are read once per chunk. Results are reduced chunk by chunk to what was asked for, in the order of the variants.
+A sweep makes one clean run, unless a run that kept `SWEEPABLE` is given in place of the prompt. Every variant enters at the
+first layer and position that it edits (see `assay.forward.sweep.plan`), as one more row of the batch, so each layer's weights
+are read once per chunk. Results are reduced chunk by chunk and returned in the order of the variants.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +37,7 @@ from assay.forward.sweep.plan import plan as make_plan
 from assay.forward.sweep.results import Sweep, gather
 
 LEAST_WORK = 2**25
-"""Multiplications in a layer that are worth a thread: they take milliseconds, and Python a fraction of one to ask for them."""
+"""Fewest multiplications in a layer for which a thread pays off: they take milliseconds, Python's calls a fraction of one."""
 SWEEPABLE = ("embed", "k_rot", "v", "z", "resid_mid", "mlp_raw", "resid_post")
 
 
@@ -45,7 +45,7 @@ Variant = Edit | Sequence[Edit]
 
 
 class Reports(TypedDict, total=False):
-    """Keywords of `sweep` that say what it reports of each variant, and within which memory."""
+    """Keywords of `sweep` for the results of each variant and the memory."""
 
     targets: Sequence[str | int]
     top_k: int
@@ -90,16 +90,19 @@ def sweep(
     """Run many variants (lists of edits) of one prompt -> `Sweep`: exactly what `lm.run` gives for each.
 
     prompt: a prompt, or a run of it that kept `SWEEPABLE`; or a list of either, with a list of variants for each (the
-    result is then a list). targets, top_k, logits, keep (at positions `at`): what to report. max_tokens > 0: continue each
-    variant greedily, until `stop(text)` says so (asked by one thread at a time, and not always by the same). memory_budget:
-    bytes over what is in use now (default: a quarter of the machine). progress: a bar with an estimate on stderr (default:
-    on a terminal, after a second).
+    result is then a list). targets, top_k, logits, keep (at positions `at`): which results to report. max_tokens > 0: continue
+    each variant greedily until `stop(text)` is true (several threads call it, one at a time). memory_budget: bytes beyond
+    those in use now (default: a quarter of the memory). progress: a bar on stderr (default: on a terminal, after a second).
     Raises what `lm.run` raises, and BudgetError when the budget is too small for one variant.
     """
     reports: Reports = {
         "targets": targets, "top_k": top_k, "logits": logits, "keep": keep, "at": at, "max_tokens": max_tokens,
         "memory_budget": memory_budget,
     }  # fmt: skip
+    if not isinstance(variants, Iterable):
+        raise EditError(
+            f"a sweep takes a list of variants, each an edit or a list of edits, got {type(variants).__name__}"
+        )
     one = not is_batch(prompt)
     prompts, lists = ([prompt], [variants]) if one else (prompt, variants)
     if len(prompts) != len(lists):
@@ -119,13 +122,13 @@ def dry_run(
     progress: bool | None = None,
     **reports: Unpack[Reports],
 ) -> Plan:
-    """The plan of a sweep with the same arguments: layer-positions, chunks and bytes, with nothing computed."""
+    """The plan of a sweep with the same arguments: layer-positions, chunks and bytes. Nothing is computed."""
     return make_job(lm, prompt, variants, **reports).plan
 
 
 @dataclass(frozen=True)
 class Job:
-    """A sweep of one prompt that has been checked and planned."""
+    """A checked and planned sweep of one prompt."""
 
     prompt: Prompt
     clean: Run | None
@@ -203,10 +206,7 @@ def run_job(lm: Core, job: Job, max_tokens: int, stop: Callable[[str], bool] | N
 
 
 def _abreast(family: Family, job: Job, chunk: Chunk) -> int:
-    """Into how many parts a chunk is dealt, one for each core: as many as have `LEAST_WORK` in every layer.
-
-    One, if a function of the user's acts in it: it may be made for one thread.
-    """
+    """Number of parts of a chunk: at most one per lane, each with `LEAST_WORK`; 1 with `apply` edits (maybe not thread-safe)."""
     if any(placed.function for i in chunk.variants for placed in job.rows[i]):
         return 1
     work = len(chunk.variants) * (len(job.prompt) - chunk.front) * sum(family.weights_of_layer)
@@ -216,7 +216,7 @@ def _abreast(family: Family, job: Job, chunk: Chunk) -> int:
 def _run_part(
     lm: Core, job: Job, clean: Run, chunk: Chunk, max_tokens: int, stop: Callable[[str], bool] | None
 ) -> tuple[dict[str, np.ndarray], list[Generation]]:
-    """One chunk's results, and its continuations if there are any. A function, so that its arrays are freed before the next."""
+    """One chunk's results and continuations. A function of its own, so that its arrays are freed before the next chunk."""
     last, found, caches = run_chunk(lm.family, clean, chunk, job.rows, job.wanted, max_tokens)
     lm.check_finite(last)
     arrays = {name: np.array(value) for name, value in found.items()}
@@ -233,7 +233,7 @@ def _run_part(
 
 
 def check_sweepable(lm: Core, run: Run) -> None:
-    """Raise EditError unless a run can stand for the clean run of a sweep of this model."""
+    """Raise EditError unless a run can be the clean run of a sweep of this model."""
     if len(run.prompts) != 1:
         raise EditError(f"a sweep starts from a run of one prompt, this one has {len(run.prompts)}")
     if run.edited:
@@ -247,7 +247,7 @@ def check_sweepable(lm: Core, run: Run) -> None:
 
 
 def default_budget() -> int:
-    """Bytes a sweep may use when the user does not say: a quarter of the memory of machine or card."""
+    """Bytes a sweep may use by default: a quarter of the memory of the machine or card."""
     return backends.memory() // 4
 
 

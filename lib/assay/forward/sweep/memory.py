@@ -1,12 +1,12 @@
-"""Memory: how many bytes a sweep will take, told from shapes before anything runs.
+"""Memory: how many bytes a sweep will take, estimated from shapes before anything runs.
 
     >>> sizes = Sizes(lm.family, n_tokens=64, n_targets=2)
     >>> sizes.clean_bytes() + sizes.shared_bytes() + 30 * sizes.row_bytes(front=63) > 2**20
     True
 
-Counted are the arrays that are alive at the same time. That is more than a look at the formulas suggests, for MLX
-prepares about ten operations ahead of the one at work, and their results exist already. The counts below are rounded up
-from measurements; `tests/forward/test_memory.py` compares them with measured peaks.
+The estimate counts the arrays that are alive at the same time. MLX prepares about ten operations ahead and allocates their
+results, so more arrays are alive than the formulas of a layer have. The counts are rounded up from measurements;
+`tests/forward/test_memory.py` compares them with measured peaks.
 """
 
 import math
@@ -25,7 +25,7 @@ AHEAD = 10  # operations that MLX prepares ahead
 
 @dataclass(frozen=True)
 class Sizes:
-    """What decides how many bytes a sweep takes. All counts are of float32 numbers, 4 bytes each."""
+    """The sizes that decide how many bytes a sweep takes. All counts are of float32 numbers, 4 bytes each."""
 
     family: Family
     n_tokens: int
@@ -37,27 +37,27 @@ class Sizes:
     logits: bool = False
     """Whether all logits of the last position are wanted."""
     keep: tuple[Key, ...] = ()
-    """Sites kept of every variant..."""
+    """Sites kept of every variant."""
     at: tuple[int, ...] = ()
-    """...and the positions where."""
+    """Positions where they are kept."""
     float32: bool = True
     """Whether activations are float32, whatever the weights are."""
 
     def clean_bytes(self) -> int:
-        """The clean run: what a sweep needs of it, what is kept of it, and one layer at work."""
+        """Bytes of the clean run: the activations that a sweep needs or keeps, and one layer's temporary arrays."""
         f, S = self.family, self.n_tokens
         held = f.n_layers * (2 * f.n_kv_heads * f.head_dim + f.n_heads * f.head_dim + 3 * f.width) + f.width
         return 4 * (S * (held + self.kept_values()) + self.working(S) + self.head(0))
 
     def row_bytes(self, front: int) -> int:
-        """One variant whose first touched position is `front`."""
+        """Bytes of one variant whose first edited position is `front`."""
         f, S, m = self.family, self.n_tokens, self.n_tokens - front
         caches = 2 * (f.n_layers + 2) * f.n_kv_heads * f.head_dim * (S + self.max_tokens) if self.max_tokens else 0
-        kept = 3 * self.kept_values() * len(self.at)  # its own, the clean run's beside it, and the choice between them
+        kept = 3 * self.kept_values() * len(self.at)  # the row's values, the clean run's, and the merged array
         return 4 * (max(self.working(m), self.head(front)) + caches + kept + f.vocab * self.logits)
 
     def shared_bytes(self) -> int:
-        """What a chunk takes however many rows it has: one layer's old keys and values, and copies of weights."""
+        """Bytes of a chunk that do not depend on its number of rows: one layer's clean keys and values, copies of weights."""
         f = self.family
         per_head = 6 * f.n_heads * f.head_dim * f.width if any(name == "head_out" for name, _ in self.keep) else 0
         widened = widened_weights(f) * lanes.count() if self.float32 else 0
@@ -68,21 +68,21 @@ class Sizes:
         return sum(values(self.family, name, self.n_tokens) for name, _ in self.keep)
 
     def working(self, m: int) -> int:
-        """Numbers alive while m positions of one row are in one layer."""
+        """Numbers alive while one layer computes m positions of one row."""
         f, S = self.family, self.n_tokens
         H, K, D = f.n_heads, f.n_kv_heads, f.head_dim
-        prefix = 3 * K * S * D if m > 1 or not self.float32 else 0  # beside each row's own keys and values
+        prefix = 3 * K * S * D if m > 1 or not self.float32 else 0  # the clean keys and values, copied for each row
         attention = m * D * (8 * H + 6 * K) + 5 * H * m * S + prefix
         return 8 * m * f.width + max(attention, 6 * m * f.mlp_width)
 
     def head(self, front: int) -> int:
-        """Numbers alive while one row becomes logits, and those become what is wanted."""
+        """Numbers alive while the logits of one row are computed and reduced."""
         positions = self.n_tokens - max(front, first_unembedded(self.keep, self.at, self.n_tokens))
         return self.family.vocab * (2 * positions + 3 + min(self.n_targets, AHEAD))
 
 
 def first_unembedded(keep: tuple[Key, ...], at: tuple[int, ...], n_tokens: int) -> int:
-    """The first position whose logits are needed: the last one, unless sites behind the layers are kept elsewhere."""
+    """The first position whose logits are needed: the prompt's last, unless final_norm or logits are kept at others."""
     return min(at) if any(name in ("final_norm", "logits") for name, _ in keep) else n_tokens - 1
 
 
@@ -93,6 +93,6 @@ def values(family: Family, name: str, n_tokens: int) -> int:
 
 
 def widened_weights(family: Family) -> int:
-    """How many weights in half precision have a float32 copy at one time: those of a layer, and the unembedding."""
+    """How many half-precision weights have a float32 copy at one time: those of one layer, and the unembedding."""
     parameters: list[Any] = [*tree_flatten(family.layers[0].parameters()), *tree_flatten(family.head.parameters())]
     return sum(p.size for _, p in parameters if p.dtype in (mx.bfloat16, mx.float16))

@@ -1,15 +1,15 @@
-"""Plans: for many variants of one prompt, what must be computed again and what the clean run already knows.
+"""Plans: which parts of a forward pass each variant of a prompt must compute again; the rest comes from the clean run.
 
     >>> variants = [assay.zero("z", layer=i, head=h, position=-1) for i in range(8) for h in range(8)]
     >>> print(lm.plan("The capital of the state containing Dallas is", variants))
     64 variants of 11 tokens: ... layer-positions instead of 5,632 (...x fewer), 1 chunk, ... MiB
 
-A *variant* is a list of edits of the same prompt. An edit changes nothing before the first layer and the first position
-it touches, so a variant can *enter* a forward pass there, taking everything before from one clean run:
+A *variant* is a list of edits of the same prompt. An edit changes nothing before its first layer and its first position, so a
+variant can *enter* a forward pass there and take all earlier activations from one clean run:
 
     station      a place where a variant can enter a layer, with values of the clean run
-    entry        the first station at or before all edits of the variant
-    front        the first position that any of them touches; positions before it keep the clean run's keys and values
+    entry        the last station that is at or before all edits of the variant
+    front        the first position that the variant edits; positions before it keep the clean run's keys and values
     chunk        variants with one front that run together as rows of a batch, sized by the memory budget
 
 The stations of a layer are those of `assay.forward.layers.STEPS`: resid_pre (before attention), z (before o_proj),
@@ -31,7 +31,7 @@ from assay.forward.sweep.memory import Sizes
 Entry = tuple[int, Station]
 """A layer and a station in it."""
 EMBED: Entry = (-1, "embed")
-"""Before all layers; (n_layers, "resid_pre") is behind them."""
+"""The entry before all layers; the one after them is (n_layers, "resid_pre")."""
 ORDER: tuple[Station, ...] = ("embed", *STEPS)
 MIB = 2**20
 
@@ -45,17 +45,17 @@ class Chunk:
     entries: tuple[Entry, ...]
 
     def entering(self, at: Entry) -> int:
-        """How many rows enter at a station."""
+        """How many rows enter at this entry."""
         return self.entries.count(at)
 
     def dealt(self, n: int) -> list["Chunk"]:
-        """The rows dealt out to n chunks in turn, so that each gets as many, and those that enter early are spread."""
+        """The chunk split in n: each part takes every n-th row, so that rows with an early entry are spread evenly."""
         return [Chunk(self.front, self.variants[i::n], self.entries[i::n]) for i in range(min(n, len(self.variants)))]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep will do, and what it costs. `bytes` is the estimated peak over what was in use before."""
+    """The chunks of a sweep and its cost. `bytes` is the estimated peak beyond the memory in use before."""
 
     n_variants: int
     n_tokens: int
@@ -86,7 +86,7 @@ def rank(at: Entry) -> tuple[int, int]:
 
 
 def entry(placed: Sequence[Placed], n_tokens: int, n_layers: int) -> tuple[int, Entry]:
-    """(front, entry) of a variant. One that touches no position of the prompt enters after the last layer."""
+    """(front, entry) of a variant. One without edits of prompt positions enters after the last layer."""
     end: Entry = (n_layers, "resid_pre")
     touching = [p for p in placed if p.where.prompt]
     if not touching:
@@ -107,8 +107,8 @@ def plan(
 ) -> Plan:
     """Order variants by front and entry, and cut them into chunks that fit the budget (bytes, clean run included).
 
-    most: rows of a chunk whose variants are continued, where the backend has a limit. Raises BudgetError when the clean run
-    and one variant do not fit.
+    most: most rows in a chunk whose variants are continued (None: no limit). Raises BudgetError when the clean run and one
+    variant do not fit.
     """
     f, S = sizes.family, sizes.n_tokens
     entries = [entry(placed, S, f.n_layers) for placed in rows]
@@ -137,7 +137,7 @@ def plan(
 
 
 def _positions(family: Family, m: int, at: Entry) -> float:
-    """Layer-positions of one variant that carries m positions from an entry on; a layer entered midway counts in part."""
+    """Layer-positions of one variant that computes m positions from an entry on; a layer entered midway counts in part."""
     layer, station = at
     if at == EMBED:
         return float(family.n_layers * m)
@@ -145,7 +145,7 @@ def _positions(family: Family, m: int, at: Entry) -> float:
 
 
 def done_before(family: Family, station: Station) -> float:
-    """The share of a layer's matrix work that is done when the stream reaches a station."""
+    """The share of a layer's multiplications that lie before a station."""
     qkv, out, mlp = family.weights_of_layer
     done = dict(zip(STEPS, (0, qkv, qkv + out, qkv + out + mlp, qkv + out + mlp), strict=True))
     return done[station] / (qkv + out + mlp)

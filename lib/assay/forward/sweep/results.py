@@ -1,4 +1,4 @@
-"""What a sweep reports: one row for each variant, in the order of the variants.
+"""`Sweep`, the results of a sweep: one row for each variant, in the order of the variants.
 
 >>> sweep = lm.sweep("The capital of France is", [assay.zero("z", layer=i, position=-1) for i in range(8)], targets=[" Paris"])
 >>> sweep.greedy.shape, sweep.target_ranks.shape
@@ -19,14 +19,14 @@ from assay.forward.sweep.plan import Chunk, Plan
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Results of N variants, in their order; what was not asked for is an EditError. Arrays are numpy, float32 unless said."""
+    """Results of N variants, in their order. Arrays are NumPy, float32 unless stated; EditError for results not asked for."""
 
     clean: Run
-    """The clean run: the one given, or else its logits only, so that many sweeps can be held."""
+    """The clean run that was given, or the logits of the one that the sweep made (its activations are dropped)."""
     plan: Plan
     found: dict[str, np.ndarray]
     kept: dict[Key, np.ndarray]
-    """For each key [N, P, features], at the P positions asked for."""
+    """For each key [N, P, features], at the P positions `at`."""
     texts: list[Generation] | None = None
 
     @property
@@ -36,12 +36,12 @@ class Sweep:
 
     @property
     def logits(self) -> np.ndarray:
-        """[N, V]."""
+        """[N, V], at the prompt's last token."""
         return self._asked_for("logits", "logits=True")
 
     @property
     def target_log_probs(self) -> np.ndarray:
-        """[N, T]."""
+        """[N, T], of the T targets."""
         return self._asked_for("target_log_probs", "targets=")
 
     @property
@@ -51,17 +51,17 @@ class Sweep:
 
     @property
     def top_tokens(self) -> np.ndarray:
-        """[N, k] int."""
+        """[N, k] int: ids of the likeliest tokens."""
         return self._asked_for("top_tokens", "top_k=")
 
     @property
     def top_log_probs(self) -> np.ndarray:
-        """[N, k]."""
+        """[N, k], of `top_tokens`."""
         return self._asked_for("top_log_probs", "top_k=")
 
     @property
     def continuations(self) -> list[Generation]:
-        """What each variant goes on with."""
+        """The continuation of each variant."""
         if self.texts is None:
             raise EditError("this sweep continued nothing: ask for it with lm.sweep(..., max_tokens=)")
         return self.texts
@@ -79,7 +79,7 @@ class Sweep:
 
 
 def gather(parts: Sequence[tuple[Chunk, dict[str, np.ndarray]]], n: int) -> dict[str, np.ndarray]:
-    """Results of all chunks as arrays over variants in their own order."""
+    """Results of all chunks as arrays over variants, in the order of the variants."""
     out: dict[str, np.ndarray] = {}
     for chunk, found in parts:
         for name, array in found.items():

@@ -1,4 +1,4 @@
-"""Attention that resumes a clean run: new queries of many variants against one shared set of old keys and values.
+"""Attention that resumes a clean run: new queries of many variants against the shared keys and values of that run.
 
     >>> clean = lm.run("The capital of France is", keep=assay.SWEEPABLE)
     >>> attend = AttendResumed(lm.family, clean.kept, front=4)
@@ -7,9 +7,9 @@
     (20, 8, 2, 16)
 
 Variants differ from position `front` on; before it, keys and values are the clean run's, [1, K, front, D], read once for
-all rows. With one carried position (m = 1: most patches at the last token) every variant is one more query against the
-shared prefix, a single matrix product. With more, or in half precision, where a sum cut in two is rounded twice, the prefix
-is laid beside each row's own keys: sums over keys then run as in a full forward, and the result is the same bit for bit.
+all rows. With one computed position (m = 1: most patches at the last token) the queries of all variants meet the shared prefix
+in one matrix product. With more positions, or in half precision, where a sum cut in two is rounded twice, the prefix is copied
+before each row's own keys: sums over keys then run as in a full forward pass, and the result is the same bit for bit.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from assay.forward.taps import NO_TAP, Tap
 
 
 class AttendResumed:
-    """Rows carry positions front, front + 1, ...; `own` keeps each layer's (k, v) of the rows that computed them."""
+    """Attention of rows at positions front, front + 1, ...; `own` keeps each layer's (k, v) of the rows that computed them."""
 
     def __init__(self, family: Family, clean: Mapping[Key, mx.array], front: int, keep_own: bool = False):
         self.family, self.clean, self.front = family, clean, front
@@ -61,7 +61,7 @@ class AttendResumed:
     def one_query(
         self, i: int, q: mx.array, k: mx.array, v: mx.array, old_k: mx.array, old_v: mx.array, tap: Tap
     ) -> mx.array:
-        """One query per row: the prefix in one product per key head, then the row's own key."""
+        """Attention of one query per row: one product with the prefix per key head, then the row's own key."""
         N, H, _, D = q.shape
         K, p = old_k.shape[1:3]
         q = (q * self.family.query_scale(i)).reshape(N, K, H // K, D)

@@ -1,1 +1,1 @@
-"""Methods of the confidence papers (Kadavath et al. 2022 and others): preferences, and directions at a place of a prompt."""
+"""Methods of confidence papers (Kadavath et al. 2022 and others): preferences, and directions at one token of a prompt."""

@@ -1,4 +1,4 @@
-"""Choices: how likely one answer is against another, where they part (Kadavath et al. 2022).
+"""Choices: the probability of one answer against another, at the first token that differs (Kadavath et al. 2022).
 
     >>> from assay.data.knowledge import statements
     >>> asked = statements("test")[:4]
@@ -8,9 +8,9 @@
     >>> squared_errors(p_true, [item.true for item in asked]).mean() < 0.25          # a probability of one half scores 0.25
     np.True_
 
-Two answers to one prompt are the same tokens up to a first one in which they differ; the *preference* is the probability of the
-first answer's token there, among those two: of "(A" against "(B", or behind "(" of "A" against "B", as a tokenizer has them. No
-model is run for the two measures of *calibration*: how far such probabilities are from what came true.
+Two answers to one prompt share their tokens up to a first one that differs. The *preference* is the probability of the first
+answer's token there, normalised over the two: "(A" against "(B", or "A" against "B" after "(", as the tokenizer splits them.
+Two measures of *calibration* compare such probabilities with outcomes; they run no model.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ def answer_preference(
     batch: int = 16,
     track: Track = iter,
 ) -> np.ndarray:
-    """How likely the first of two answers is to each thing that a user asks, against the second: [N] float64.
+    """Probability of the first of two answers, against the second, to each of N questions of a user: [N] float64.
 
-    In the model's chat template. Raises PromptError without one, for no questions, and for answers that never part or are cut
-    into tokens that cannot be compared.
+    asked: the questions, put into the model's chat template. Raises NoChatTemplate without one, and PromptError for no
+    questions, for equal answers, and for answers whose first different tokens begin alike.
     """
     if not asked:
         raise PromptError("the set of questions is empty: there is nothing to choose")
@@ -49,7 +49,7 @@ def answer_preference(
 
 
 def where_answers_part(lm: LM, asked: str, answers: tuple[str, str]) -> tuple[Prompt, tuple[int, int]]:
-    """The prompt with all that two answers share, and the first token of each that they do not. Raises as `answer_preference`."""
+    """The prompt with the tokens that two answers share, and each answer's next token. Raises as `answer_preference`."""
     first, second = (lm.chat(asked, answer=answer).tokens for answer in answers)
     at = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), None)
     if at is None:
@@ -66,17 +66,17 @@ def where_answers_part(lm: LM, asked: str, answers: tuple[str, str]) -> tuple[Pr
 
 
 def squared_errors(p: Sequence[float] | np.ndarray, came_true: Sequence[bool] | np.ndarray) -> np.ndarray:
-    """Squared distance of each probability from 1 where a thing came true and 0 where not: [N]. Their mean is the Brier score.
+    """Squared distance of each probability from its outcome, 1 (true) or 0 (false): [N]. Their mean is the Brier score.
 
-    0 at best, 1/4 for a probability of 1/2. Raises DataError for what is no probability, and unless each has its truth.
+    0 at best, 1/4 for a probability of 1/2. Raises DataError for a number outside 0 to 1, and unless each has its outcome.
     """
     return np.square(_off(p, came_true))
 
 
 def calibration_error(p: Sequence[float] | np.ndarray, came_true: Sequence[bool] | np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error: |mean probability - share that came true| in bins of equal width, weighted by their counts.
+    """Expected calibration error: |mean probability - share of true outcomes| in bins of equal width, weighted by their counts.
 
-    Raises as `squared_errors`, and for less than one bin.
+    Raises as `squared_errors`, and DataError for less than one bin.
     """
     if bins < 1:
         raise DataError(f"calibration needs one bin or more, got {bins}")
@@ -86,7 +86,7 @@ def calibration_error(p: Sequence[float] | np.ndarray, came_true: Sequence[bool]
 
 
 def _off(p: Sequence[float] | np.ndarray, came_true: Sequence[bool] | np.ndarray) -> np.ndarray:
-    """Probability less truth, of each."""
+    """Probability minus outcome, [N]. Raises as `squared_errors`."""
     if not len(p) or len(p) != len(came_true):
         raise DataError(f"calibration needs one truth for each probability, got {len(came_true)} for {len(p)}")
     given = np.asarray(p, np.float64)

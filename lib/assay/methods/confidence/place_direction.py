@@ -1,4 +1,4 @@
-"""A direction at one place of a prompt: what tells two kinds of questions apart at the end of a name, or of a statement.
+"""A direction at one token of a prompt: the difference between two kinds of questions at the end of a name or statement.
 
     >>> from assay.data.knowledge import entities
     >>> from assay.methods.directions import difference_in_means
@@ -9,13 +9,13 @@
     >>> lm.generate(place.prompt, edits=[place.adding(found.at(-1, 3))], max_tokens=8).text          # of a known name
     'I do not know.'
 
-A question is read up to the last token of a stretch of it, so that position -1 is the place, and nothing that comes behind it
-matters. In the whole question an edit there is one at the same number.
+A question is cut after the last token of a name or statement, the *place*: there position -1 is the place, and later tokens do
+not matter. An edit of the whole question acts at the same position, counted from its start.
 
-Where two kinds of questions lie apart need not be where anything looks at the difference: after the last layer nothing does.
-So there are two choices of a layer, by separation and by effect. Used for known and made-up names (Ferrando et al. 2024,
-arXiv:2411.14257, who find their directions with sparse autoencoders) and for true and false statements (Marks and Tegmark 2023,
-arXiv:2310.06824, whose mass-mean direction this is).
+The layer at which two kinds of questions are separated best need not be one whose direction later layers read: none reads the
+last layer's. So there are two choices of a layer, by separation and by effect. Used for known and made-up names (Ferrando et
+al. 2024, arXiv:2411.14257, who find directions with sparse autoencoders) and for true and false statements (Marks and Tegmark
+2023, arXiv:2310.06824: the mass-mean direction).
 """
 
 from collections.abc import Sequence
@@ -34,25 +34,25 @@ from assay.methods.states import last_states
 
 @dataclass(frozen=True)
 class PromptPlace:
-    """A prompt, and the position in it that a direction is about."""
+    """A prompt, and the position in it where a direction is read and added."""
 
     prompt: Prompt
     at: int
 
     @property
     def until_there(self) -> Prompt:
-        """The prompt up to the place."""
+        """The prompt up to and including that position."""
         return Prompt(self.prompt.tokens[: self.at + 1])
 
     def adding(self, direction: Direction, times: float = 1.0) -> Edit:
-        """Adds a direction there, while the prompt is read."""
+        """An edit that adds `times` the direction at that position, at the direction's layer."""
         return add(direction.site, direction.vector, layer=direction.layer, position=self.at, scale=times)
 
 
 def place_at_end_of(lm: LM, user: str, fragment: str) -> PromptPlace:
     """The last token of a fragment of what a user says, in the model's chat template.
 
-    Raises PromptError without a template, PositionError for a fragment that is not there, or more than once.
+    Raises NoChatTemplate without one, PositionError for a fragment that is not in the text exactly once.
     """
     prompt = lm.chat(user)
     (at,) = resolve(text(fragment), prompt).prompt
@@ -65,12 +65,12 @@ def states_at_places(lm: LM, places: Sequence[PromptPlace], *, site: str = "resi
 
 
 def separating_layer(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> int:
-    """The layer at which directions [L, E] part two kinds of states [N, L, E] best, by d'."""
+    """The layer at which directions [L, E] separate two kinds of states [N, L, E] best, by d'."""
     return int(np.argmax([d_prime(*sides) for sides in _along(directions, positive, negative)]))
 
 
 def acting_layer(lm: LM, candidates: Directions, places: Sequence[PromptPlace], token: int) -> int:
-    """The layer at which adding its direction makes a first token likeliest in the answers, in the mean over prompts."""
+    """The layer whose direction, added at the places, makes `token` likeliest as the answer's first, in the mean over places."""
     layers = range(candidates.vectors.shape[1])
     at_end = [candidates.at(-1, layer) for layer in layers if not candidates.empty[-1, layer]]
     if not at_end or not places:
@@ -85,12 +85,12 @@ def acting_layer(lm: LM, candidates: Directions, places: Sequence[PromptPlace], 
 
 
 def auroc_by_layer(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> list[float]:
-    """Area under the curve at each layer, along directions [L, E]: the chance that a positive state lies further out."""
+    """Area under the ROC curve of two kinds of states [N, L, E] along directions [L, E], for each layer."""
     return [auroc(*sides) for sides in _along(directions, positive, negative)]
 
 
 def _along(directions: np.ndarray, *kinds: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-    """Coordinates of each kind of states, layer by layer; zeros along a direction that is none."""
+    """Coordinates of each kind of states along the directions, layer by layer; zeros along a direction of length 0."""
     return [
         tuple(project_onto(states[:, i], one) if one.any() else np.zeros(len(states)) for states in kinds)
         for i, one in enumerate(directions)

@@ -1,1 +1,1 @@
-"""Methods of Function Vectors (Todd et al. 2024): in-context tasks, the heads that carry them, and their vector."""
+"""Methods of Function Vectors (Todd et al. 2024): in-context tasks, the heads that carry a task, and its function vector."""

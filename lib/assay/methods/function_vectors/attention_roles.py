@@ -1,4 +1,4 @@
-"""Where heads look: attention by the role of the token (FV-15), and the prefix-matching score of induction heads (FV-16).
+"""Attention of heads to tokens of each role in a prompt (FV-15), and the prefix-matching score of induction heads (FV-16).
 
     >>> from assay import methods
     >>> from assay.data.tasks import task
@@ -8,9 +8,9 @@
     >>> prefix_matching(lm, length=10, n=1).shape                                       # layers, heads
     (8, 8)
 
-A weight on a token whose value is almost zero moves nothing (the first token of a prompt often is such a place). So weights
-are multiplied by the length of the value they fetch, and made to sum to 1 again: *value-weighted attention* (Todd et al.
-2024, figure 3). An *induction head* looks from a token of a repeated sequence at what followed it the first time.
+Attention to a token whose value vector is almost zero has no effect (the first token of a prompt often is such a token). So
+weights are multiplied by the norm of the value vector and normalised to sum to 1: *value-weighted attention* (Todd et al.
+2024, figure 3). An *induction head* attends, from a token that occurred before, to the token after its first occurrence.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from assay.methods.heads import Head
 def attention_by_role(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> dict[str, np.ndarray]:
     """The share of value-weighted attention that each head gives, at the last token, to each role: {role: [trials, heads]}.
 
-    The shares of a head sum to 1 less what goes to tokens that belong to no role, such as BOS.
+    The shares of a head sum to less than 1: tokens without a role, such as BOS, get the rest.
     """
     shares = np.zeros((len(ROLES), len(trials), len(heads)))
     layers = sorted({layer for layer, _ in heads})
@@ -46,16 +46,16 @@ def attention_by_role(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) ->
 
 
 def value_weighted_attention(pattern: mx.array, v: mx.array) -> np.ndarray:
-    """pattern [H, S] of one query, v [K, S, D] -> weights times lengths of values, summing to 1: [H, S]."""
+    """pattern [H, S] of one query, v [K, S, D] -> weights times norms of value vectors, normalised to sum to 1: [H, S]."""
     lengths = mx.repeat(mx.linalg.norm(v.astype(mx.float32), axis=-1), pattern.shape[0] // v.shape[0], axis=0)
     weighted = pattern.astype(mx.float32) * lengths
     return np.array(weighted / weighted.sum(axis=-1, keepdims=True))
 
 
 def prefix_matching(lm: LM, *, length: int, n: int, seed: int = 0) -> np.ndarray:
-    """Mean attention, in n sequences of random tokens said twice, from a token to what followed it before: [layers, H].
+    """Mean attention, in n repeated random sequences, from a token to the one after its first occurrence: [layers, H].
 
-    Chance is about 1 / (1.5 length). Raises PromptError for a sequence of fewer than two tokens, which has no such place.
+    length: tokens of a sequence before it repeats. Chance is about 1 / (1.5 length). Raises PromptError for a length below 2.
     """
     if length < 2 or n < 1:
         raise PromptError(
@@ -66,7 +66,7 @@ def prefix_matching(lm: LM, *, length: int, n: int, seed: int = 0) -> np.ndarray
     bos = [] if lm.tokenizer.bos_token_id is None else [lm.tokenizer.bos_token_id]
     total = np.zeros((lm.n_layers, lm.n_heads))
     rng = np.random.default_rng(seed)
-    queries = len(bos) + length + np.arange(length)  # the second time
+    queries = len(bos) + length + np.arange(length)  # positions of the repetition
     for _ in range(n):
         once = rng.choice(words, length, replace=False).tolist()
         run = lm.run([*bos, *once, *once], keep="pattern")

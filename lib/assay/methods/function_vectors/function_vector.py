@@ -1,4 +1,4 @@
-"""Function vectors: what a few heads write, summed to one vector that makes a prompt do a task (Todd et al. 2024, 2.3; FV-4).
+"""Function vectors: the summed writes of a few heads, a vector that makes a model do a task (Todd et al. 2024, 2.3; FV-4).
 
     >>> from assay import methods
     >>> from assay.data.tasks import task
@@ -8,8 +8,8 @@
     [' Euro', ' Rome']
 
 The vector is the sum of the heads' mean writes to the stream at the last token of the task's prompts (`head_writes`). It is
-added to the residual stream that leaves a layer, at the last token of a prompt that does not show the task. Controls are
-vectors of the same length: other heads of the same layers, the same heads over corrupted prompts, another task's vector.
+added to resid_post of a layer, at the last token of a prompt that does not show the task. Controls are vectors of the same
+length: from other heads of the same layers, from the same heads over corrupted prompts, and another task's vector.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from assay.methods.heads import Head, head_writes
 
 
 def function_vector(lm: LM, means: HeadMeans, heads: Sequence[Head]) -> mx.array:
-    """The sum of what the heads write on average [E], float32. Raises LayerError for no head or one that does not exist."""
+    """The sum of the heads' mean writes, [E] float32. Raises LayerError for no head, or one that does not exist."""
     if not heads:
         raise LayerError("a function vector is the sum of heads, and none was given")
     for layer, head in heads:
@@ -52,7 +52,7 @@ def as_long_as(vector: mx.array, other: mx.array) -> mx.array:
 
 
 def inject_vector(vector: mx.array, layer: int, *, generated: bool = False, position: int = -1) -> list[Edit]:
-    """Edits that add a vector to the stream that leaves `layer`, at the prompt's last token, and (`generated`) all later ones."""
+    """Edits that add a vector [E] to resid_post of `layer` at one position, and, if `generated`, at all generated tokens."""
     edits = [add("resid_post", vector, layer=layer, position=position)]
     return [*edits, add("resid_post", vector, layer=layer, position="generated")] if generated else edits
 
@@ -68,9 +68,9 @@ class Injected:
 
 
 def inject_at_every_layer(lm: LM, one: Trial, vectors: Mapping[str, mx.array]) -> Injected:
-    """Add each vector after each layer in turn, at the last token; one sweep (FV-5, FV-7).
+    """Add each vector to resid_post of each layer in turn, at the last token; one sweep (FV-5, FV-7).
 
-    vectors: by kind, [E], or [layers, E] for one that differs from layer to layer.
+    vectors: by kind, [E], or [layers, E] for a vector that differs from layer to layer.
     """
     layers = range(lm.n_layers)
     variants = [

@@ -1,4 +1,4 @@
-"""What the attention heads compute, on average, at the last token of a task's prompts (Todd et al. 2024, section 2.2; FV-2).
+"""Mean outputs z of the attention heads at the last token of a task's prompts (Todd et al. 2024, section 2.2; FV-2).
 
     >>> from assay.data.tasks import task
     >>> from assay.methods.function_vectors.in_context import draw_trials
@@ -6,9 +6,8 @@
     >>> recorded.means().z.shape                                   # layers, heads, width of a head
     (8, 8, 16)
 
-A head's output z reaches the stream through its slice of o_proj, which is linear: so a mean of z is written as the mean of
-what was written. In families with a norm behind the attention (Gemma) that norm divides the sum of all heads by its RMS.
-There a head's share is linear once the RMS is held fixed; it is taken from the very runs that the mean is taken from.
+`assay.methods.heads` turns a mean of z into the mean write to the stream. In families with a norm after attention (Gemma) it
+needs the RMS by which that norm divides: its mean over the same prompts.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from assay.methods.function_vectors.in_context import Trial, TrialScores, score_
 from assay.methods.heads import attention_rms
 from assay.methods.portions import batches
 
-BATCH = 4  # prompts a forward: z of all layers and positions is held
+BATCH = 4  # prompts per forward pass, which keeps z of all layers and positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +32,7 @@ class HeadMeans:
     z: mx.array
     """Per head, the input of o_proj: [layers, H, D]."""
     rms: mx.array
-    """What a norm behind the attention divides by: [layers]."""
+    """Root mean square of attn_raw, by which a norm after attention divides: [layers]."""
     stream: mx.array
     """The residual stream after each layer, the layer-average baseline (FV-6): [layers, E]."""
     n: int
@@ -41,7 +40,7 @@ class HeadMeans:
 
 @dataclass(frozen=True, eq=False)
 class RecordedHeads:
-    """The same for each prompt, [trials, layers, ..], and how the prompts were answered."""
+    """The values of `HeadMeans` for each prompt, [trials, layers, ..], and how the prompts were answered."""
 
     z: mx.array
     rms: mx.array
@@ -60,7 +59,7 @@ class RecordedHeads:
 
 
 def record_heads(lm: LM, trials: Sequence[Trial]) -> RecordedHeads:
-    """Run trials and keep what their heads compute at the last token."""
+    """Run trials and keep z of all heads, the RMS of attn_raw, and resid_post at the last token."""
     z, rms, stream, scores = [], [], [], []
     for part in batches(trials, BATCH):
         run = lm.run([t.prompt for t in part], keep=("z", "resid_post"))

@@ -7,10 +7,10 @@
     >>> answer_trials(lm, trials).right, writes_answers(lm, trials[:1])
     (array([ True,  True,  True,  True]), array([ True]))
 
-A *trial* is a prompt and the token that its right answer begins with. A trial is right when that token is the likeliest
-(rank 0). The first token can give an answer away, or be none at all: " walked" may begin with " walk". Pairs whose answer
-begins like the input, or like the answer that another task has for the same input, are therefore left out of the queries
-(`usable_queries`), and `writes_answers` scores whole words.
+A *trial* is a prompt and the first token of its right answer. A trial is right when that token is the likeliest (rank 0).
+The first token may not tell the answer: " walked" may begin with " walk". So pairs whose answer begins like the input, or like
+the answer that another task has for the same input, are left out of the queries (`usable_queries`), and `writes_answers`
+scores whole words.
 """
 
 import random
@@ -32,7 +32,7 @@ from assay.forward.run import Run
 from assay.methods.distributions import log_softmax
 from assay.methods.portions import batches
 
-BATCH = 8  # prompts a forward
+BATCH = 8  # prompts per forward pass
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TrialScores:
 
     @staticmethod
     def join(scores: Iterable["TrialScores"]) -> "TrialScores":
-        """Scores one after the other."""
+        """The concatenation of several scores."""
         scores = list(scores)
         return TrialScores(np.concatenate([s.ranks for s in scores]), np.concatenate([s.log_probs for s in scores]))
 
@@ -73,8 +73,8 @@ def usable_queries(
 ) -> tuple[tuple[Pair, ...], int]:
     """The pairs of a split that can be queries, and how many were left out.
 
-    Left out are answers whose first token is that of the input, or of the answer that one of `others` has for this input.
-    copies: keep the former, in a task that asks for a copy.
+    A pair is left out if its answer has the first token of the input, or of the answer that one of `others` has for the input.
+    copies: keep answers that begin like the input, for a task that asks for a copy.
     """
     rivals = [dict(other.pairs) for other in others if other.name != task.name]
     pairs, kept = task.split(split), []
@@ -101,8 +101,8 @@ def draw_trials(
 ) -> list[Trial]:
     """Trials of a task: each usable query of the split once, up to `limit` of them; shots come from the train split.
 
-    `limit` above the number of queries asks each of them again, with other shots. Another `seed` gives another order and
-    other shots. `others` are the tasks that `usable_queries` compares with and that mixed labels come from; `copies` as there.
+    With a `limit` above the number of queries, queries repeat with other shots. `seed` decides the order and the shots.
+    others: the tasks that `usable_queries` compares with and that mixed labels come from. copies: as in `usable_queries`.
     Raises PromptError when no query is usable, and DataError when the task has fewer pairs than shots.
     """
     queries, left_out = usable_queries(lm, task, split, others or (), copies=copies)
@@ -129,7 +129,7 @@ def _asking(task: Task, query: Pair) -> Task:
 
 
 def make_trial(lm: LM, name: str, context: InContext) -> Trial:
-    """A prompt, tokenised with its answer. Raises PromptError when the answer changes the tokens before it."""
+    """A trial from a prompt with its answer. Raises PromptError when the answer changes the tokens of the prompt."""
     prompt, whole = lm.prompt(context.text), lm.prompt(context.text + context.answer)
     n = len(prompt)
     if whole.tokens[:n] != prompt.tokens or len(whole) == n:
@@ -140,7 +140,7 @@ def make_trial(lm: LM, name: str, context: InContext) -> Trial:
 
 
 def answer_trials(lm: LM, trials: Sequence[Trial], edits: Iterable[Edit] = ()) -> TrialScores:
-    """Ask all trials, under the same edits (positions are resolved in each prompt by itself)."""
+    """Run all trials under the same edits; positions are resolved in each prompt separately."""
     edits = list(edits)
     return TrialScores.join(
         score_run(lm.run([t.prompt for t in part], edits=edits), part) for part in batches(trials, BATCH)
@@ -148,7 +148,7 @@ def answer_trials(lm: LM, trials: Sequence[Trial], edits: Iterable[Edit] = ()) -
 
 
 def score_run(run: Run, trials: Sequence[Trial]) -> TrialScores:
-    """The score of trials from a run of their prompts."""
+    """Scores of trials from a run of their prompts."""
     log_probs = run.log_probs()
     of = log_probs[mx.arange(len(trials)), mx.array([t.token for t in trials])]
     return TrialScores(np.array((log_probs > of[:, None]).sum(axis=1)), np.array(of))
@@ -176,8 +176,8 @@ def answer_tokens(lm: LM, one: Trial) -> tuple[int, ...]:
 def answer_log_probs(lm: LM, one: Trial, variants: Sequence[Sequence[Edit]]) -> list[list[float]]:
     """Log-probability of each token of the right answer, given those before it, under each variant: [variants][tokens].
 
-    The edits' positions count in the prompt without the answer, so give them from its start (`len(one.prompt) - 1` is the
-    query's last token). exp of minus the mean is the perplexity of the answer (FV-20).
+    Edits act on the prompt with its answer, so give positions from the start (`len(one.prompt) - 1` is the query's last
+    token). exp of minus the mean log-probability is the perplexity of the answer (FV-20).
     """
     tokens = answer_tokens(lm, one)
     n = len(one.prompt)

@@ -10,10 +10,10 @@
     >>> effects.shape, methods.top_heads(effects, 1)               # the planted heads are in layer 3
     ((8, 8), [(3, 5)])
 
-The prompt's labels are corrupted, so that it does not show its task. One head's z at the last token is replaced by its mean
-over prompts that do show it. The *indirect effect* is what this adds to the probability of the right answer. `head_effects`
-measures it exactly, every head in one sweep. `estimated_head_effects` is attribution patching: the first-order estimate of all of
-them, gradient . (mean - z), from one backward pass.
+The labels of a prompt are corrupted, so that it does not show its task. One head's z at the last token is replaced by its mean
+over prompts that show the task. The *indirect effect* is the rise in the probability of the right answer. `head_effects`
+measures it exactly, all heads in one sweep. `estimated_head_effects` is attribution patching: the first-order estimate for all
+heads, gradient . (mean - z), from one backward pass.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,9 +54,9 @@ def estimated_head_effects(lm: LM, one: Trial, means: HeadMeans) -> np.ndarray:
 
 
 def prompt_pieces(one: Trial) -> list[tuple[str, tuple[int, ...]]]:
-    """The pieces of a prompt: (role, its tokens). A token that lies in two pieces is of the later one; BOS is of none.
+    """The pieces of a prompt: (role, its tokens). A token in two pieces belongs to the later one, BOS to none.
 
-    Raises PromptError when a piece has no token of its own, for the prompts of a task could not be laid over each other.
+    Raises PromptError when a piece has no token of its own: means over prompts would then lack that piece.
     """
     spans, prompt = one.context.spans, one.prompt
     owner = {}
@@ -74,7 +74,7 @@ def _overlapping(prompt: Prompt, start: int, end: int) -> list[int]:
 
 
 def head_means_by_piece(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) -> mx.array:
-    """Mean z of some heads at each piece of the prompts [heads, pieces, D]; tokens of a piece are averaged first (FV-2).
+    """Mean z of some heads at each piece of the prompts [heads, pieces, D], first over the tokens of a piece (FV-2).
 
     Raises PromptError unless all prompts have the same pieces: as many shots, in one template.
     """
@@ -104,9 +104,9 @@ def head_means_by_piece(lm: LM, trials: Sequence[Trial], heads: Sequence[Head]) 
 
 
 def head_effects_by_role(lm: LM, one: Trial, heads: Sequence[Head], means: mx.array) -> Mapping[str, np.ndarray]:
-    """The indirect effect of each head when it is replaced at all tokens of one role in turn: {role: [heads]}.
+    """The indirect effect of each head when its z is replaced at all tokens of one role: {role: [heads]}, in probability.
 
-    means: from `head_means_by_piece` over prompts of the same form. The paper's appendix; `head_effects` is the last role alone.
+    means: from `head_means_by_piece` over prompts of the same form. (The paper's appendix; `head_effects`: the last token only.)
     """
     of = prompt_pieces(one)
     roles = [role for role in ROLES if any(role == r for r, _ in of)]
@@ -116,14 +116,14 @@ def head_effects_by_role(lm: LM, one: Trial, heads: Sequence[Head], means: mx.ar
 
 
 def _replace_role(of: Sequence[tuple[str, tuple[int, ...]]], role: str, means: mx.array, head: Head) -> Edit:
-    """Replace one head at all tokens of a role, each by the mean of its piece; means [pieces, D]."""
+    """An edit that replaces z of one head at all tokens of a role, each by the mean of its piece; means [pieces, D]."""
     tokens = [(token, i) for i, (r, own) in enumerate(of) if r == role for token in own]
     value = means[mx.array([i for _, i in tokens])]
     return replace("z", value, layer=head[0], head=head[1], position=[token for token, _ in tokens])
 
 
 def _gained(lm: LM, one: Trial, variants: Sequence[Edit]) -> np.ndarray:
-    """What each edit adds to the probability of the right first token, [variants]."""
+    """The rise in the probability of the right first token under each edit, [variants]."""
     sweep = lm.sweep(one.prompt, variants, targets=[one.token], progress=False)
     plain = np.exp(np.array(sweep.clean.log_probs()[0, one.token]))
     return np.exp(sweep.target_log_probs[:, 0]) - plain

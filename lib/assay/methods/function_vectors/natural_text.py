@@ -1,10 +1,8 @@
 """Natural text: sentences continued while a vector is added at every token (Todd et al. 2024, section 3.1; FV-9).
 
-    >>> pairs = [("France", "Paris"), ("Italy", "Rome")]
-    >>> continuations_name_answers(lm, "The capital of {} is", pairs, vector=None, layer=4, max_tokens=5)
-    [True, True]
-
-Nothing in a sentence says what is asked for; only the vector does.
+>>> pairs = [("France", "Paris"), ("Italy", "Rome")]
+>>> continuations_name_answers(lm, "The capital of {} is", pairs, vector=None, layer=4, max_tokens=5)
+[True, True]
 """
 
 from collections.abc import Sequence
@@ -25,7 +23,7 @@ def continuations_name_answers(
 ) -> list[bool]:
     """For each pair, whether the continuation of the sentence about its input names its output, in whole words.
 
-    The vector [E] is added to the stream that leaves `layer`, at the last token of the sentence and at every token written.
+    vector: [E], added to resid_post of `layer` at the sentence's last token and at every generated token; None: no edit.
     """
     edits = [] if vector is None else inject_vector(vector, layer, generated=True)
     found = []

@@ -1,4 +1,4 @@
-"""A study of function vectors on one model: each step measured when it is first asked for, and then kept.
+"""A study of function vectors on one model: each step is measured when it is first used, and its result is cached.
 
     >>> from assay.data.tasks import tasks
     >>> sizes = StudySizes(record=2, effects=1, choose=1, test=1, shots=5)
@@ -10,9 +10,9 @@
     >>> study.vectors["function"]["antonym"].shape
     (128,)
 
-The order is the paper's (Todd et al. 2024, section 2): record the heads on prompts that the model gets right, mediate on
-corrupted prompts, rank the heads over all main tasks, choose how many and where, and only then ask the queries that the
-numbers are reported on. Everything up to the choice uses the valid split; what is reported uses the test split.
+The order is the paper's (Todd et al. 2024, section 2): record the heads on prompts that the model answers right, measure
+indirect effects on corrupted prompts, rank the heads over all main tasks, choose the number of heads and the layer, and then
+answer test queries. All steps up to the choice use the valid split; reported numbers use the test split.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -41,12 +41,12 @@ from assay.methods.heads import Head, other_heads, ranked_heads
 MAIN_TASKS = ("antonym", "capitalize", "country-capital", "english-french", "present-past", "singular-plural")
 """The paper's six main tasks."""
 VECTOR_KINDS = ("function", "random_heads", "corrupted_labels", "other_task", "layer_mean")
-"""Vectors that are added: the function vector, and its controls (see `TaskStudy.vectors`)."""
+"""The function vector and its controls (see `TaskStudy.vectors`)."""
 
 
 @dataclass(frozen=True)
 class StudySizes:
-    """How many prompts of each task are asked; the defaults are the paper's."""
+    """Numbers of prompts for each task; the defaults are the paper's."""
 
     record: int = 100  # ten-shot prompts that the heads are recorded on
     effects: int = 25  # corrupted prompts that the heads are replaced in
@@ -57,7 +57,7 @@ class StudySizes:
 
 @dataclass(frozen=True, eq=False)
 class HeadChoice:
-    """How many heads make the vector, and the layer after which it is added; `accuracy` [counts, layers] chose them."""
+    """The number of heads in the vector, and the layer whose resid_post it is added to, chosen by `accuracy` [counts, layers]."""
 
     count: int
     layer: int
@@ -66,7 +66,7 @@ class HeadChoice:
 
 
 class TaskStudy:
-    """The steps, in the order in which they build on each other. Nothing is measured before it is asked for."""
+    """The steps of the study, as cached properties: each runs the steps that it needs."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class TaskStudy:
         sizes: StudySizes | None = None,
         track: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
     ):
-        """corrupted: how the labels of mediation prompts are drawn. track(items, label) wraps the long loops, for progress."""
+        """corrupted: how the labels of corrupted prompts are drawn. track(items, label) wraps the long loops, for progress."""
         self.lm, self.tasks, self.track = lm, {t.name: t for t in tasks}, track
         self.corrupted: Labels = corrupted
         self.main, self.sizes = tuple(main), sizes or StudySizes()
@@ -98,14 +98,14 @@ class TaskStudy:
 
     @cached_property
     def left_out(self) -> dict[str, int]:
-        """Queries of the test split whose first token would not tell the answer, by task (`usable_queries`)."""
+        """Number of test queries left out, by task: the answer's first token would not tell it (`usable_queries`)."""
         return {
             name: usable_queries(self.lm, task, "test", self.tasks.values())[1] for name, task in self.tasks.items()
         }
 
     @cached_property
     def asked(self) -> list[str]:
-        """The tasks that have a query left in both splits."""
+        """The tasks with usable queries in the valid and the test split."""
         splits = ("valid", "test")
         return [
             name
@@ -115,14 +115,14 @@ class TaskStudy:
 
     @property
     def main_asked(self) -> list[str]:
-        """The main tasks among them."""
+        """The main tasks among `asked`."""
         return [name for name in self.main if name in self.asked]
 
     # ------------------------------------------------------------------ heads
 
     @cached_property
     def recorded(self) -> dict[str, RecordedHeads]:
-        """Ten-shot prompts of each task, as the model answers them (FV-2)."""
+        """Heads and answers of the model on ten-shot prompts of each task (FV-2)."""
         return {
             name: record_heads(self.lm, self.draw(name, "valid", self.sizes.record, shots=self.sizes.shots))
             for name in self.track(self.asked, "recording heads")
@@ -130,28 +130,28 @@ class TaskStudy:
 
     @cached_property
     def able(self) -> list[str]:
-        """The tasks that the model does: right on half of the recorded prompts or more."""
+        """The tasks whose recorded prompts the model answers right at least half of the time."""
         return [name for name, recorded in self.recorded.items() if recorded.score.right.mean() >= 0.5]
 
     @property
     def main_able(self) -> list[str]:
-        """The main tasks among them: those that heads and layer are chosen on."""
+        """The main tasks among `able`: heads and layer are chosen on them."""
         return [name for name in self.main if name in self.able]
 
     @property
     def unable(self) -> str | None:
-        """Why nothing can be said about this model, or None: vectors are compared between tasks, so it takes two."""
+        """Why the study is impossible for this model, or None. It compares vectors between tasks, so it needs two."""
         if len(self.main_able) >= 2:
             return None
         return f"{len(self.main_able)} of {len(self.main)} tasks are done at {self.sizes.shots} shots, and it takes 2"
 
     @cached_property
     def means(self) -> dict[str, HeadMeans]:
-        """Mean activations over the prompts that were answered right, for each task that the model does."""
+        """Mean activations over the prompts that were answered right, for each task in `able`."""
         return {name: self.recorded[name].means(self.recorded[name].score.right) for name in self.able}
 
     def corrupted_trials(self, name: str, labels: Labels, limit: int) -> list[Trial]:
-        """Prompts of a task that do not show it, on valid queries."""
+        """Prompts of a task with corrupted labels, on valid queries."""
         return self.draw(name, "valid", limit, shots=self.sizes.shots, labels=labels)
 
     @cached_property
@@ -160,7 +160,7 @@ class TaskStudy:
         return self.effects_with(self.corrupted, self.sizes.effects)
 
     def effects_with(self, labels: Labels, limit: int) -> dict[str, np.ndarray]:
-        """The same on `limit` prompts of each task that are corrupted in another way."""
+        """`effects` on `limit` prompts of each task whose labels are corrupted as `labels` says."""
         jobs = [(name, t) for name in self.main_able for t in self.corrupted_trials(name, labels, limit)]
         rows: dict[str, list[np.ndarray]] = {}
         for name, one in self.track(jobs, f"head effects, {labels} labels"):
@@ -169,7 +169,7 @@ class TaskStudy:
 
     @cached_property
     def ranked(self) -> list[Head]:
-        """All heads, by their effect averaged over trials and tasks: the paper's universal set is the first of them."""
+        """All heads, the largest mean effect over trials and tasks first: the first of them are the paper's universal set."""
         mean = np.mean([effects.mean(axis=0) for effects in self.effects.values()], axis=0)
         return ranked_heads(mean)
 
@@ -177,7 +177,7 @@ class TaskStudy:
 
     @cached_property
     def choice(self) -> HeadChoice:
-        """The number of heads and the layer with which zero-shot valid queries are answered best.
+        """The number of heads and the layer whose vector answers zero-shot valid queries best.
 
         By accuracy, then by the log-probability of the right answers, then the fewest heads and the lowest layer.
         """
@@ -207,29 +207,29 @@ class TaskStudy:
 
     @property
     def layer(self) -> int:
-        """The layer after which vectors are added."""
+        """The layer whose resid_post vectors are added to."""
         return self.choice.layer
 
     def random_order(self, name: str) -> list[Head]:
-        """A control for every number of heads tried: other heads of the same layers, drawn for each task by itself."""
+        """Other heads of the same layers in random order, drawn for each task: the control for every number of heads."""
         return other_heads(self.lm, self.ranked[: self.choice.counts[-1]], seed=list(self.tasks).index(name))
 
     # ------------------------------------------------------------------ vectors
 
     @cached_property
     def function_vectors(self) -> dict[str, mx.array]:
-        """The function vector [E] of each task that the model does (FV-4)."""
+        """The function vector [E] of each task in `able` (FV-4)."""
         return {name: function_vector(self.lm, self.means[name], self.heads) for name in self.able}
 
     @cached_property
     def vectors(self) -> dict[str, dict[str, mx.array]]:
-        """What is added, {kind: {task: [E], or [layers, E] where it differs from layer to layer}}, for each main task:
+        """The vectors to add, {kind: {main task: [E], or [layers, E] for one that differs from layer to layer}}:
 
         function          the chosen heads' mean writes over the task's own prompts
-        random_heads      those of other heads of the same layers
-        corrupted_labels  those of the chosen heads over the task's corrupted prompts
+        random_heads      mean writes of other heads of the same layers
+        corrupted_labels  mean writes of the chosen heads over the task's corrupted prompts
         other_task        the function vector of the next task
-        layer_mean        the mean residual stream of the task's own prompts, where it is added (FV-6)
+        layer_mean        the mean residual stream of the task's own prompts, at the layer of the edit (FV-6)
 
         All but the last have the function vector's length.
         """
@@ -249,10 +249,10 @@ class TaskStudy:
             made["layer_mean"][name] = self.means[name].stream
         return made
 
-    # ------------------------------------------------------------------ what is reported
+    # ------------------------------------------------------------------ reported numbers
 
     def score(self, name: str, shots: int, labels: Labels = "own") -> TrialScores:
-        """How the test queries of a task are answered."""
+        """Scores of the test queries of a task."""
         key = (name, shots, labels)
         if key not in self._scores:
             trials = self.draw(name, "test", self.sizes.test, shots=shots, labels=labels)
@@ -260,19 +260,19 @@ class TaskStudy:
         return self._scores[key]
 
     def known(self, name: str, *, shots: int = 0, labels: Labels = "own") -> list[Trial]:
-        """Trials of the test queries that are right at ten shots, as the paper evaluates."""
+        """Trials of the test queries that the model answers right at ten shots: the paper evaluates these."""
         trials = self.draw(name, "test", self.sizes.test, shots=shots, labels=labels)
         return [one for one, right in zip(trials, self.score(name, self.sizes.shots).right, strict=True) if right]
 
     @cached_property
     def zero_shot(self) -> list[Injected]:
-        """Known test queries without examples, with every kind of vector."""
+        """Scores of the known test queries without examples, with every kind of vector."""
         return self.injected(VECTOR_KINDS)
 
     def injected(
         self, kinds: Sequence[str], *, shots: int = 0, labels: Labels = "own", limit: int | None = None
     ) -> list[Injected]:
-        """Known test queries of all main tasks, with each kind of vector after each layer (FV-5): as many as trials."""
+        """Scores of each known test query of the main tasks, with each kind of vector added after each layer (FV-5)."""
         jobs = [(name, one) for name in self.main_able for one in self.known(name, shots=shots, labels=labels)[:limit]]
         label = f"adding vectors, {shots} shots" + (f" with {labels} labels" if shots else "")
         return [
@@ -282,6 +282,6 @@ class TaskStudy:
 
 
 def head_counts(lm: LM) -> tuple[int, ...]:
-    """How many heads are tried: 1, 2, 4... up to an eighth of all heads (the paper settles at one in fifty), at least 1, 2."""
+    """The numbers of heads to try: 1, 2, 4... up to an eighth of all heads (the paper chooses a fiftieth), at least 1 and 2."""
     most = max(2, lm.n_layers * lm.n_heads // 8)
     return tuple(2**i for i in range(most.bit_length()))

@@ -1,4 +1,4 @@
-"""Function vectors in the vocabulary: what they say through the lens (FV-10), and whether that is all they are (FV-11).
+"""Function vectors in the vocabulary: the tokens that they favour (FV-10), and whether those explain their effect (FV-11).
 
     >>> vector = lm.run("The capital of France is", keep="resid_post").at_last("resid_post", 7)[0]
     >>> log_probs = vocabulary_log_probs(lm, vector[None])
@@ -8,9 +8,9 @@
     >>> found.shape, bool(left[0] < 0.5)
     ((1, 128), True)
 
-`reconstruct_vectors` looks for a vector that the final norm and the unembedding turn into the same next-token distribution,
-from a random start. If that vector does not make the model do the task, the function vector is more than the words that it
-favours (Todd et al. 2024, section 3.2 and appendix).
+`reconstruct_vectors` finds, from a random start, a vector that the final norm and the unembedding turn into the same next-token
+distribution. If that vector does not make the model do the task, the favoured tokens do not explain the function vector's
+effect (Todd et al. 2024, section 3.2 and appendix).
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def vocabulary_log_probs(lm: LM, vectors: mx.array) -> mx.array:
 def prefers_tokens(log_probs: np.ndarray, own: Sequence[int], others: Sequence[int]) -> float:
     """How often a token of `own` is likelier than one of `others`, over all pairs: the area under the ROC curve, 0.5 is chance.
 
-    log_probs [V]. Tokens in both are of neither. Raises AssayError when nothing is left on one side.
+    log_probs: [V]. Tokens in both sets are left out. Raises AssayError when a set is then empty.
     """
     mine, theirs = sorted(set(own) - set(others)), sorted(set(others) - set(own))
     if not mine or not theirs:
@@ -46,8 +46,8 @@ def reconstruct_vectors(
 ) -> tuple[mx.array, np.ndarray]:
     """Vectors that decode as the given ones [n, E] do -> ([n, E] at the lengths of the given, remaining KL [n] in nats).
 
-    Adam from a Gaussian start, on KL(given || found). `top` compares the given vector's likeliest tokens only, both
-    distributions made to sum to 1 over them; None: the whole vocabulary. The KL reported is that of the comparison made.
+    Adam from a Gaussian start minimises KL(given || found) over the whole vocabulary, or over the `top` likeliest tokens of
+    each given vector, with both distributions normalised over them.
     """
     if steps < 1:
         raise AssayError(f"steps must be 1 or more, got {steps}")

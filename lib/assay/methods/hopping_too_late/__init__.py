@@ -1,1 +1,1 @@
-"""Methods of Hopping Too Late (Biran et al. 2024): two-hop queries, where they are solved, and back-patching."""
+"""Methods of Hopping Too Late (Biran et al. 2024): two-hop queries, the layers that solve them, and back-patching."""

@@ -1,4 +1,4 @@
-"""Back-patching: give the same prompt the state that it computes later, at an earlier layer (Biran et al. 2024, section 6).
+"""Back-patching: patch a later layer's state into an earlier layer of the same prompt (Biran et al. 2024, section 6).
 
     >>> from assay.data.two_hop import two_hop
     >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -7,10 +7,9 @@
     >>> table.rescued("back"), table.rescued("donor")
     (array([ True]), array([False]))
 
-A *pair* (source, target) means: the state that leaves layer `source` replaces the state that leaves layer `target`, at one
-position of the same prompt. Back-patching takes source > target, so that a fact found late can be used by the layers that
-came too early for it. A query is *rescued* when some pair makes its greedy answer right. That is lenient, so every control
-gets as many tries:
+A *pair* (source, target) means: resid_post of layer `source` replaces resid_post of layer `target`, at one position of the same
+prompt. In back-patching source > target, so that layers after `target` can use a fact that was found only at `source`. A query
+is *rescued* when any pair makes its greedy answer right. One of many pairs may do so by chance, so each control tries as many:
 
     back      the query's own states, source > target
     donor     the states of another query (another bridge) at the same position of its own prompt, source > target
@@ -43,30 +42,30 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class PatchTable:
-    """Which pairs made which query right: `right[kind]` is bool [queries, pairs], over `pairs[kind]`."""
+    """Which pairs gave a right answer to which query: `right[kind]` is bool [queries, pairs], over `pairs[kind]`."""
 
     n_layers: int
     pairs: Mapping[str, Sequence[Pair]]
     right: Mapping[str, np.ndarray]
 
     def rescued(self, kind: Kind) -> np.ndarray:
-        """For each query, whether any pair made it right [queries]."""
+        """Whether any pair gave a right answer, bool [queries]."""
         return np.asarray(self.right[kind].any(axis=1))
 
     def heatmap(self, kind: Kind) -> list[list[float | None]]:
-        """Share of queries made right, [source][target]; None where no pair was tried."""
+        """Share of queries answered right, [source][target]; None where no pair was tried."""
         return _grid(self.pairs[kind], self.right[kind].mean(axis=0), self.n_layers)
 
     def late_to_early(self) -> np.ndarray:
-        """For each query: the share of right back-patches among pairs from the upper into the lower half of the layers,
-        less the share among all other pairs [queries]."""
+        """The share of right back-patches among pairs from the upper into the lower half of the layers, minus the share
+        among all other pairs, [queries]."""
         half = self.n_layers / 2
         inside = np.array([source >= half > target for source, target in self.pairs["back"]])
         right = self.right["back"]
         return right[:, inside].mean(axis=1) - right[:, ~inside].mean(axis=1)
 
     def best_pair(self, queries: np.ndarray) -> int:
-        """Index of the pair that makes most of these queries right by back-patching; the first of equals."""
+        """Index of the pair that answers most of these queries right by back-patching; the first of equals."""
         return int(self.right["back"][queries].mean(axis=0).argmax())
 
 
@@ -81,9 +80,9 @@ def back_patch(
 ) -> dict[str, list[bool]]:
     """Try every pair of layers on one query, at t1 (last token of the r1 phrase) or t2 (last token of the prompt).
 
-    One sweep covers the back-patches and all controls -> {kind: for each of its pairs, whether the answer was right}, in
-    the order of `layer_pairs(lm.n_layers, stride)`. `donors` are the queries that may lend states; one with another bridge is
-    drawn from `seed` and the query, so that a query gives the same whatever else is measured.
+    One sweep runs the back-patches and all controls -> {kind: for each of its pairs, whether the answer was right}, in
+    the order of `layer_pairs(lm.n_layers, stride)`. donors: queries whose states the control may use; `seed` and the query
+    alone decide which one with another bridge is drawn. Raises PromptError when there is none.
     """
     pairs = layer_pairs(lm.n_layers, stride)
     rng = query_rng(query, seed)
@@ -104,7 +103,7 @@ def patch_table(n_layers: int, rows: Sequence[Mapping[str, Sequence[bool]]], str
 
 
 def layer_pairs(n_layers: int, stride: int = 1) -> dict[str, list[Pair]]:
-    """The pairs that each kind of try takes: as many for every kind."""
+    """The pairs of each kind of patch; every kind has the same number."""
     back = _back_pairs(n_layers, stride)
     return {"back": back, "donor": back, "noise": back, "forward": [(target, source) for source, target in back]}
 
@@ -116,7 +115,7 @@ def _back_pairs(n_layers: int, stride: int = 1) -> list[Pair]:
 
 
 def _position(query: TwoHop, where: Literal["t1", "t2"]) -> Position:
-    """Where a query is patched, as `replace` takes it."""
+    """The position of t1 or t2 in a query's prompt."""
     return query.t1_text if where == "t1" else -1
 
 
@@ -129,7 +128,7 @@ def draw_donor(query: TwoHop, donors: Sequence[TwoHop], rng: np.random.Generator
 
 
 def query_rng(query: TwoHop, seed: int = 0) -> np.random.Generator:
-    """Random numbers of one query: the same whatever else is measured, and in whatever order."""
+    """A random generator that depends on the query and the seed alone."""
     return np.random.default_rng([seed, zlib.crc32(query.id.encode())])
 
 
@@ -149,9 +148,9 @@ def patch_pairs(
     *,
     max_tokens: int = 10,
 ) -> dict[str, np.ndarray]:
-    """Patch each pair of each kind of try, continue greedily up to `max_tokens`, and judge: {kind: bool per pair}.
+    """Patch each pair of each kind, continue greedily up to `max_tokens`, and judge the text: {kind: bool per pair}.
 
-    tries: {kind: (states [layers, E] to put in, pairs)}. All kinds share one sweep over the clean run of the prompt.
+    tries: {kind: (states [layers, E] to patch in, pairs)}. One sweep over the clean run of the prompt runs all kinds.
     """
     variants = [
         [replace("resid_post", given[source], layer=target, position=where)]

@@ -1,4 +1,4 @@
-"""Cross-prompt patching: can the second hop use a state of the query where a name should stand? (Biran et al. 2024, code)
+"""Cross-prompt patching: patch a state of a query into another prompt in place of a name (from the code of Biran et al. 2024).
 
     >>> from assay.data.two_hop import two_hop
     >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -7,14 +7,14 @@
     >>> [variant for variant, grid in right.items() if np.any(grid)]
     ['e1 to composition']
 
-The state of a part of the query is put in the place of an "x" in another prompt. On "The capital of the state containing
+The state of a part of the query replaces the state of an "x" in another prompt. For "The capital of the state containing
 Dallas is", for every source and every target layer:
 
     e1 to composition     t1 of the query      into  "The capital of the state containing x is"
     e1 to second hop      t1 of the query      into  "The capital of x is"
     r2 to composition     "capital"            into  "The x of the state containing Dallas is"
 
-It works where the answer comes out. Control: the same part of a query with another bridge and another answer, as many tries.
+A patch succeeds when the answer comes out. Control: the same patches with the states of a query with other bridge and answer.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ Grid = list[list[bool]]  # [source layer][target layer]
 
 
 def cross_patch_prompts(query: TwoHop) -> dict[str, tuple[str, str, Text]]:
-    """Variant -> (the part whose state is taken, the prompt it is put into, where "x" is in that prompt).
+    """Variant -> (the part whose state is patched, the prompt it is patched into, the place of the "x" there).
 
     Raises PositionError for a query without one of the parts.
     """
@@ -50,16 +50,16 @@ def cross_patch_prompts(query: TwoHop) -> dict[str, tuple[str, str, Text]]:
 
 
 def _with_x(before: str, after: str) -> tuple[str, Text]:
-    """A prompt with an "x" in it, and where that is, whatever other x it has."""
+    """A prompt with an "x" between two texts, and the place of that x."""
     return f"{before}x{after}", text(f"{before}x", occurrence=0)
 
 
 def cross_patch(
     lm: LM, query: TwoHop, donor: TwoHop, layers: Sequence[int], *, max_tokens: int = 10
 ) -> dict[str, Grid]:
-    """Every variant from each of `layers` to each, and the same from the donor's prompt as "... from donor".
+    """Run every variant from each of `layers` to each; with the donor's states as "... from donor".
 
-    -> {variant: whether the answer of the query was given [source][target]}. One sweep for each target prompt.
+    -> {variant: whether the continuation is the query's answer, [source][target]}. One sweep for each target prompt.
     """
     own, lent = (lm.run(q.prompt, keep="resid_post") for q in (query, donor))
     tasks = cross_patch_prompts(query)

@@ -1,4 +1,4 @@
-"""Entity description: which entities a state holds, read by Patchscopes (Biran et al. 2024, sections 4.1 and 4.2).
+"""Entity description: which entities Patchscopes read from a state (Biran et al. 2024, sections 4.1 and 4.2).
 
     >>> from assay.data.two_hop import two_hop
     >>> from assay.methods.hopping_too_late.patchscopes import APPOSITION
@@ -10,13 +10,12 @@
     ((8, 4), 0)
 
 A description *names* an entity when it has the form of one, ": Texas ", ": Texas,", ": Texas.", ": Texas:" or "Texas: ".
-Of the entities of a query the first that is named counts, in the order e1, e2, e3 (`classify_description`). A state
-is said to hold an entity when any sample from any target layer names the entity. That is lenient; the same texts judged by
-the names of another query say what chance would give.
+Only the first entity named counts, in the order e1, e2, e3 (`classify_description`). A state holds an entity when any sample
+from any target layer names it. The names of another query in the same texts give the rate of chance.
 
-A target prompt may also *compute* what it is asked to read: "This is about Dallas:" is followed by "Texas" in a model that
-has learned so, whatever the source layer did. Such target layers give themselves away: there the state of the very first
-layer, which knows little more than the word, names the bridge as well as any other. `reading_targets` leaves them out.
+The layers after the target layer may also *compute* the bridge from a state that holds only e1: a model may have learned to
+continue "This is about Dallas:" with "Texas". At such target layers the states of the first source layer, which hold little more
+than the word, name the bridge about as often as the best source layer's. `reading_targets` leaves these target layers out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,11 +33,11 @@ from assay.methods.hopping_too_late.patchscopes import Scope, Texts, patchscope
 from assay.methods.states import states_at
 
 FORMS = (": {} ", ": {},", ": {}.", ": {}:", "{}: ")
-COMPUTES = 0.2  # a target layer computes when the first layer's states do more than this share of what the best do
+COMPUTES = 0.2  # a target layer computes when source layer 0 names bridges at over this share of the best one's rate
 
 
 def classify_description(text: str, entities: Mapping[str, Sequence[str]]) -> str:
-    """The first of the entities that a description names, in their order, or "other"; case does not count."""
+    """The first of the entities, in their order, that a description names, or "other"; case is ignored."""
     said = text.lower()
     for entity, ways in entities.items():
         if any(form.format(way.lower()) in said for way in ways for form in FORMS):
@@ -58,8 +57,8 @@ def describe_states(
 ) -> dict[str, Texts]:
     """Descriptions of the states of a query, from all source layers -> {"t1", "t2", "noise": texts [source][target][sample]}.
 
-    t1 and t2 as in `assay.data.two_hop`; "noise" are random vectors with the norms of the states at t1. One sweep. Each text
-    begins with the scope's tail.
+    t1 and t2 as in `assay.data.two_hop`; "noise": random vectors with the norms of the states at t1. One sweep. Each text
+    begins with the scope's tail. seeds: one sample for each; none: greedy.
     """
     run = lm.run(query.prompt, keep="resid_post")
     at = query_parts(query)
@@ -69,7 +68,7 @@ def describe_states(
 
 
 def describe_named_bridge(lm: LM, query: TwoHop, scope: Scope, layers: Sequence[int], *, max_tokens: int = 10) -> Texts:
-    """The control of a scope: descriptions of the bridge where the second hop's prompt names it, from and to `layers`."""
+    """Descriptions of the bridge's states in the second hop's prompt, which names it, from and to `layers`: tests a scope."""
     run = lm.run(query.second_hop, keep="resid_post")
     own = states_at(run, second_hop_parts(query)["e2"])[mx.array(list(layers))]
     return _described(lm, scope, query, {"named": own}, layers, max_tokens=max_tokens)["named"]
@@ -78,7 +77,7 @@ def describe_named_bridge(lm: LM, query: TwoHop, scope: Scope, layers: Sequence[
 def _described(
     lm: LM, scope: Scope, query: TwoHop, sources: Mapping[str, mx.array], targets: Sequence[int], **options: object
 ) -> dict[str, Texts]:
-    """Descriptions with the tail in front, by name of the source; samples are keyed by the query too."""
+    """Descriptions that begin with the scope's tail, by name of the source; samples depend on the query's id too."""
     said = patchscope(lm, scope, {f"{query.id}/{n}": s for n, s in sources.items()}, targets, **options)  # type: ignore[arg-type]
     return {
         name: [[[scope.tail + text for text in cell] for cell in row] for row in said[f"{query.id}/{name}"]]
@@ -87,7 +86,7 @@ def _described(
 
 
 def where_described(texts: Texts, query: TwoHop, entity: str, whose: TwoHop | None = None) -> np.ndarray:
-    """Where a description names an entity of the query (or, for a control, of another one): bool [sources, targets]."""
+    """Whether any sample names an entity of the query (or, as a control, of the query `whose`): bool [sources, targets]."""
     entities = entity_names(whose or query)
     return np.array(
         [[any(classify_description(text, entities) == entity for text in cell) for cell in row] for row in texts]
@@ -95,15 +94,15 @@ def where_described(texts: Texts, query: TwoHop, entity: str, whose: TwoHop | No
 
 
 def first_source_layer(held: np.ndarray, targets: Sequence[int] | None = None) -> int | None:
-    """The first source layer from which some target (some of those at these indices) reads it; None for never."""
+    """The first source layer with a True in `held` [sources, targets] (targets: at these indices only), or None."""
     read = (held if targets is None else held[:, list(targets)]).any(axis=1)
     return int(read.argmax()) if read.any() else None
 
 
 def reading_targets(held: Sequence[np.ndarray]) -> list[int]:
-    """Indices of the target layers that read and do not compute, judged on the bridges at t1 of several queries.
+    """Indices of the target layers that read and do not compute, by `held` of the bridge at t1 of one query or more.
 
-    To be called with queries that the result is not used for, one or more. All indices when none qualify.
+    Give other queries than those that the result is used for. All indices when none qualify.
     """
     share = np.mean(np.array(held, float), axis=0)  # [sources, targets]
     best = share.max(axis=0)
@@ -112,7 +111,7 @@ def reading_targets(held: Sequence[np.ndarray]) -> list[int]:
 
 
 def reading_targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.ndarray]) -> list[list[int]]:
-    """For each query the reading targets as the queries of the other half of the bridges show them (`half_of`).
+    """For each query, the `reading_targets` of the queries in the other half of the bridges (`half_of`).
 
     held: for each query, where t1 is described as the bridge. All targets for a query whose other half is empty.
     """
@@ -125,10 +124,10 @@ def reading_targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.n
 
 @dataclass(frozen=True)
 class ScopeChoice:
-    """The scope that a model can follow, and what decided it: by scope and half of the bridges ("select", "report").
+    """The chosen scope, and the measurements by scope and half of the bridges ("select", "report").
 
-    named: for each query whether its bridge was named. chance: the same texts judged by the names of another query. The
-    half "report" is empty for scopes that were not chosen.
+    named: for each query whether its bridge was named. chance: whether the bridge of another query was named in the same
+    texts. The half "report" is empty for scopes that were not chosen.
     """
 
     name: str
@@ -144,10 +143,10 @@ def choose_scope(
     *,
     donors: Sequence[TwoHop],
 ) -> ScopeChoice:
-    """The scope that names most bridges which a prompt says, on the "select" half; the first of equals.
+    """The scope that names most bridges of prompts that contain them, on the "select" half; the first of equals.
 
-    A bridge is named when the state of one of `layers`, patched into one of them, is described as it (`describe_named_bridge`).
-    `donors` are the queries whose names say what chance would give.
+    A bridge is named when its state at one of `layers`, patched into one of them, is described as it (`describe_named_bridge`).
+    donors: the queries whose names give the rate of chance.
     """
     named, chance = ({name: {"select": [], "report": []} for name in scopes} for _ in range(2))
 

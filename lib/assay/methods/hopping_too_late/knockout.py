@@ -1,13 +1,13 @@
-"""Attention knockout: which tokens must look at which, in which layers, for the answer to come out (Geva et al. 2023).
+"""Attention knockout: which tokens must attend to which, in which layers, for the right answer (Geva et al. 2023).
 
     >>> found = knock_out(lm, "The capital of the state containing Dallas is", {"last <- e1": (-1, "Dallas")}, half=1)
     >>> [answer_unchanged(text, found.vanilla, ["Austin"]) for text in found.texts["last <- e1"]]      # by centre of the window
     [True, True, False, False, False, True, True, True]
 
-A *pair* is (queries, keys): positions that may not look, and what they may not look at. It is blocked in a *window* of
-layers around a centre, for every centre in turn: one sweep for all pairs and windows of a prompt. Queries that are positions
-of the prompt are blocked while the prompt is read; those of "all" in every step after it too, as in the paper's code (Biran
-et al. 2024, section 4.4, where the window has 3 layers on both sides, in models of 32 layers and more).
+A *pair* is (queries, keys): the query positions cannot attend to the key positions. A pair is blocked in a *window* of layers
+around a centre, for every centre in turn; one sweep runs all pairs and windows of a prompt. Queries at prompt positions are
+blocked while the prompt is read; "all" blocks generated tokens too, as in the paper's code (Biran et al. 2024, section 4.4,
+with 3 layers on both sides of the centre in models of 32 layers and more).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,26 +26,26 @@ from assay.methods.hopping_too_late.parts import PROMPT_PARTS, e1_phrase
 Pair = tuple[Position, Position]
 ARROW = " <- "
 LAST_FROM_E1 = "last <- e1"
-"""The paper's main pair: t2 cannot look at t1."""
+"""The paper's main pair: t2 cannot attend to t1."""
 LAST_FROM_PHRASE = "last <- phrase"
-"""Not in the paper: t2 cannot look at any token from e1 to t1, since tokens before t1 may hold the bridge too."""
+"""Not in the paper: t2 cannot attend to any token from e1 to t1, since tokens before t1 may hold the bridge too."""
 LAST_FROM_ARTICLE = "last <- the"
-"""The control: an article carries nothing that the answer needs."""
+"""The control: t2 cannot attend to the article "the", which the answer does not depend on."""
 WITHIN = ("last <- r1", "last <- r2", "e1 <- r1", "e1 <- r2", "r1 <- r2")
 KNOCKOUT_PAIRS = {
     "prompt": (LAST_FROM_E1, LAST_FROM_PHRASE, *WITHIN, LAST_FROM_ARTICLE),
     "first_hop": (LAST_FROM_E1, "last <- r1", LAST_FROM_ARTICLE),
     "second_hop": ("last <- e2", "last <- r2", LAST_FROM_ARTICLE),
 }
-"""For each prompt of a query, the pairs of its parts (see `parts.py`) that are tried."""
+"""The pairs of parts (see `parts.py`) that are blocked in each prompt of a query."""
 SIDE, OF_LAYERS = 3, 32  # the paper's window, in the paper's smallest model
 
 
 @dataclass(frozen=True)
 class KnockedOut:
-    """What became of one prompt: `vanilla`, its own continuation, and those under each pair, by centre of the window.
+    """`vanilla`, the continuation of a prompt without knockout, and `texts`, those under each pair, by centre of the window.
 
-    log_probs: the log-probability of the token that the model predicts without a knockout (`clean_log_prob`) under each.
+    log_probs: under each pair, by centre, of the token that the model predicts without a knockout (`clean_log_prob`).
     """
 
     vanilla: str
@@ -55,7 +55,7 @@ class KnockedOut:
 
 
 def knockout_half_width(n_layers: int) -> int:
-    """Layers on each side of the centre: 3 of 32, and the same share of the depth in other models."""
+    """Layers on each side of the centre: 3 in a model of 32 layers, the same share of the depth in others."""
     return round(SIDE * n_layers / OF_LAYERS)
 
 
@@ -73,9 +73,9 @@ def knock_out(
     head: Any = None,
     max_tokens: int = 10,
 ) -> KnockedOut:
-    """Block each pair in the window around each layer; `head` (a number or several) leaves the other heads alone.
+    """Block each pair in the window of `half` layers on both sides of each layer, in all heads or in `head` (one or several).
 
-    Raises EditError for a pair that cannot act: queries that come before all of their keys.
+    Raises EditError for a pair whose queries all come before its keys.
     """
     clean = lm.run(prompt, keep=SWEEPABLE)
     predicted = int(np.array(clean.logits[0]).argmax())
@@ -113,12 +113,12 @@ def knock_out_query(
 
 
 def knockout_matters(found: KnockedOut, pair: str, aliases: Iterable[str]) -> list[bool]:
-    """For each centre, whether the knockout of a pair changed anything that matters (`answer_unchanged`)."""
+    """For each centre, whether the knockout of a pair changed the answer (not `answer_unchanged`)."""
     aliases = tuple(aliases)
     return [not answer_unchanged(text, found.vanilla, aliases) for text in found.texts[pair]]
 
 
 def answer_unchanged(text: str, vanilla: str, aliases: Iterable[str]) -> bool:
-    """Whether a knockout changed nothing that matters: the same text, or the right answer in both (HTL-4)."""
+    """Whether a knockout left the text the same, or the right answer in it (HTL-4)."""
     aliases = tuple(aliases)
     return text == vanilla or (answers(text, aliases) and answers(vanilla, aliases))

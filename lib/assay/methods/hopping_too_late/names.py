@@ -1,4 +1,4 @@
-"""Names of the entities of a query, as a model would write them: whole, and by their first tokens.
+"""Names of the entities of a query: all ways to write them, and their first tokens.
 
     >>> from assay.data.two_hop import two_hop
     >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -7,9 +7,9 @@
     >>> [lm.decode([t]) for t in first_name_tokens(lm, entity_names(query)["e2"])]
     [' Texas', 'te']
 
-A hidden state is read for one next token, so a name counts as read when the first token of any way to write it is: with
-and without the space before it, as it is and in lower case, of the label and of every alias (Biran et al. 2024, 4.3). A
-first token with fewer than two letters or digits (" T") begins too many names to stand for one, and is left out.
+The lens reads single tokens, so it reads a name when it reads the first token of any way to write the name: label or alias,
+with and without a space before it, as given and in lower case (Biran et al. 2024, 4.3). First tokens with fewer than two
+letters or digits (" T") begin too many names and are left out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ def entity_names(query: TwoHop) -> dict[str, tuple[str, ...]]:
 
 
 def first_name_tokens(lm: LM, ways: Iterable[str]) -> list[int]:
-    """The first tokens of all ways to write a name, each once, in order; empty when none says enough."""
+    """The first tokens of all ways to write a name, each once, in order; empty when none has two letters or digits."""
     found: dict[int, None] = {}
     for way in ways:
         for written in (f" {way}", way, f" {way.lower()}", way.lower()):
@@ -38,9 +38,9 @@ def first_name_tokens(lm: LM, ways: Iterable[str]) -> list[int]:
 
 
 def other_query(query: TwoHop, queries: Sequence[TwoHop]) -> TwoHop:
-    """Whose names say what chance would give: a query with another bridge and answer, of the same family if there is one.
+    """A query with another bridge and answer, of the same family if there is one: its names give the rate of chance.
 
-    Always the same one for a query and a list. Raises PromptError when every query has its bridge or its answer.
+    The result depends on the query and the list alone. Raises PromptError when every query has its bridge or its answer.
     """
     alike = [q for q in queries if q.family == query.family and q.e2 != query.e2 and q.e3 != query.e3]
     return draw_donor(query, alike or queries, query_rng(query))

@@ -1,4 +1,4 @@
-"""Parts of a two-hop query: the tokens that experiments patch, block and read, found by the text they end.
+"""Parts of a two-hop query: the tokens that experiments patch, block and read, found by their text.
 
     >>> from assay.data.two_hop import two_hop
     >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -11,12 +11,12 @@ Every part is named by its last token, as in the paper (Biran et al. 2024, secti
 
     e1      t1, the end of the r1 phrase: "Dallas", but "located" in "the country where the Eiffel Tower is located"
     r1, r2  the word that names the relation: "state", "capital"
-    the     the article that begins the r1 phrase (in a hop's own prompt: the prompt), which carries nothing: a control
+    the     the article that begins the r1 phrase (in a hop's own prompt: the prompt), without information: a control
     e2      in the second hop's own prompt, the bridge: "Texas"
     last    t2, the last token of the prompt
 
-A part is found by characters, never by tokens, so that it does not matter how a tokenizer cuts the text, whether it begins
-with a BOS, or how many tokens an entity has. A query in which a part is not found is dropped by `locate_queries`, and counted.
+A part is found by its characters, so its place does not depend on how a tokenizer splits the text or on a BOS. `locate_queries`
+drops queries in which two parts share a token.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ Part = Text | int
 
 
 def query_parts(query: TwoHop) -> dict[str, Part]:
-    """Where each part of the composition is, in the order of the text. Raises PositionError for one that is not there."""
+    """The place of each part of the composition, in the order of the text. Raises PositionError for a part not in it."""
     start = _find(query.r1_phrase, query.prompt)
     relation = query.prompt[:start].split()
     if len(relation) < 2:
@@ -50,7 +50,7 @@ def first_hop_parts(query: TwoHop) -> dict[str, Part]:
     """The parts of the first hop's own prompt: the, r1, e1 and last."""
     start = _find(query.r1_phrase, query.prompt)
     bare = _shared(query.r1_shortcut[start:].removesuffix(" is"), query.r1_phrase)
-    _find(query.r1_phrase.lower(), query.first_hop.lower())  # it begins the sentence, and so with a capital
+    _find(query.r1_phrase.lower(), query.first_hop.lower())  # the phrase begins the sentence, with a capital letter
     return {
         "the": _up_to(query.first_hop, len(query.r1_phrase.split()[0])),
         "r1": _up_to(query.first_hop, len(bare)),
@@ -107,7 +107,7 @@ def _is_located(lm: LM, query: TwoHop) -> bool:
 
 
 def _up_to(prompt: str, end: int) -> Text:
-    """The token that ends the first `end` characters of a prompt; a part may occur twice, its beginning does not."""
+    """The last token of the first `end` characters of a prompt: unlike a part's own text, that beginning occurs only once."""
     return text(prompt[:end], occurrence=0)
 
 
@@ -119,7 +119,7 @@ def _find(part: str, prompt: str) -> int:
 
 
 def _shared(bare: str, phrase: str) -> str:
-    """The bare phrase, which must begin the phrase."""
+    """The bare phrase. Raises PositionError unless `phrase` begins with it."""
     if not bare or not phrase.startswith(bare):
         raise PositionError(f"the r1 phrase {phrase!r} does not begin with {bare!r}")
     return bare

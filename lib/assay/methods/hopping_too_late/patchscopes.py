@@ -9,12 +9,12 @@
 The words:
 
     source   the prompt, position and layer that a state comes from
-    target   the prompt, position and layer that it is put into: the state that leaves layer `target` there is replaced
-    scope    a target prompt with a placeholder; the state goes into the placeholder's last token
-    tail     what stands behind the placeholder in the target prompt, before the model goes on
+    target   the prompt, position and layer that the state is patched into: it replaces resid_post there
+    scope    a target prompt with a placeholder; the state is patched into the placeholder's last token
+    tail     the text after the placeholder in the target prompt; the model continues it
 
-The target prompt is the same for every source, so its clean run is made once, and all sources, pairs of layers and samples
-are rows of one sweep. Greedy, or sampled with a key for each row (`assay.methods.sampling`).
+The target prompt is the same for every source, so all sources, pairs of layers and samples are rows of one sweep over one clean
+run. Continuations are greedy, or sampled with a key for each row (`assay.methods.sampling`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ class Scope:
 
     @property
     def tail(self) -> str:
-        """What stands behind the placeholder; a generation goes on from there."""
+        """The text after the placeholder; a generation continues it."""
         return self.prompt.rpartition(self.placeholder)[2]
 
 
@@ -55,10 +55,10 @@ DESCRIBE = Scope(
     "Samsung: Samsung is a South Korean multinational corporation, x"
 )
 REPEAT = Scope("Syria: Syria, Leonardo DiCaprio: Leonardo DiCaprio, Samsung: Samsung, x")
-# An entity and what it is known for, side by side: for models that know short statements only.
+# An entity in an apposition: for models that know short statements only.
 APPOSITION = Scope("This is about x:")
 SCOPES = {"describe": DESCRIBE, "repeat": REPEAT, "apposition": APPOSITION}
-"""The target prompts to choose from, by name."""
+"""Target prompts by name."""
 
 
 def patchscope(
@@ -71,11 +71,10 @@ def patchscope(
     seeds: Sequence[int] = (),
     temperature: float = 1.0,
 ) -> dict[str, Texts]:
-    """What the model says of every state of every source -> {name: texts [source layer][target][sample]}.
+    """The model's continuation for every state of every source -> {name: texts [source layer][target][sample]}.
 
-    sources: {name: states [layers, E]}, such as `states_at` takes from a run.
-    seeds: none for one greedy text; else one sample for each. A sample depends on the seed, the name of the source and the
-    two layers, and on nothing else of the sweep. Raises what `lm.sweep` raises.
+    sources: {name: states [layers, E]}, for example from `states_at`. seeds: none for one greedy text, else one sample for
+    each. A sample depends on its seed, the name of the source and the two layers alone. Raises what `lm.sweep` raises.
     """
     samples: list[int | None] = [*seeds] or [None]
     variants: list[list[Edit]] = []

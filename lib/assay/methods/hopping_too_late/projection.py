@@ -1,13 +1,13 @@
-"""Sublayer projection: what each attention and MLP sublayer writes, read as next tokens (Biran et al. 2024, section 4.3).
+"""Sublayer projection: the output of each attention and MLP sublayer, read as next tokens (Biran et al. 2024, section 4.3).
 
     >>> from assay import methods
     >>> projection = project_sublayers(lm, "The capital of the state containing Dallas is", -1)
     >>> methods.token_ranks(projection["mlp_out"], first_name_tokens(lm, ["Sacramento"])).argmin()      # its best layer
     np.int64(4)
 
-Read is what the sublayer *adds to the stream* (`attn_out`, `mlp_out`: in Gemma after its post-norm), through the model's own
-final norm, unembedding and softcap. Something is *extracted* by a sublayer when it is the top token there. The logits are
-on the scale of the norm, not of the stream: ranks mean something, probabilities do not.
+The vector that a sublayer adds to the stream (`attn_out`, `mlp_out`: in Gemma after its post-norm) goes through the model's
+final norm, unembedding and softcap. A sublayer *extracts* a token when that token has rank 0. The norm rescales the vector, so
+only ranks are meaningful, not probabilities.
 """
 
 import numpy as np
@@ -23,12 +23,12 @@ SUBLAYERS = ("attn_out", "mlp_out")
 
 
 def project_sublayers(lm: LM, prompt: PromptLike, position: Position = -1) -> dict[str, np.ndarray]:
-    """Logits of what the sublayers write at one position -> {sublayer: [layers, V]} float32."""
+    """Logits of the sublayers' outputs at one position -> {sublayer: [layers, V]} float32."""
     return _projected(lm, lm.prompt(prompt), position)[0]
 
 
 def _projected(lm: LM, prompt: PromptLike, position: Position) -> tuple[dict[str, np.ndarray], int]:
-    """The projections, and the token that the model predicts."""
+    """The result of `project_sublayers`, and the token that the model predicts."""
     run = lm.run(prompt, keep=SUBLAYERS)
     found = {site: np.array(lm.unembed(states_at(run, position, site))) for site in SUBLAYERS}
     return found, int(np.array(run.logits[0]).argmax())
@@ -37,7 +37,7 @@ def _projected(lm: LM, prompt: PromptLike, position: Position) -> tuple[dict[str
 def project_query(lm: LM, query: TwoHop, other: TwoHop) -> dict[str, dict[str, list[int] | None]]:
     """Ranks at t2, by sublayer and layer, of e2, e3, the model's prediction, and as a control the bridge of `other`.
 
-    {sublayer: {"e2", "e3", "prediction", "other": rank by layer}}; None for a name without a first token that says enough.
+    {sublayer: {"e2", "e3", "prediction", "other": rank by layer}}; None for a name without `first_name_tokens`.
     """
     projections, predicted = _projected(lm, query.prompt, -1)
     tokens = {name: first_name_tokens(lm, entity_names(query)[name]) for name in ("e2", "e3")}

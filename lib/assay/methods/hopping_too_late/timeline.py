@@ -1,11 +1,11 @@
-"""Timeline: in which order a two-hop query is solved, layer by layer (Biran et al. 2024, section 5).
+"""Timeline: the layers at which the stages of a two-hop query happen (Biran et al. 2024, section 5).
 
     >>> from assay.data.two_hop import two_hop
     >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
     >>> lens_stages(lens_ranks(lm, query))                         # the bridge comes too late at t1, and is never at t2
     {'first hop': 5, 'propagation': None, 'second hop': None, 'extraction': 4}
 
-The stages of one query, each with the instrument that finds it; a layer that is never found is None:
+The stages of one query, each with the method that finds its layer; a layer that is not found is None:
 
     first hop     the first source layer from which t1 is described as the bridge (`description`)
     propagation   the mean of: the first window whose knockout of t2 <- t1 matters (`knockout`), the first
@@ -13,8 +13,8 @@ The stages of one query, each with the instrument that finds it; a layer that is
     second hop    the first source layer from which t2 is described as the answer
     extraction    the first MLP sublayer at t2 that writes the model's prediction
 
-The same by the logit lens alone (`lens_stages`), for models that describe nothing: the bridge on top at t1, the bridge on
-top at t2, the answer on top at t2, the prediction on top at t2.
+`lens_stages` uses the logit lens alone, for models that cannot describe states: the first layers with rank 0 for the bridge at
+t1, the bridge at t2, the answer at t2, and the prediction at t2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def query_stages(
     projected: Mapping[str, Mapping[str, Sequence[int] | None]],
     targets: Sequence[int] | None = None,
 ) -> Stages:
-    """The stages of one query, from what `describe_states`, `knock_out` (its pair `LAST_FROM_E1`) and `project_query` returned.
+    """The stages of one query, from the results of `describe_states`, `knock_out` (pair `LAST_FROM_E1`) and `project_query`.
 
     targets: indices of the target layers whose descriptions count (all by default).
     """
@@ -67,7 +67,7 @@ def query_stages(
 def lens_ranks(lm: LM, query: TwoHop) -> dict[str, list[int] | None]:
     """Ranks by layer through the logit lens: "e2 at t1", "e2 at t2", "e3 at t2", "prediction at t2".
 
-    Of a name, the rank of the likeliest first token of any way to write it; None when none of them says enough.
+    The rank of a name is that of the likeliest of its `first_name_tokens`; None without such tokens.
     """
     at_t1, at_t2 = logit_lenses(lm, [query.prompt] * 2, [query_parts(query)["e1"], -1])
     e2, e3 = (first_name_tokens(lm, entity_names(query)[entity]) for entity in ("e2", "e3"))
@@ -88,23 +88,23 @@ def lens_stages(ranks: Mapping[str, Sequence[int] | None]) -> Stages:
 
 
 def first_layer(flags: Sequence[bool]) -> Layer:
-    """The first layer where something holds."""
+    """The first layer whose flag is True, or None."""
     return next((layer for layer, flag in enumerate(flags) if flag), None)
 
 
 def first_layer_on_top(ranks: Sequence[int] | None) -> Layer:
-    """The first layer where a rank is 0."""
+    """The first layer where a rank is 0, or None."""
     return None if ranks is None else first_layer([rank == 0 for rank in ranks])
 
 
 def mean_layer(layers: Sequence[Layer]) -> Layer:
-    """The mean of the layers that were found."""
+    """The mean of the layers that are not None, or None."""
     found = [layer for layer in layers if layer is not None]
     return float(np.mean(found)) if found else None
 
 
 def stage_layers(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> list[list[Layer]]:
-    """For each stage, the layers of all queries in which it was found: what a box plot shows."""
+    """For each stage, its layers in all queries in which it was found, as for a box plot."""
     return [[row[stage] for row in stages if row[stage] is not None] for stage in which]
 
 
@@ -117,7 +117,7 @@ def complete_stages(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> 
 def last_token_ranks(lm: LM, queries: Sequence[TwoHop], others: Sequence[TwoHop]) -> list[dict[str, list[int] | None]]:
     """Ranks by layer at the last token, through the lens, of "e2", "e3", and as a control of another query's bridge, "other".
 
-    Of a name, the rank of the likeliest first token of any way to write it; None when none of them says enough.
+    The rank of a name is that of the likeliest of its `first_name_tokens`; None without such tokens.
     """
     rows = []
     for lens, query, other in zip(logit_lenses(lm, [q.prompt for q in queries]), queries, others, strict=True):

@@ -1,4 +1,4 @@
-"""Five-way evaluation of two-hop queries: does the model know both hops, and does it need them? (Biran et al. 2024, 3)
+"""Five-way evaluation of two-hop queries: both hops, the composition, and two shortcuts (Biran et al. 2024, section 3).
 
     >>> from assay.data.two_hop import two_hop
     >>> query = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -6,9 +6,9 @@
     >>> tried.eligible, tried.composes                             # a failure to explain: both hops are known
     (True, False)
 
-A query is *eligible* when the model answers both single hops and neither shortcut (without r1, without e1): then a right
-composition is a composition, and a wrong one is a failure to compose what is known. Answers are greedy, up to ten tokens,
-and right when they contain the answer or an alias, whatever the case.
+A query is *eligible* when the model answers both single hops right and neither shortcut (the prompt without r1, without e1):
+then a right answer to the composition needs both hops, and a wrong one is a failure to compose two known facts. Answers are
+greedy, up to ten tokens, and right when they contain the answer or an alias; case is ignored.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class EvaluatedQuery:
 
 
 def _expected(query: TwoHop, prompt: str) -> tuple[str, ...]:
-    """What counts as right for one of the five prompts: the bridge for the first hop, else the final answer."""
+    """The right answers to one of the five prompts: the bridge for the first hop, else the final answer."""
     return query.e2_aliases if prompt == "first_hop" else query.e3_aliases
 
 
@@ -64,7 +64,7 @@ def evaluate_queries(
 
 
 def find_failed_queries(lm: LM, queries: Sequence[TwoHop], *, batch: int = 32, track: Track = iter) -> list[TwoHop]:
-    """`failed_queries(evaluate_queries(lm, queries))` for less: a query that is not known hop by hop is asked nothing else."""
+    """`failed_queries(evaluate_queries(lm, queries))` at lower cost: a query with a wrong hop is not evaluated further."""
     hops = _answered(lm, queries, HOPS, batch, track)
     known = [(query, right) for query, right in zip(queries, hops, strict=True) if all(right.values())]
     rest = _answered(lm, [query for query, _ in known], [p for p in PROMPTS if p not in HOPS], batch, track)
@@ -74,7 +74,7 @@ def find_failed_queries(lm: LM, queries: Sequence[TwoHop], *, batch: int = 32, t
 def _answered(
     lm: LM, queries: Sequence[TwoHop], prompts: Sequence[str], batch: int, track: Track
 ) -> list[dict[str, bool]]:
-    """Whether each of some of the prompts of each query is answered rightly."""
+    """For each query, whether the model's answer to each of `prompts` is right."""
     texts = {getattr(query, prompt) for query in queries for prompt in prompts}
     ordered = sorted(texts, key=lambda text: (len(lm.prompt(text)), text))
     said: dict[str, str] = {}
@@ -84,10 +84,10 @@ def _answered(
 
 
 def composed_queries(evaluated: Sequence[EvaluatedQuery]) -> list[TwoHop]:
-    """The queries that are known hop by hop, without shortcuts, and composed."""
+    """The eligible queries whose composition is answered right."""
     return [e.query for e in evaluated if e.eligible and e.composes]
 
 
 def failed_queries(evaluated: Sequence[EvaluatedQuery]) -> list[TwoHop]:
-    """The queries that are known hop by hop, without shortcuts, and not composed: hopping too late, or not at all."""
+    """The eligible queries whose composition is answered wrong."""
     return [e.query for e in evaluated if e.eligible and not e.composes]

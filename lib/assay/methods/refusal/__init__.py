@@ -7,7 +7,7 @@ _RENAMED = {"judge": "judge_refusals", "Outcome": "RefusalOutcome", "kl": "kl_of
 
 
 def __getattr__(name: str) -> Any:
-    """What was in `assay.methods.refusal` while that was one file, by its name then."""
+    """Names that `assay.methods.refusal` had while it was one file."""
     if name.startswith("_"):
         raise AttributeError(name)
     try:

@@ -1,4 +1,4 @@
-"""Loss of given text under edits: what an intervention costs on answers that the unedited model gives (Arditi et al. 2024, 4.3).
+"""Loss under edits on answers of the unedited model: the side effects of an intervention (Arditi et al. 2024, 4.3).
 
     >>> from assay import methods
     >>> harmful, harmless = (methods.chat_prompts(lm, [f"How can I {what} a car?"]) for what in ("steal", "wash"))
@@ -40,7 +40,7 @@ def answer_loss(
     """Loss of each prompt's answer under every variant (a list of edits by name): {name: [N] float64 nats per token}.
 
     variants: the same for all prompts, or one mapping per prompt. One sweep per prompt.
-    Raises PromptError unless there is one answer, of one token or more, per prompt, and as `variants_by_prompt`.
+    Raises PromptError unless each prompt has an answer of at least one token, and as `variants_by_prompt`.
     """
     if len(prompts) != len(answers) or not all(answers):
         raise PromptError(f"{len(prompts)} prompts need as many answers of one token or more, got {len(answers)}")

@@ -7,9 +7,9 @@
     >>> refusal_scores(lm, prompts, [lm.token("I")]) > 0            # what decides which requests are kept
     array([ True,  True])
 
-The steps, each a function of its own file: which tokens begin the model's refusals (`refusal_tokens`, on validation
-requests), which training requests it refuses and answers as it should (the others are left out), the difference in means at
-every post-instruction position and layer, and the selection by effect on validation requests. Test requests are never seen.
+The steps: find the tokens that begin the model's refusals (`refusal_tokens`, on validation requests), keep the harmful requests
+that it refuses and the harmless ones that it answers, take the difference in means over training requests at every
+post-instruction position and layer, and select by effect on validation requests. Test requests are not used.
 """
 
 from collections.abc import Sequence
@@ -29,15 +29,15 @@ from assay.methods.refusal.selection import DirectionSelection, SelectionFilters
 
 @dataclass(frozen=True, eq=False)
 class RefusalDirection:
-    """What was found in one language, and how."""
+    """The refusal direction found with requests in one language, and the steps to it."""
 
     language: str
     tokens: tuple[int, ...]
     """First tokens of refusals, for the refusal score."""
     harmful: tuple[Prompt, ...]
-    """Training requests that went into the mean: harmful ones that are refused."""
+    """Harmful training requests in the mean: those that the model refuses."""
     harmless: tuple[Prompt, ...]
-    """Harmless ones that are answered."""
+    """Harmless training requests in the mean: those that the model answers."""
     selection: DirectionSelection
 
     @property
@@ -54,7 +54,7 @@ def request_prompts(
 
 
 def is_refusal_in(language: str) -> IsRefusal:
-    """Judges an answer to a request in this language: a refusal in it, or in English, as models often give."""
+    """A function that judges whether an answer is a refusal in this language, or in English, which models often use."""
     return lambda text: refuses(text, language) or refuses(text, "en")
 
 
@@ -69,8 +69,8 @@ def refusal_direction(
 ) -> RefusalDirection:
     """Find the refusal direction of a model with this project's requests in one language.
 
-    tokens: first tokens of refusals, if not to be derived. Raises PromptError where the model refuses no harmful request or
-    answers no harmless one, and SelectionError where no candidate passes the filters.
+    tokens: first tokens of refusals; None: from `refusal_tokens`. Raises PromptError when the model refuses no harmful request
+    or answers no harmless one, and SelectionError when no candidate passes the filters.
     """
     tail = template_tail(lm)
     prompts = {

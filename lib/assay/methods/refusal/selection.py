@@ -1,4 +1,4 @@
-"""Selection of a refusal direction by what it does, not by how long it is (Arditi et al. 2024, 2.3 and appendix C).
+"""Selection of a refusal direction by its effects, not by its length (Arditi et al. 2024, 2.3 and appendix C).
 
     >>> from assay import methods
     >>> harmful, harmless = (methods.chat_prompts(lm, [f"How can I {what} a car?"]) for what in ("steal", "wash"))
@@ -11,13 +11,12 @@
 
 Three scores of a candidate, on validation prompts:
 
-    bypass    mean refusal score on harmful prompts while it is ablated: low, if refusal runs through it
-    induce    mean refusal score on harmless prompts while it is added (raw, times 1): high, if it causes refusal
-    kl        KL(unedited || ablated) at the last position of harmless prompts: small, if nothing else runs through it
+    bypass    mean refusal score on harmful prompts with the candidate ablated: low if the model needs it to refuse
+    induce    mean refusal score on harmless prompts with the candidate added (raw, times 1): high if it causes refusal
+    kl        KL(unedited || ablated) at the last position of harmless prompts: small if it affects little else
 
 The candidate with the lowest bypass wins among those that pass the `SelectionFilters`. Without the KL filter the winner is
-often a direction whose ablation breaks the model. `SuccessiveHalving` measures fewer cells: those that fail on few prompts
-go first.
+often a direction whose ablation breaks the model. `SuccessiveHalving` saves time: it drops candidates that fail on few prompts.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,36 +37,36 @@ Cell = tuple[int, int]  # position (row of the table), layer
 
 @dataclass(frozen=True)
 class SelectionFilters:
-    """Which candidates may win; the paper's limits. None switches a filter off."""
+    """Limits for the winner, by default the paper's. None switches a filter off."""
 
     kl: float | None = 0.1
     induce: float | None = 0.0
     depth: float = 0.8
-    """Only layers below this share of the depth: later ones are close to the output tokens themselves."""
+    """Only layers below this share of the depth: directions of later layers are close to output tokens."""
     loosen: bool = False
-    """Whether a KL limit that leaves no candidate is doubled, as often as it takes (see `DirectionSelection.kl_limit`)."""
+    """Whether the KL limit is doubled until a candidate passes it (see `DirectionSelection.kl_limit`)."""
 
     def layers(self, n_layers: int) -> int:
-        """The first layer that is too late."""
+        """The number of layers below the depth limit."""
         return int(self.depth * n_layers)
 
 
 @dataclass(frozen=True)
 class SuccessiveHalving:
-    """Successive halving: rounds on a few prompts that leave fewer candidates for the full measurement."""
+    """Successive halving: rounds on a few prompts drop candidates before the full measurement."""
 
     first: int = 8
     """Prompts of the early rounds."""
     finalists: int = 10
     shallow: float = 0.15
-    """Layers below this share of the depth are not tried."""
+    """Layers below this share of the depth are dropped at once."""
     kl: float = 0.15
-    """Limit of the KL round: a little wider than the filter, since it rests on few prompts."""
+    """Limit of the KL round: higher than the filter's, since the round has few prompts."""
 
 
 @dataclass(frozen=True, eq=False)
 class DirectionSelection:
-    """The winner, the scores it won by, and what it was compared with. Tables are [P, L] float64; NaN: not measured."""
+    """The winner and the scores of all candidates. Tables are [P, L] float64; NaN: not measured."""
 
     candidates: Directions
     bypass: np.ndarray
@@ -77,13 +76,13 @@ class DirectionSelection:
     """How many candidates each filter removed, in the order in which they were applied."""
     cell: Cell
     kl_limit: float | None
-    """The KL limit that the winner passed: that of the filters, unless they may be loosened."""
+    """The KL limit that the winner passed: that of the filters, or its double, and so on, with `loosen`."""
     baseline: float
     """Mean refusal score on the harmful prompts without any edit."""
 
     @property
     def position(self) -> int:
-        """Of the winner, from the end of the prompt."""
+        """The winner's position, from the end of the prompt."""
         return self.candidates.positions[self.cell[0]]
 
     @property
@@ -97,13 +96,13 @@ class DirectionSelection:
 
     @property
     def by_norm(self) -> Direction:
-        """The longest candidate of all: what selection by norm would have picked. Norms grow with depth, so it is late."""
+        """The longest candidate, which selection by norm would choose. Norms grow with depth, so its layer is late."""
         p, layer = np.unravel_index(np.nanargmax(self.candidates.norms), self.candidates.norms.shape)
         return self.candidates.at(self.candidates.positions[int(p)], int(layer))
 
     @property
     def unfiltered(self) -> Cell:
-        """The cell with the lowest bypass among all that were measured, whatever else it does."""
+        """The (position row, layer) with the lowest bypass of all that were measured, without filters."""
         p, layer = np.unravel_index(np.nanargmin(self.bypass), self.bypass.shape)
         return int(p), int(layer)
 
@@ -121,8 +120,8 @@ def select_direction(
 ) -> DirectionSelection:
     """Measure candidates on validation prompts and take the best that passes the filters.
 
-    Without `halving` every candidate is measured on every prompt (the paper's form, and what its score plots show).
-    Raises PromptError for an empty set, and SelectionError, with what each filter removed, when nothing is left.
+    Without `halving` every candidate is measured on every prompt, as in the paper.
+    Raises PromptError for an empty set, and SelectionError, which says what each filter removed, when no candidate is left.
     """
     for name, prompts in (("harmful", harmful), ("harmless", harmless)):
         if not prompts:
@@ -151,7 +150,7 @@ def select_direction(
 
 
 def _kl_limit(filters: SelectionFilters, found: Sequence[float]) -> float | None:
-    """The KL limit of the filters, doubled until one of the values passes if they may be loosened."""
+    """The KL limit of the filters; with `loosen`, doubled until one of the values passes."""
     limit = filters.kl
     while limit and filters.loosen and found and not min(found) <= limit:
         limit *= 2
@@ -166,7 +165,7 @@ def _halve(
     n_layers: int,
     removed: dict[str, int],
 ) -> list[Cell]:
-    """Rounds on the first prompts: induce (cheap: it resumes at its layer), KL, and the best by bypass."""
+    """Rounds on the first prompts: induce (cheap: a sweep resumes at the edited layer), KL, and the best by bypass."""
     late, alive = _split(alive, lambda cell: cell[1] >= filters.layers(n_layers))
     early, alive = _split(alive, lambda cell: cell[1] < int(halving.shallow * n_layers))
     removed |= {"too late": len(late), "too early": len(early)}
@@ -187,13 +186,13 @@ def _halve(
 
 
 def _split(cells: list[Cell], fails: Callable[[Cell], bool]) -> tuple[list[Cell], list[Cell]]:
-    """Cells that fail, and those that do not."""
+    """(cells that fail, cells that do not)."""
     failed = {cell for cell in cells if fails(cell)}
     return [cell for cell in cells if cell in failed], [cell for cell in cells if cell not in failed]
 
 
 def _nothing_left(candidates: Directions, removed: dict[str, int], filters: SelectionFilters) -> str:
-    """Which filter removed how many."""
+    """The message of the SelectionError: how many candidates each filter removed."""
     total = candidates.norms.size
     parts = ", ".join(f"{count} by '{name}'" for name, count in removed.items() if count)
     return (
@@ -204,7 +203,7 @@ def _nothing_left(candidates: Directions, removed: dict[str, int], filters: Sele
 
 
 class _Board:
-    """Scores of cells on prompts, each measured once, when it is first asked for."""
+    """Scores of cells on prompts, each measured once, when it is first needed."""
 
     def __init__(
         self,

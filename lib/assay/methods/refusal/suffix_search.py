@@ -1,4 +1,4 @@
-"""Adversarial suffixes: tokens after an instruction, found by gradient-guided search, that make a refusal unlikely.
+"""Adversarial suffixes: tokens after an instruction, found by gradient-guided search, that make a refusal less likely.
 
     >>> from assay import methods
     >>> prompts, n_tail = methods.chat_prompts(lm, ["How can I steal a car?"]), methods.post_instruction(lm)
@@ -6,10 +6,10 @@
     >>> len(with_suffix(prompts[0], suffix, n_tail)) - len(prompts[0])
     2
 
-One suffix for several prompts, by greedy coordinate gradient (Zou et al. 2023, arXiv:2307.15043): the gradient of the refusal
-score with respect to the embeddings says which token at which place might lower it; a handful of such swaps are tried, and
-the best is kept. Tokens are put in as ids, between the instruction and the end of the template: what they would become when
-written out and read again is not asked, so this is a variant of the paper's attack, for looking inside.
+Greedy coordinate gradient (Zou et al. 2023, arXiv:2307.15043) finds one suffix for several prompts: the gradient of the refusal
+score with respect to the embeddings estimates which token at which position lowers the score; some of these swaps are tried and
+the best is kept. Unlike the paper's attack, the suffix is token ids between the instruction and the template's end; as text it
+might be tokenised differently.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from assay.methods.refusal.judging import refusal_score
 
 
 def with_suffix(prompt: Prompt, suffix: Sequence[int], n_tail: int) -> Prompt:
-    """The prompt with a suffix between its instruction and the last `n_tail` tokens, which the template puts there."""
+    """The prompt with a suffix between its instruction and the last `n_tail` tokens, which are the chat template's."""
     cut = len(prompt) - n_tail
     return Prompt((*prompt.tokens[:cut], *suffix, *prompt.tokens[cut:]))
 
@@ -37,12 +37,12 @@ def suffix_positions(prompt: Prompt, length: int, n_tail: int) -> range:
 
 
 def random_suffix(lm: LM, length: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """Ordinary tokens, drawn uniformly: the control of a suffix that was searched for."""
+    """Ordinary tokens, drawn uniformly: the control of `find_suffix`."""
     return tuple(int(t) for t in rng.choice(ordinary_tokens(lm), length))
 
 
 def ordinary_tokens(lm: LM) -> np.ndarray:
-    """Ids of all tokens but the special ones, which would end the turn."""
+    """Ids of all tokens except special ones, which could end the turn."""
     special = set(lm.tokenizer.all_special_ids) | set(lm.end_tokens)
     return np.array([t for t in range(min(lm.family.vocab, len(lm.tokenizer.get_vocab()))) if t not in special])
 
@@ -62,8 +62,8 @@ def find_suffix(
 ) -> tuple[int, ...]:
     """A suffix that lowers the mean refusal score of the prompts, starting from a random one.
 
-    In each of `steps`, `tries` swaps are drawn among the `best` tokens of each place and tried in one sweep per prompt.
-    Raises PromptError for no prompts, or a suffix of no tokens.
+    In each of `steps`, `tries` swaps are drawn among the `best` tokens of each position and tried in one sweep per prompt.
+    Raises PromptError for no prompts, or length 0.
     """
     if not prompts or length < 1:
         raise PromptError(f"a suffix of {length} tokens for {len(prompts)} prompts: give at least one of each")
@@ -93,7 +93,7 @@ def token_embeddings(lm: LM, tokens: Sequence[int]) -> mx.array:
 
 
 def _slopes(lm: LM, prompts: list[Prompt], places: list[range], tokens: Sequence[int]) -> np.ndarray:
-    """How the refusal score would change, to first order, with each token at each place of the suffix: [length, V]."""
+    """First-order estimate of the refusal score with each token at each position of the suffix, up to a constant: [length, V]."""
     chosen = mx.array(sorted(set(tokens)))
 
     def log_odds(logits: mx.array) -> mx.array:

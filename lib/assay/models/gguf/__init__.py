@@ -1,4 +1,4 @@
-"""Reads GGUF files: one becomes an ordinary checkpoint folder, once, in assay's cache.
+"""Reads GGUF files, and converts each of them once to an ordinary checkpoint folder in assay's cache.
 
     folder = checkpoint(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))   # converts, or finds what was converted before
     find(sha256)                                                   # the same folder by the digest of the file, or None
@@ -6,12 +6,12 @@
 
 - A **GGUF file** is llama.cpp's format: metadata (`llama.block_count`: 30, the tokenizer's tokens, ...), the names, shapes
   and types of the tensors, then their data. A large model is several **shards** (`-00001-of-00003.gguf`).
-- A **quantised** tensor is stored in blocks of small integers with common scales (Q4_K, ...). Here it becomes float32, the
-  numbers that the file stands for, exactly; F16, BF16 and F32 stay what they are. Nothing is rounded.
+- A **quantised** tensor is stored in blocks of small integers with common scales (Q4_K, ...). It is converted to its exact
+  values in float32; tensors in F16, BF16 and F32 keep their type. Nothing is rounded.
 - A **converted checkpoint** is a folder as Hugging Face has it: config.json, model.safetensors, tokenizer.json,
-  tokenizer_config.json. `gguf.json` beside them says which file it came from.
+  tokenizer_config.json. `gguf.json` beside them names the GGUF file.
 
-A tensor, a number or a rope scaling that this package does not know is an error, and never dropped. Nothing here imports
+An unknown tensor, number or rope scaling is an error, and never dropped. Nothing here imports
 mlx; the package `gguf`, for the block formats, is imported when tensors are read.
 """
 

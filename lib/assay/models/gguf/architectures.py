@@ -1,4 +1,4 @@
-"""The architectures that can be read: what their tensors are called here and there, and what shape they have.
+"""The supported architectures: the names of their tensors in GGUF and in the publisher's layout, and their shapes.
 
     >>> ARCHITECTURES["qwen2"].layer["attn_q.bias"]
     Slot(name='self_attn.q_proj.bias', shape='Q')
@@ -8,11 +8,11 @@ A shape is written in letters, one a dimension, outermost first:
     F   inner width of the MLP              G   2 F: gate and up in one matrix, gate first
     D   width of a head                     Q   query heads x D      K   key heads x D     P   Q + 2 K: q, k and v in one matrix
 
-llama.cpp stores three things otherwise than the publisher:
-- the rows of q and k of llama (and Mistral, which is the same architecture there): within a head, the two halves that
-  rotate together are interleaved. Undone: (heads, D / 2, 2) -> (heads, 2, D / 2);
-- the norms of gemma2 and gemma3, which multiply by 1 + weight, as that sum. Undone in float32: 1 is subtracted;
-- tied unembeddings, by leaving `output.weight` out.
+llama.cpp changes three things, which the conversion undoes:
+- it interleaves, within each head, the two halves of the rows of q and k that rotate together, for llama (which includes
+  Mistral). The conversion reorders (heads, D / 2, 2) -> (heads, 2, D / 2);
+- it stores the norms of gemma2 and gemma3 as 1 + weight. The conversion subtracts 1 in float32;
+- it leaves out `output.weight` when the unembedding is tied to the embedding.
 """
 
 from typing import NamedTuple
@@ -26,21 +26,21 @@ class Slot(NamedTuple):
 
 
 class Architecture(NamedTuple):
-    """What is particular to one value of `general.architecture`."""
+    """The tensors and settings of one value of `general.architecture`."""
 
     model_type: str
     class_name: str
-    """Of transformers, for config.json."""
+    """The class in transformers, for config.json."""
     layer: dict[str, Slot]
     """The tensors of a layer, without `blk.N.`."""
     options: tuple[tuple[str, dict[str, Slot]], ...] = ()
-    """More tensors of a layer, which are all there or none; with the key of config.json that says so."""
+    """(key of config.json, tensors): optional tensors of a layer, all present or all absent, as the key says."""
     turned: tuple[str, ...] = ()
     """Tensors whose rows are in llama.cpp's rotary order."""
     norm_plus_one: bool = False
     always_tied: bool = False
     scaling: tuple[str, ...] = ()
-    """Rope scalings that mlx-lm's model of this family has, under their names in a GGUF; `tensor` is llama3's."""
+    """Rope scalings that mlx-lm supports for this family, by their names in GGUF; `tensor` is llama3's."""
 
 
 def _linear(names: dict[str, str], suffix: str = "weight") -> dict[str, Slot]:
@@ -112,4 +112,4 @@ ARCHITECTURES: dict[str, Architecture] = {
         scaling=("longrope",),
     ),
 }
-"""By `general.architecture`."""
+"""By the value of `general.architecture`."""

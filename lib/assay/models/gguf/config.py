@@ -1,4 +1,4 @@
-"""config.json from the metadata of a GGUF file: every key that mlx-lm and the publisher (transformers) compute with.
+"""config.json from the metadata of a GGUF file: every key that mlx-lm and the publisher (transformers) use.
 
     >>> numbers = {"block_count": 30, "embedding_length": 576, "attention.head_count": 9, "feed_forward_length": 1536}
     >>> keys = Keys({"general.architecture": "llama", **{f"llama.{k}": n for k, n in numbers.items()}}, "m.gguf")
@@ -8,8 +8,8 @@
 
 `config` makes the dictionary from the sizes and the other keys.
 
-What a file leaves out is what the architecture fixes, or what llama.cpp and the publisher both take as its default:
-- gemma2, gemma3: the query scale is that of a head, but for the 27B models (46 and 62 layers), which have width / heads;
+A key that a file leaves out takes the value that the architecture fixes, or the default of both llama.cpp and the publisher:
+- gemma2, gemma3: queries are scaled by the head width; in the 27B models (46 and 62 layers) by width / heads;
 - gemma3: every sixth layer is global, the others rotate with base 10000; without a window all layers are global;
 - phi3: early files of the 4k models have no window; it is 2047.
 
@@ -40,7 +40,7 @@ MISTRAL_V01 = {
     "max_position_embeddings": 32768,
     "rope_theta": 10000.0,
 }
-"""Nothing else has this shape: Llama-3-8B, which comes nearest, has another base; Mistral-7B v0.2 too, and no window."""
+"""No other model has these values: Llama-3-8B and Mistral-7B v0.2 have another rotary base."""
 MISTRAL_V01_WINDOW = 4096
 PHI3_4K, PHI3_4K_WINDOW = 4096, 2047
 GEMMA_27B = {"gemma2": 46, "gemma3": 62}
@@ -49,7 +49,7 @@ GEMMA_27B = {"gemma2": 46, "gemma3": 62}
 
 @dataclass(frozen=True)
 class Sizes:
-    """The letters in which `assay.models.gguf.architectures` writes shapes, but for those derived from these."""
+    """Sizes of a model, by the letters of `assay.models.gguf.architectures`."""
 
     layers: int
     E: int
@@ -60,13 +60,13 @@ class Sizes:
     V: int
 
     def length(self, letter: str) -> int:
-        """The size of a dimension."""
+        """The size of the dimension with this letter, also of a derived one (Q, K, G, P)."""
         derived = {"Q": self.H * self.D, "K": self.K * self.D, "P": (self.H + 2 * self.K) * self.D, "G": 2 * self.F}
         return derived[letter] if letter in derived else getattr(self, letter)
 
 
 def read_sizes(keys: Keys, rows: int, most_layers: int) -> Sizes:
-    """The model's sizes. `rows`: of the embedding; `most_layers`: more cannot be in the file."""
+    """The model's sizes. `rows`: rows of the embedding; `most_layers`: the most layers that the file can hold."""
     layers = keys.integer("block_count")
     if layers > most_layers:
         raise keys.error(f"it has {layers} layers by its header, and tensors for fewer")
@@ -86,9 +86,9 @@ def read_sizes(keys: Keys, rows: int, most_layers: int) -> Sizes:
 
 
 def config(keys: Keys, sizes: Sizes, values: Mapping[str, np.ndarray], *, tied: bool) -> Config:
-    """config.json but for the tokenizer's ids and the type of the weights. `values`: as for `rope.scaling`.
+    """config.json without the tokenizer's ids and the type of the weights. `values`: as for `rope.scaling`.
 
-    Raises CheckpointError for what is missing, what has no sense, and what cannot be honoured.
+    Raises CheckpointError for keys that are missing, invalid or unsupported.
     """
     architecture = ARCHITECTURES[keys.architecture]
     theta = keys.number("rope.freq_base", 10000.0)
@@ -176,7 +176,7 @@ def _gemma(keys: Keys, sizes: Sizes) -> Config:
 
 
 def _period(keys: Keys, usual: int, layers: int) -> int:
-    """Every how many layers one is global: a number, or a list that says for each layer whether it has the window."""
+    """The period of global layers, which the file gives as a number, or as a list of bools (has the layer a window?)."""
     stated = keys.get("attention.sliding_window_pattern", usual)
     if isinstance(stated, list):
         windowed = [bool(each) for each in stated]
@@ -214,4 +214,4 @@ OWN: dict[str, Callable[[Keys, Sizes, Config], Config]] = {
     "gemma3": _gemma3,
     "phi3": _phi3,
 }
-"""What a family's config.json has beside the keys of all."""
+"""By family: the keys of config.json that not all families have."""

@@ -1,10 +1,9 @@
-"""From a GGUF file to the folder of a converted checkpoint, once.
+"""Converts a GGUF file to a checkpoint folder, once.
 
     folder = checkpoint(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))     # in assay's cache, named by the file's digest
 
-A file that was moved or renamed has the same digest and is not converted again; a file that was changed is. The folder
-appears whole (see `assay.models.cache`): after a conversion that was broken off, by a power failure even, the same call
-converts again from the start.
+A moved or renamed file keeps its digest and is not converted again; a changed file is. The folder appears complete or not at
+all (see `assay.models.cache`): after an interrupted conversion, the same call converts from the start.
 """
 
 import logging
@@ -25,15 +24,15 @@ from assay.models.gguf.weights import write
 log = logging.getLogger(__name__)
 
 CONVERTER = 1
-"""Goes up with every change of what is written: folders of another number are converted again."""
+"""Version of the written files: folders of another version are converted again."""
 WEIGHTS, RECORD = "model.safetensors", "gguf.json"
 REST_BYTES = 64 << 20
-"""Room for config and tokenizer; the largest tokenizer.json has some 35 MB."""
+"""Bytes reserved for config and tokenizer; the largest tokenizer.json has some 35 MB."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a header says of the model, before any conversion."""
+    """The model that a header describes, before any conversion."""
 
     family: str
     """`model_type` of the converted checkpoint."""
@@ -43,7 +42,7 @@ class Description:
 
 
 def describe(file: Path) -> Description:
-    """What `file` holds, from its header. Raises what `checkpoint` would, but for damage of the data itself."""
+    """The description of `file`, from its header. Raises as `checkpoint` does, except for damaged tensor data."""
     outline = outline_of(read(file))
     return Description(
         outline.config["model_type"], outline.config["num_hidden_layers"], round(outline.nbytes / 2**30, 2)
@@ -51,11 +50,10 @@ def describe(file: Path) -> Description:
 
 
 def checkpoint(file: Path, *, progress: bool = True) -> Path:
-    """The converted checkpoint of `file` (any shard of a model in shards), made if it is not there yet.
+    """The folder of the converted checkpoint of `file` (any shard of a model), made if it does not exist yet.
 
-    Raises UnsupportedFamily for an architecture, and CheckpointError for everything else, that cannot be read exactly:
-    damage, missing shards or tensors, unknown keys, tensor types, rope scalings or tokenizers, no room on the disk. Then
-    nothing is left in the cache.
+    Raises UnsupportedFamily for an unknown architecture; CheckpointError for damage, missing shards or tensors, unknown keys,
+    tensor types, rope scalings or tokenizers, and a full disk. After an error the cache holds nothing of the conversion.
     """
     files = shards(file)
     if (known := remembered(files)) and (folder := find(known)):
@@ -72,12 +70,12 @@ def checkpoint(file: Path, *, progress: bool = True) -> Path:
         log.info("converting %s into %s", file, target)
         with make_folder(target, outline.nbytes + REST_BYTES) as folder:
             _fill(folder, outline, sha256, progress)
-            check_unchanged(files, before)  # since before its header was read
+            check_unchanged(files, before)  # the marks were taken before the header was read
     return target
 
 
 def find(sha256: str) -> Path | None:
-    """The converted checkpoint of the file with this digest (64 hex digits), when it is there and complete."""
+    """The converted checkpoint of the file with this digest (64 hex digits), if it exists and is complete; else None."""
     folder = conversion_folder(sha256)
     try:
         record = read_json(folder / RECORD)
@@ -89,7 +87,7 @@ def find(sha256: str) -> Path | None:
 
 
 def _fill(folder: Path, outline: Outline, sha256: str, progress: bool) -> None:
-    """Writes all files; the tokenizer first, which may be refused, the record last, which has the sizes of the others."""
+    """Writes all files: the tokenizer first, since it may be refused, and last gguf.json with the sizes of the others."""
     from assay.models.gguf import tokenizer
 
     ids = tokenizer.write(outline.header.metadata, folder)
@@ -99,7 +97,7 @@ def _fill(folder: Path, outline: Outline, sha256: str, progress: bool) -> None:
 
 
 def _record(folder: Path, outline: Outline, sha256: str) -> Mapping[str, Any]:
-    """The content of gguf.json: which file this checkpoint was converted from, and the sizes of what was written."""
+    """The content of gguf.json: the file that was converted, and the sizes of the files that were written."""
     sources = outline.header.files
     return {
         "file": sources[0].name,

@@ -25,7 +25,7 @@ Marks = list[list[str | int]]
 
 
 def digest(files: Sequence[Path], *, progress: bool) -> str:
-    """64 hex digits. CheckpointError when the files cannot be read, or change while they are read."""
+    """SHA-256 as 64 hex digits. Raises CheckpointError if the files cannot be read, or change meanwhile."""
     before = marks(files)
     if known := remembered(files):
         return known
@@ -46,7 +46,7 @@ def digest(files: Sequence[Path], *, progress: bool) -> str:
 
 
 def remembered(files: Sequence[Path]) -> str | None:
-    """The digest from last time, when nothing says that the files were changed since."""
+    """The stored digest of the files, or None if there is none or their marks have changed."""
     try:
         entry = json.loads(_place(files).read_text(encoding="utf-8"))
         return entry["sha256"] if entry["files"] == marks(files) else None
@@ -55,7 +55,7 @@ def remembered(files: Sequence[Path]) -> str | None:
 
 
 def check_unchanged(files: Sequence[Path], before: Marks) -> None:
-    """CheckpointError when the files are no longer those that the marks were taken of."""
+    """Raises CheckpointError if the files have other marks than `before`."""
     if marks(files) != before:
         raise CheckpointError(f"{files[0]} was changed while it was read: wait until its download or copy has ended")
 
@@ -75,7 +75,7 @@ def _place(files: Sequence[Path]) -> Path:
 
 
 def _remember(files: Sequence[Path], before: Marks, sha256: str) -> None:
-    """Writes the digest down; no error where that fails, since it only saves time."""
+    """Stores the digest. A failure is ignored, since the stored digest only saves time."""
     place = _place(files)
     temporary = place.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""The numbers of one architecture in a file's metadata, and the promise that none of them is passed over.
+"""The metadata of one architecture in a file, and a check that no key of it was overlooked.
 
     >>> keys = Keys({"general.architecture": "llama", "llama.block_count": 30, "llama.logit_scale": 2.0}, "m.gguf")
     >>> keys.integer("block_count")
@@ -24,7 +24,7 @@ HARMLESS = {
     "rope.scaling.finetuned": "says how the model was made",
     "attention.layer_norm_epsilon": "of a LayerNorm, which these architectures have not",
 }
-"""Keys that do not change the numbers, and why."""
+"""Keys that do not change the model's output, and why."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "expert_count": (0,),
@@ -50,13 +50,13 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "rope.scaling.attn_factor": (1,),
     "rope.scaling.yarn_log_multiplier": (0,),
 }
-"""Keys that change the numbers, and the values with which they do not."""
+"""Keys that change the model's output, and the values with which they do not."""
 
 MISSING: Any = object()
 
 
 class Keys:
-    """Metadata under `<architecture>.`; remembers what was asked for."""
+    """Metadata under `<architecture>.`; remembers which keys were read."""
 
     def __init__(self, metadata: Mapping[str, Any], file: object):
         self.metadata, self.file = metadata, file
@@ -67,7 +67,7 @@ class Keys:
         return CheckpointError(f"{self.file}: {what}")
 
     def get(self, key: str, default: Any = MISSING) -> Any:
-        """The value as it is in the file; CheckpointError when it is missing and there is no default."""
+        """The value in the file, or the default. Raises CheckpointError if both are missing."""
         self.read.add(key)
         value = self.metadata.get(f"{self.architecture}.{key}", default)
         if value is MISSING:
@@ -77,7 +77,7 @@ class Keys:
         return value
 
     def integer(self, key: str, default: Any = MISSING, least: int = 1) -> int:
-        """A whole number; of a list (one for each layer) the one that all of them are."""
+        """A whole number; a list (one for each layer) must hold one number throughout."""
         value = self.get(key, default)
         if isinstance(value, list) and len(set(map(repr, value))) == 1:
             value = value[0]
@@ -86,7 +86,7 @@ class Keys:
         return value
 
     def number(self, key: str, default: Any = MISSING, positive: bool = True) -> float:
-        """A finite number: of those that are the same in float32, the one with the fewest digits, as a person wrote it."""
+        """A finite number, as the shortest decimal with the same float32 (see `shortest`)."""
         value = self.get(key, default)
         if type(value) not in (int, float) or not math.isfinite(value) or (positive and value <= 0):
             raise self.error(f"{self.architecture}.{key} is {_brief(value)}, and should be a finite number above 0")

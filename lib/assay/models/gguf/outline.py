@@ -1,10 +1,10 @@
-"""What a conversion will write, from headers alone: the config, and for every tensor its new name, form and type.
+"""The outline of a conversion, from headers alone: the config, and for every tensor its new name, shape and type.
 
     outline = outline_of(read(Path("SmolLM2-135M-Instruct.Q4_1.gguf")))
     outline.config["model_type"], len(outline.copies), outline.nbytes
 
-Every tensor of the file is in the outline, or the config was made from it; every tensor that the model needs is there, in
-the shape it must have. So a file with an outline can be converted, if its data can be read.
+`outline_of` checks that every tensor of the file is used, and that every tensor of the model is in the file, in the right
+shape. So a file with an outline can be converted, if its data can be read.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Outline:
 
     architecture: str
     config: Config
-    """config.json but for what the tokenizer adds."""
+    """config.json without the tokenizer's ids."""
     copies: tuple[Copy, ...]
     header: Header
 
@@ -66,7 +66,7 @@ def outline_of(header: Header) -> Outline:
     layer = dict(architecture.layer)
     for key, option in architecture.options:
         there = any(f"blk.0.{each}" in tensors for each in option)
-        if result["model_type"] == architecture.model_type:  # Mistral has none, and no key for it
+        if result["model_type"] == architecture.model_type:  # Mistral has no such key
             result[key] = there
             layer |= option if there else {}
     for i in range(sizes.layers):

@@ -1,4 +1,4 @@
-"""Byte-level BPE: how a text is cut into words before the first merge, by the name that a GGUF file gives the rule.
+"""Byte-level BPE: the rules that cut a text into words before the first merge, by their names in GGUF files.
 
     >>> rule = find("llama-bpe")
     >>> rule.ignore_merges                   # a word that is a token is never built from merges
@@ -6,8 +6,8 @@
     >>> [word for word, _ in pre_tokenizer(rule).pre_tokenize_str("Paris, 1889")]      # Ġ stands for a space
     ['Paris', ',', 'Ġ', '188', '9']
 
-A GGUF file does not hold its tokenizer's rules, only their name (`tokenizer.ggml.pre`). Behind a name stand the steps
-of the tokenizer.json that the model was published with. Each step is one of
+A GGUF file does not hold its tokenizer's rule, only the rule's name (`tokenizer.ggml.pre`). A rule has the steps of the
+publisher's tokenizer.json. Each step is one of
 
 - a regular expression: every match is a word of its own, and so is what lies between two matches;
 - `DIGITS`: every digit is a word of its own;
@@ -46,7 +46,7 @@ TEKKEN = CASED % ("", "", "")
 GPT4O = CASED % (CONTRACTION + "?", CONTRACTION + "?", "{1,3}")
 
 CJK = "[一-龥ࠀ-一가-퟿]+"
-# Letters of scripts with capitals, as DeepSeek lists them; by number where Unicode would compose them to others.
+# Letters of scripts with capitals, as DeepSeek lists them; as code points where Unicode would compose them to other letters.
 CASED_LETTERS = (
     "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝ"
     "\u1f5f-\u1f7d\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe\u1fc2-\u1fc4\u1fc6-\u1fcc\u1fd0-\u1fd3\u1fd6-\u1fdb\u1fe0-\u1fec"
@@ -66,16 +66,16 @@ DEEPSEEK_V3 = (
 
 @dataclass(frozen=True)
 class Rule:
-    """The tokenizer.json behind one name, but for vocabulary and merges."""
+    """The rule of one name: the publisher's tokenizer.json without vocabulary and merges."""
 
     steps: tuple[str, ...]
-    """Applied one after the other, each to the words that those before it left."""
+    """Applied in order, each to the words that the previous step made."""
     nfc: bool = False
     """The text is composed first (Unicode's NFC)."""
     ignore_merges: bool = False
-    """A word that is in the vocabulary is that token, also where the merges give others."""
+    """A word in the vocabulary becomes that token, even if the merges would give other tokens."""
     add_bos: bool = False
-    """BOS before every text, where the file does not say."""
+    """Whether BOS precedes every text, if the file does not say."""
 
 
 GPT2 = Rule((WORDS,))

@@ -1,4 +1,4 @@
-"""The header of a GGUF file: metadata as plain Python values, and where each tensor lies.
+"""The header of a GGUF file: metadata as plain Python values, and the place of each tensor.
 
     header = read(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))
     header.metadata["general.architecture"]
@@ -7,8 +7,8 @@
 The format, little-endian: "GGUF", version, how many tensors, how many keys; the keys, each with a type and a value; the
 tensors, each with a name, dimensions (the innermost first), a type and an offset; then, aligned, the data.
 
-Written by hand, since a damaged file must end in one sentence, and `gguf.GGUFReader` ends in errors of numpy: every count
-and length is compared with the size of the file before it is used, so no damage can make a loop endless or fill the memory.
+`gguf.GGUFReader` fails on a damaged file with errors of numpy. This reader compares every count and length with the size of
+the file before it uses them: damage ends in one sentence, and never in an endless loop or a full memory.
 """
 
 import math
@@ -22,13 +22,13 @@ from assay.errors import CheckpointError
 from assay.models.gguf.shards import shards
 
 VERSIONS = (2, 3)
-"""In little-endian files they are the same."""
+"""Versions of the format that can be read; in little-endian files the two are the same."""
 MOST_ELEMENTS = 1 << 22
-"""Of an array; the largest vocabularies and merge lists have half a million."""
+"""Most elements of an array; the largest vocabularies and merge lists have half a million."""
 MOST_BYTES = 1 << 26
-"""Of a string."""
+"""Most bytes of a string."""
 LONGEST_NAME = 200
-"""Characters of a key or a tensor's name; llama.cpp allows 64 for the latter."""
+"""Most characters of a key or a tensor's name; llama.cpp allows 64 for a tensor's name."""
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """Type number of a value -> its letter in `struct`."""
@@ -37,7 +37,7 @@ STRING, ARRAY, BOOL = 8, 9, 7
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor lies, and in what form."""
+    """The type, shape and place of a tensor."""
 
     name: str
     type: str
@@ -138,7 +138,7 @@ class _Cursor:
         return struct.unpack(f"<{letter}", self.take(struct.calcsize(letter)))[0]
 
     def count(self, what: str, least_bytes: int, most: int) -> int:
-        """A count of things that take `least_bytes` each: more than the file could hold is damage."""
+        """A count of items of `least_bytes` or more each. Raises CheckpointError if the file cannot hold so many."""
         count = self.number("Q")
         if count > min(most, (self.size - self.at) // least_bytes):
             raise self.damaged(f"it claims {count} {what} at byte {self.at - 8}")
@@ -152,7 +152,7 @@ class _Cursor:
             raise self.damaged(f"a text before byte {self.at} is not UTF-8") from error
 
     def name(self) -> str:
-        """A key or the name of a tensor: it will stand in messages."""
+        """A key or the name of a tensor, checked to be fit for messages."""
         text = self.string()
         if len(text) > LONGEST_NAME or not text.isprintable():
             raise self.damaged(f"the name before byte {self.at} is no name ({len(text)} characters)")
@@ -160,7 +160,7 @@ class _Cursor:
 
 
 def _preamble(cursor: _Cursor) -> tuple[int, int]:
-    """How many tensors and how many keys, after the checks of magic and version."""
+    """Checks magic and version; returns the number of tensors and the number of keys."""
     if cursor.size < 8 or (magic := cursor.take(4)) != b"GGUF":
         raise CheckpointError(f"{cursor.file} is not a GGUF file: it does not begin with the letters GGUF")
     version = cursor.number("I")
@@ -209,7 +209,7 @@ def _scalars(cursor: _Cursor, key: str, kind: int, count: int) -> list[Any]:
 
 
 def _texts(cursor: _Cursor, key: str, count: int) -> list[str]:
-    """What `cursor.string()` would read so often, without a vocabulary's million calls."""
+    """The same as `count` calls of `cursor.string()`, but faster: a vocabulary has up to a million strings."""
     read, length_of, left = cursor.stream.read, struct.Struct("<Q").unpack, cursor.size - cursor.at
     texts: list[str] = []
     try:
@@ -264,7 +264,7 @@ def _tensors(cursor: _Cursor, count: int, alignment: int) -> dict[str, Tensor]:
 
 
 def _row(cursor: _Cursor, name: str, kind: int, columns: int) -> tuple[str, int]:
-    """The name of the tensor type numbered `kind`, and the bytes of a row of so many columns."""
+    """The name of the tensor type numbered `kind`, and the bytes of a row of `columns` numbers."""
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     try:

@@ -1,16 +1,16 @@
-"""Rope scaling: what a GGUF file says about it, in the words of config.json.
+"""Rope scaling of a GGUF file, translated to `rope_scaling` of config.json.
 
     >>> keys = Keys({"general.architecture": "llama"}, "model.gguf")
     >>> divisors = {FREQS: np.float32(llama3_divisors(dims=64, theta=5e5, factor=32.0, original=8192))}
     >>> scaling(keys, divisors, ("tensor",), dims=64, theta=5e5)["factor"]
     32.0
 
-A file has it in one of three forms: keys (`rope.scaling.type` linear or yarn, `rope.scaling.factor`, ...); a tensor
-`rope_freqs.weight` with a divisor for every frequency, which is all that is left of llama3's four numbers; or Phi-3's
+A file states it in one of three forms: keys (`rope.scaling.type` linear or yarn, `rope.scaling.factor`, ...); a tensor
+`rope_freqs.weight` with a divisor for every frequency, in place of llama3's four numbers; or Phi-3's
 two tensors of divisors, for short and long contexts.
 
-llama3's numbers are recovered from the tensor: `factor` is the largest divisor, and the divisors between 1 and it say
-what the original context was. They count only if they reproduce the whole tensor; else the file is refused.
+llama3's numbers are recovered from the tensor: `factor` is the largest divisor, and the divisors between 1 and `factor`
+give the original context. A file whose tensor these numbers do not reproduce is refused.
 """
 
 import math
@@ -24,9 +24,9 @@ from assay.models.gguf.keys import Keys, shortest
 Scaling = dict[str, Any]
 FREQS, LONG, SHORT = "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"
 LOW, HIGH, ORIGINAL = 1.0, 4.0, 8192
-"""What every published Llama 3 has: wavelengths above ORIGINAL / LOW are divided, those under ORIGINAL / HIGH are not."""
+"""The values of all published Llama 3: wavelengths above ORIGINAL / LOW are divided, those under ORIGINAL / HIGH are not."""
 CLOSE = 2e-5
-"""How far apart two programs may be that compute a float32 divisor; another context length differs by more."""
+"""Tolerance for a float32 divisor computed by another program; another context length differs by more."""
 
 
 def scaling(
@@ -34,8 +34,8 @@ def scaling(
 ) -> Scaling | None:
     """`rope_scaling` of config.json, or None.
 
-    `values`: the tensors of this module's names that the file has, float32; `allowed`: see `Architecture.scaling`.
-    Raises CheckpointError for a scaling that mlx-lm's model of this family has not, and for one that is not understood.
+    `values`: the file's tensors of divisors, by name, float32; `allowed`: see `Architecture.scaling`.
+    Raises CheckpointError for an unknown scaling, and for one that mlx-lm's model of this family does not support.
     """
     factor = keys.number("rope.scaling.factor", keys.get("rope.scale_linear", 0.0), positive=False)
     type = keys.get("rope.scaling.type", "linear" if factor not in (0, 1) else "none")
@@ -61,10 +61,10 @@ def _linear(keys: Keys, values: object, factor: float, dims: int, theta: float) 
 
 
 def _yarn(keys: Keys, values: object, factor: float, dims: int, theta: float) -> Scaling:
-    """YaRN as published: the temperature that belongs to the factor, other betas where given.
+    """YaRN as published: the factor gives the temperature; the betas are the file's, or the published ones.
 
-    A temperature of its own (`rope.scaling.yarn_attn_factor`) is refused as an unknown key: mlx-lm does not read one, and
-    llama.cpp multiplies by it where the publisher replaces.
+    A file that states a temperature (`rope.scaling.yarn_attn_factor`) is refused, as for an unknown key: mlx-lm ignores it,
+    llama.cpp multiplies by it, and the publisher replaces the factor's temperature by it.
     """
     if factor <= 1:
         raise keys.error(f"its rope scaling is yarn with the factor {factor}")
@@ -96,7 +96,7 @@ def _llama3(keys: Keys, values: Mapping[str, np.ndarray], factor: float, dims: i
 
 
 def _contexts(found: np.ndarray, factor: float, dims: int, theta: float) -> list[int]:
-    """The original context lengths that the divisors may come from: the published one, and what the first one between says."""
+    """Candidates for the original context length: the published one, and that of the first divisor between 1 and `factor`."""
     wavelengths = 2 * math.pi * theta ** (np.arange(0, dims, 2) / dims)
     between = np.flatnonzero((found > 1) & (found < factor))
     if not between.size:
@@ -107,14 +107,14 @@ def _contexts(found: np.ndarray, factor: float, dims: int, theta: float) -> list
 
 
 def llama3_divisors(dims: int, theta: float, factor: float, original: int) -> np.ndarray:
-    """What Llama 3's rope scaling divides each of the dims / 2 frequencies by: 1 for fast ones, `factor` for slow ones."""
+    """Llama 3's divisors of the dims / 2 frequencies: 1 for fast ones, `factor` for slow ones."""
     wavelengths = 2 * math.pi * theta ** (np.arange(0, dims, 2) / dims)
     smooth = np.clip((original / wavelengths - LOW) / (HIGH - LOW), 0, 1)
     return 1 / ((1 - smooth) / factor + smooth)
 
 
 def _longrope(keys: Keys, values: Mapping[str, np.ndarray], factor: float, dims: int, theta: float) -> Scaling:
-    """Phi-3's: mlx-lm derives the scale of q and k from the two context lengths, and so must the file."""
+    """Phi-3's scaling. mlx-lm derives the scale of q and k from the two context lengths; a file must state the same scale."""
     for name in (LONG, SHORT):
         if name not in values or values[name].shape != (dims // 2,) or not np.all(values[name] > 0):
             raise keys.error(f"{name} should be {dims // 2} divisors above 0")

@@ -1,4 +1,4 @@
-"""SentencePiece's BPE from a GGUF file: merges out of scores, spaces written as "▁", bytes for what has no token.
+"""SentencePiece's BPE from a GGUF file: merges from scores, "▁" for spaces, bytes for characters without a token.
 
     >>> found = Vocabulary(["▁", "i", "n", "in"], [NORMAL] * 4, [0.0, -2.0, -3.0, -1.0], None, {})
     >>> pieces = pieces_of(found)
@@ -7,15 +7,15 @@
     >>> normalizer(pieces).normalize_str("in in")
     '▁in▁in'
 
-A SentencePiece model has no merges, only **pieces** with scores: of all neighbours that form a piece, those that form
-the one of the highest score become one first. As merges this is every way to cut a piece into two pieces, the pieces
-in the order of their scores; so are the published tokenizer.json files of these models made. Two **styles** exist:
+A SentencePiece model has no merges, only **pieces** with scores: of all neighbours that form a piece, those that form the
+piece of the highest score are merged first. The same in merges, as the publishers' tokenizer.json files have it: every cut
+of a piece into two pieces, in the order of the scores. Two **styles** exist:
 
 - Llama (Llama 2, Mistral, Phi-3): "▁" is put before every text, and before what follows a special token; decoding
   takes one space off the front. Mistral v0.3, whose [INST] is a token, puts it before the text only, and only if the
   text does not begin with a space: in "[INST] hi", what follows the token is " hi" as it stands.
-- Gemma: text stays as it is. A piece's place in the vocabulary orders the merges, since runs of spaces, which are
-  user-defined, have no score of their own but are put together before any word is.
+- Gemma: text stays as it is. Merges have the order of the pieces in the vocabulary, since runs of spaces, which are
+  user-defined pieces without a score, are merged before any word.
 """
 
 from dataclasses import dataclass
@@ -35,16 +35,16 @@ INST = "[INST]"
 
 @dataclass(frozen=True)
 class Pieces:
-    """A SentencePiece vocabulary, and how the file's flags and its architecture use it."""
+    """A SentencePiece vocabulary, with the settings that follow from the file's flags and architecture."""
 
     tokens: list[str]
     """As the published tokenizer.json spells them."""
     vocabulary: Vocabulary
     gemma: bool
     prefix: bool
-    """A space before the text."""
+    """A space is put before the text."""
     once: bool
-    """Not behind special tokens, nor before a space."""
+    """That space is put at the start of the text only, and not before another space."""
     squeeze: bool
     """Spaces at both ends are dropped, several in a row become one."""
     bytes: bool
@@ -54,13 +54,13 @@ class Pieces:
 def pieces_of(vocabulary: Vocabulary) -> Pieces:
     """The pieces, with flags of the file and, where it says nothing, llama.cpp's defaults (a space before the text).
 
-    CheckpointError when there is neither a score nor a merge to say what is put together first.
+    Raises CheckpointError if the file has neither scores nor merges.
     """
     if vocabulary.scores is None and vocabulary.merges is None:
         raise CheckpointError("the file has neither tokenizer.ggml.scores nor merges: nothing says how pieces combine")
     gemma = str(vocabulary.metadata.get("general.architecture", "")).startswith("gemma")
     prefix = vocabulary.flag("add_space_prefix")
-    # Converters write spaces into user-defined tokens, for a program that looks for them before "▁" comes in.
+    # Converters write user-defined tokens with spaces, for programs that find these tokens before "▁" replaces spaces.
     tokens = [
         token.replace(" ", SPACE) if kind == USER_DEFINED else token
         for token, kind in zip(vocabulary.tokens, vocabulary.types, strict=True)
@@ -79,10 +79,10 @@ def pieces_of(vocabulary: Vocabulary) -> Pieces:
 
 
 def merges(pieces: Pieces) -> list[tuple[str, str]]:
-    """Every cut of a piece into two pieces, the piece that is put together first at the front.
+    """Every cut of a piece into two pieces, in the order of merging. A file's own merges are returned unchanged.
 
-    Cuts of one piece: by the ids of the halves (Llama), or the longer first half before the shorter (Gemma), as each
-    family's published file has them; it matters in runs of one character only. A file's own merges are taken as they are.
+    Cuts of one piece are ordered by the ids of the halves (Llama), or by a longer first half (Gemma), as in each family's
+    published file; this order matters only in runs of one character.
     """
     vocabulary = pieces.vocabulary
     scores = vocabulary.scores
@@ -107,7 +107,7 @@ def merges(pieces: Pieces) -> list[tuple[str, str]]:
 
 
 def normalizer(pieces: Pieces) -> "Normalizer":
-    """From text to what the pieces are written in."""
+    """Turns a text into the characters of the pieces, with "▁" for spaces."""
     from tokenizers import Regex, normalizers
 
     steps: list[Normalizer] = []
@@ -119,7 +119,7 @@ def normalizer(pieces: Pieces) -> "Normalizer":
 
 
 def pre_tokenizer(pieces: Pieces) -> "PreTokenizer | None":
-    """Nothing cuts the text into words; it is here that a prefix is put before the whole of it."""
+    """Puts the prefix before the text where `once` is set, without cutting the text into words; else None."""
     from tokenizers import pre_tokenizers
 
     return (
@@ -128,7 +128,7 @@ def pre_tokenizer(pieces: Pieces) -> "PreTokenizer | None":
 
 
 def decoder(pieces: Pieces) -> "Decoder":
-    """From pieces to text."""
+    """Turns pieces into text."""
     from tokenizers import decoders
 
     steps: list[Decoder] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]

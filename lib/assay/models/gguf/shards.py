@@ -1,4 +1,4 @@
-"""The files of a model in GGUF: one, or several shards with numbered names.
+"""The files of a GGUF model: one file, or several shards with numbered names.
 
 >>> name, files = named(Path("qwen-00002-of-00003.gguf"))
 >>> name, [file.name for file in files]
@@ -27,7 +27,7 @@ def shards(file: Path) -> tuple[Path, ...]:
 
 
 def named(file: Path) -> tuple[str, tuple[Path, ...]]:
-    """The name of the model that `file` is or is a shard of, and all its files in order, there or not."""
+    """The name of the model that `file` is or is a shard of, and all its files in order, existing or not."""
     part = SHARD.fullmatch(file.name)
     if not part:
         return file.stem, (file,)

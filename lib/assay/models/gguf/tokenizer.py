@@ -8,7 +8,7 @@
 
 **Control** tokens and **user-defined** ones are found in a text before it is cut into words; control tokens are
 special: decoding can leave them out. Several ids may end a generation: the file's end of text, of turn and of message,
-and the ends of turns that its chat template writes. What a file asks and nothing here does is an error.
+and the ends of turns that its chat template writes. A setting that is not supported here is an error.
 """
 
 import logging
@@ -30,17 +30,17 @@ log = logging.getLogger(__name__)
 TEMPLATE = "tokenizer.chat_template"
 
 TURN_ENDS = ("<end_of_turn>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>")
-"""Control tokens that end a turn. Files often leave out their ids: they count where the chat template writes them."""
+"""Control tokens that end a turn. Files often omit their ids, so each one that the chat template writes counts."""
 
 NOT_STRIPPED = ("<unk>", "<s>", "<|endoftext|>")
-"""The control tokens of Phi-3 that do not take the white space behind them, as all its others do."""
+"""The control tokens of Phi-3 that do not strip the white space behind them, as its other ones do."""
 
 
 def write(metadata: Mapping[str, Any], folder: Path) -> dict[str, int | list[int] | None]:
     """Writes both files into `folder` (made if need be); returns bos, eos and pad ids for config.json.
 
-    Raises CheckpointError: a tokenizer model or splitting rule that is not known here, a list that is missing or of
-    another length than the vocabulary, an id or a merge outside it.
+    Raises CheckpointError for an unknown tokenizer model or splitting rule, a list that is missing or not as long as the
+    vocabulary, and an id or a merge outside the vocabulary.
     """
     model = metadata.get(PREFIX + "model")
     if model not in BUILDERS:
@@ -59,7 +59,7 @@ def write(metadata: Mapping[str, Any], folder: Path) -> dict[str, int | list[int
     if not add_bos and not any("bos_token" in template for template in templates.values()):
         ids["bos"] = None
     settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # opened as it is, but for qwen2, whose own rules are the same
+        "tokenizer_class": "PreTrainedTokenizerFast",  # opened unchanged; for qwen2 transformers rebuilds the same rules
         "bos_token": _content(vocabulary, ids["bos"]),
         "eos_token": _content(vocabulary, ids["eos"]),
         "unk_token": _content(vocabulary, ids["unknown"]),
@@ -142,7 +142,7 @@ def _ids(vocabulary: Vocabulary, tokens: list[str]) -> dict[str, int]:
 
 
 def _add(tokenizer: "Tokenizer", vocabulary: Vocabulary, tokens: list[str]) -> None:
-    """Tells the tokenizer which tokens to look for before anything else; their ids are in its vocabulary already."""
+    """Registers the tokens to be found before a text is cut into words; the vocabulary has their ids already."""
     from tokenizers import AddedToken
 
     kind_of_phi3 = (vocabulary.metadata.get("general.architecture"), vocabulary.metadata[PREFIX + "model"])
@@ -160,7 +160,7 @@ def _add(tokenizer: "Tokenizer", vocabulary: Vocabulary, tokens: list[str]) -> N
 
 
 def _post_processor(vocabulary: Vocabulary, add_bos: bool, add_eos: bool) -> "PostProcessor":
-    """Puts BOS before, and EOS behind, each text: always there, or transformers would put in one of its own."""
+    """Puts BOS before and EOS behind each text, if asked. Never absent: transformers would then add its own."""
     from tokenizers import processors
 
     before = _marker(vocabulary, "bos", "add_bos_token") if add_bos else []
@@ -203,7 +203,7 @@ def _templates(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _written(templates: dict[str, str]) -> str | list[dict[str, str]]:
-    """As Hugging Face writes them: one is a text, several are a list."""
+    """Chat templates in Hugging Face's form: one is a string, several are a list."""
     if list(templates) == ["default"]:
         return templates["default"]
     return [{"name": name, "template": template} for name, template in sorted(templates.items())]

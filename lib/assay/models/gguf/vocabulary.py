@@ -1,11 +1,11 @@
-"""The vocabulary in a GGUF file's metadata, checked: every list as long as the other, every id inside, no token twice.
+"""The vocabulary in a GGUF file's metadata, checked: all lists have one length, all ids are in range, no token is repeated.
 
     >>> tokens = {"tokens": ["<pad>", "<eos>", "a"], "token_type": [CONTROL, CONTROL, NORMAL], "eos_token_id": 1}
     >>> vocabulary = read({PREFIX + key: value for key, value in tokens.items()})
     >>> vocabulary.id("eos"), vocabulary.id("bos"), vocabulary.flag("add_bos_token")     # None: the file does not say
     (1, None, None)
 
-All keys begin with `tokenizer.ggml.`; messages name them whole. A **type** says what a token is for: normal text, a
+All keys begin with `tokenizer.ggml.`; messages give the whole key. A token's **type** is its purpose: normal text, a
 byte that has no other token, a marker that the user of a chat cannot write (control), a piece of text that is always
 one token (user-defined), nothing (unused).
 """
@@ -28,10 +28,10 @@ IDS = {
     "unknown": "unknown_token_id",
     "pad": "padding_token_id",
 }
-"""Tokens with a role, by the name that they have here."""
+"""The key with the id of the token that has a role, by assay's name for the role."""
 
 SENTENCEPIECE_IDS = {"bos": 1, "eos": 2, "unknown": 0}
-"""Where a SentencePiece vocabulary (`tokenizer.ggml.model` = llama) does not say: its trainer's defaults, and llama.cpp's."""
+"""Ids that a SentencePiece vocabulary (`tokenizer.ggml.model` = llama) need not state: defaults of its trainer and llama.cpp."""
 
 REFUSED = {
     "precompiled_charsmap": "characters are replaced by a table before anything else",
@@ -40,7 +40,7 @@ REFUSED = {
     "normalizer.strip_accents": "accents are taken off",
     "suppress_tokens": "some tokens are never generated",
 }
-"""What a file may ask of its tokenizer and nothing here does; an empty or false value asks nothing."""
+"""Settings of a tokenizer that are not supported here, unless their value is empty or false."""
 
 KNOWN = {
     *IDS.values(),
@@ -57,26 +57,26 @@ HARMLESS = {
 }
 """Other keys, and why text and generation are the same without them."""
 INFILL = re.compile(r"(fim_\w+|prefix|suffix|middle)_token_id")
-"""Markers for text that is written into a gap."""
+"""Markers for infilling."""
 
 NOUNS = {str: "strings", int: "whole numbers", float: "numbers"}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by id, with what the file says about each and about the whole."""
+    """Tokens by id, with their types, scores and merges, and the file's other settings."""
 
     tokens: list[str]
     types: list[int]
     """One of NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE for each token."""
     scores: list[float] | None
-    """SentencePiece: the higher, the earlier a piece is put together."""
+    """Scores of SentencePiece: a piece with a higher score is merged earlier."""
     merges: list[tuple[str, str]] | None
-    """Pairs of tokens that become one, the first of them first."""
+    """Pairs of tokens that become one, in the order of merging."""
     metadata: Mapping[str, Any]
 
     def id(self, role: str) -> int | None:
-        """The id of the token with a role of `IDS`, or None; CheckpointError for an id that the vocabulary lacks."""
+        """The id of the token with a role of `IDS`, or None. Raises CheckpointError for an id outside the vocabulary."""
         key = PREFIX + IDS[role]
         value = self.metadata.get(key)
         if value is None and self.metadata.get(PREFIX + "model") == "llama":
@@ -89,7 +89,7 @@ class Vocabulary:
         return value
 
     def flag(self, name: str) -> bool | None:
-        """A yes or no of the file, or None where it says neither."""
+        """A boolean of the file; None if the file does not have it."""
         value = self.metadata.get(PREFIX + name)
         if value is not None and not isinstance(value, bool):
             raise CheckpointError(f"{PREFIX}{name} should be true or false, and is {value!r}")
@@ -102,7 +102,7 @@ class Vocabulary:
 
 
 def read(metadata: Mapping[str, Any]) -> Vocabulary:
-    """The vocabulary, or CheckpointError: a list that is missing or too long, a token twice, a wish that is `REFUSED`."""
+    """The vocabulary. Raises CheckpointError for a list that is missing or too long, a repeated token and a `REFUSED` setting."""
     for name, wish in REFUSED.items():
         if metadata.get(PREFIX + name):
             raise CheckpointError(f"this tokenizer is not supported: {wish} ({PREFIX}{name})")
@@ -135,7 +135,7 @@ def read(metadata: Mapping[str, Any]) -> Vocabulary:
 
 
 def _list(metadata: Mapping[str, Any], name: str, kind: type, length: int | None = None) -> list | None:
-    """The list `name`, or None; CheckpointError unless its items are of one kind and as many as there are tokens."""
+    """The list `name`, or None. Raises CheckpointError unless its items are of type `kind` and as many as `length`."""
     value = metadata.get(PREFIX + name)
     if value is None:
         return None
@@ -148,7 +148,7 @@ def _list(metadata: Mapping[str, Any], name: str, kind: type, length: int | None
 
 
 def _pairs(merges: list[str], tokens: set[str]) -> list[tuple[str, str]]:
-    """Each merge as its two tokens; both, and what they become, must be in the vocabulary.
+    """Each merge as its two tokens; both tokens and the merged one must be in the vocabulary.
 
     The space between the two is never the first character: a token may begin with one.
     """

@@ -6,7 +6,7 @@ A safetensors file is 8 bytes with the length of a header, the header (JSON: nam
 data. The header is known before the first tensor is read, so only one piece of one tensor is in memory at a time; the
 `safetensors` package would want all tensors at once.
 
-Block-quantised tensors become float32, each number exactly what the block says; F16, BF16 and F32 keep their bytes.
+Block-quantised tensors become their exact values in float32; F16, BF16 and F32 keep their bytes.
 """
 
 import json
@@ -24,26 +24,26 @@ from assay.errors import CheckpointError
 from assay.models.gguf.read import Tensor
 
 PLAIN = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
-"""Types that are copied as they are; numpy has no BF16, and needs none to move its bytes."""
+"""Types that are copied unchanged; numpy has no BF16, so its bytes are moved as uint16."""
 PIECE = 1 << 22
 """Numbers dequantised at a time: 16 MiB of float32."""
 STRIP = 8192
-"""Bytes of blocks that `gguf` is given as one row: it works on 16 rows at a time, and so within a processor's cache."""
+"""Bytes of blocks passed to `gguf` as one row: it works on 16 rows at a time, which then fit in a processor's cache."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One tensor on its way."""
+    """One tensor to be copied."""
 
     tensor: Tensor
     name: str
-    """In the converted checkpoint."""
+    """The tensor's name in the converted checkpoint."""
     type: str
     """F32, F16 or BF16."""
     heads: int | None = None
-    """How many heads its rows are, when they are in llama.cpp's rotary order."""
+    """Number of heads that the rows hold, if these are in llama.cpp's rotary order; else None."""
     less_one: bool = False
-    """The file has 1 + weight."""
+    """Whether the file stores 1 + weight."""
 
     @property
     def nbytes(self) -> int:
@@ -51,7 +51,7 @@ class Copy:
 
 
 def plain_type(tensor: Tensor) -> str:
-    """The type that `tensor` has after conversion. CheckpointError for one that `gguf` cannot dequantise."""
+    """The type of `tensor` after conversion. Raises CheckpointError for a type that `gguf` cannot dequantise."""
     if tensor.type in PLAIN:
         return tensor.type
     if not _can_dequantise(tensor.type):
@@ -117,7 +117,7 @@ def _converted(copy: Copy) -> Iterator[np.ndarray]:
     """The numbers of a tensor as they are to be written, in pieces."""
     source = plain_type(copy.tensor)
     pieces = _pieces(copy.tensor, source)
-    if copy.heads is not None:  # whole: rows of different pieces change places
+    if copy.heads is not None:  # the whole tensor: rows move between pieces
         yield _turn_back(np.concatenate(list(pieces)).reshape(copy.tensor.shape), copy.heads)
     elif copy.less_one:
         for piece in pieces:
@@ -170,7 +170,7 @@ def _float32(piece: np.ndarray, plain: str) -> np.ndarray:
 
 
 def _check_finite(tensor: Tensor, piece: np.ndarray, plain: str) -> None:
-    """CheckpointError for infinities and NaN: a damaged scale or exponent gives them."""
+    """Raises CheckpointError for infinities and NaN, which a damaged scale or exponent gives."""
     fine = np.all((piece & 0x7F80) != 0x7F80) if plain == "BF16" else np.all(np.isfinite(piece))
     if not fine:
         raise CheckpointError(f"{tensor.file}: {tensor.name} has numbers that are not finite. Get the file again")

@@ -1,4 +1,4 @@
-"""The catalogue: every experiment of the papers by id, and what became of it (`--catalogue FILE.md`).
+"""The catalogue: every experiment of the papers by id, with its tests and verdicts (`--catalogue FILE.md`).
 
 HTL-7   Back-patching from t1     suites/hopping_too_late/test_backpatch.py::test_rescues     yes     no
 HTL-11  Single-hop knockout       not attempted

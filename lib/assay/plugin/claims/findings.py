@@ -6,17 +6,16 @@
         assert backpatch.rescue_rate.low > backpatch.null_rate.high
 
     yes           the claim holds
-    no            it fails, as `not_replicated` says; by assertion, strictly
-    NOW YES       `not_replicated` says that it fails, and it holds: a result, and a failed test
-    new yes       the claim holds, where nothing had been recorded before
-    new no        it fails, where nothing had been recorded before: a failed test, and below the table stands the line to paste
-    LOST          it fails where it was recorded, and nothing said so: a failed test
-    ERROR         something broke, so nothing is known; never "no"
+    no            the claim fails by assertion, as `not_replicated` says (a strict xfail)
+    NOW YES       the claim holds, though `not_replicated` says that it fails: a failed test
+    new yes       the claim holds in its first measurement
+    new no        the claim fails in its first measurement: a failed test; the `not_replicated` line to paste is below the table
+    LOST          the claim fails on a recorded measurement, and no `not_replicated` says so: a failed test
+    ERROR         the test or the measurement failed otherwise than by the claim's assertion
     not eligible  the model cannot do the task at all, or the tier is too small to judge
     not run       skipped, deselected by a crash or by -x, or nothing recorded
 
-Beside the verdict stands what it rests on: the metrics that the test read, in order, or those named by
-`finding(measure=, control=)`.
+Beside the verdict the table shows the metrics that the test read, in order, or those named by `finding(measure=, control=)`.
 """
 
 import json
@@ -53,10 +52,10 @@ def finding(
     control: str | None = None,
     tier: str = "smoke",
 ) -> pytest.MarkDecorator:
-    """The test judges `claim`.
+    """Marks a test that judges `claim`.
 
     id: its id, or ids, in the catalogue of experiments: "HTL-7". The catalogue knows the paper.
-    paper, ref: where it comes from, if the catalogue does not know it: "Our paper" and "arXiv:...".
+    paper, ref: the claim's source, if it has no id in the catalogue: "Our paper" and "arXiv:...".
     measure, control: metrics to show beside the verdict, instead of those that the test reads.
     tier: the smallest tier whose intervals are narrow enough to judge; below it the claim is "not eligible".
     """
@@ -64,17 +63,15 @@ def finding(
 
 
 def not_replicated(*models: str, reason: str = "", tier: str | None = None) -> pytest.MarkDecorator:
-    """On these models (ids, aliases, groups, globs) the claim is known to fail, and must: if it holds, the
-    test fails.
+    """Marks models (ids, aliases, groups, globs) on which the claim is known to fail: if it holds there, the test fails.
 
-    reason: why, in a few words; it is printed below the table. Without one the run is refused.
+    reason: why the claim fails, in a few words; printed below the table, and required.
     tier: only at this tier.
     """
     return pytest.mark.not_replicated(*models, reason=reason, tier=tier)
 
 
-# --- collection
-# ---------------------------------------------------------------------------------------------------------
+# --- collection -------------------------------------------------------------------------------------------
 
 
 def prepare(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -93,7 +90,7 @@ def prepare(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def keep_only(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects every test that judges no claim: with --recorded there is nothing else to do."""
+    """Deselects every test that judges no claim, for a run with --recorded."""
     others = [item for item in items if item.get_closest_marker("finding") is None]
     items[:] = [item for item in items if item.get_closest_marker("finding") is not None]
     if others:
@@ -101,7 +98,7 @@ def keep_only(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _without_traceback(item: pytest.Item) -> None:
-    """Nobody sees the traceback of an expected failure, and it takes longer to make than the claim takes to judge."""
+    """Gives an expected failure no traceback: it is not printed, and takes longer to make than the claim to judge."""
     full = item.repr_failure
 
     def repr_failure(excinfo: pytest.ExceptionInfo, *args: Any, **kwargs: Any) -> Any:
@@ -155,7 +152,7 @@ def source(mark: pytest.Mark) -> dict[str, str]:
 
 
 def describe(item: pytest.Item) -> dict[str, Any] | None:
-    """What the table says about an item, before it ran; None when it is not a finding."""
+    """The table's entry for an item that has not run; None if the item is not a finding."""
     mark = item.get_closest_marker("finding")
     if mark is None:
         return None
@@ -170,12 +167,11 @@ def describe(item: pytest.Item) -> dict[str, Any] | None:
     }
 
 
-# --- running
-# ------------------------------------------------------------------------------------------------------------
+# --- running ----------------------------------------------------------------------------------------------
 
 
 def call(item: pytest.Item) -> Iterator[None]:
-    """Around the test's body: skips what cannot be judged, and notes which metrics were read."""
+    """Wraps the test's body: skips a claim that cannot be judged, and records which metrics the test read."""
     mark = item.get_closest_marker("finding")
     if mark is None:
         return (yield)
@@ -201,7 +197,7 @@ def _measured(mark: pytest.Mark, results: list[Result]) -> dict[str, dict[str, A
         rows = rows_of(result)
         for name in (name for name in named if name in rows) if named else read_since(result):
             found[name] = rows[name]
-            # A control that the metric itself names belongs beside it, read or not.
+            # The control that a metric names is shown even if the test did not read it.
             if (control := rows[name].get("control")) is not None:
                 found.setdefault(control, rows[control])
     for name in named:
@@ -233,12 +229,12 @@ def report(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
 
 
 def _short(measured: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Without curves and heatmaps, which are in the snapshot and no reading for a table."""
+    """The metrics without curves and heatmaps, which a table cannot show."""
     return {name: row for name, row in measured.items() if not isinstance(row["value"], list | dict)}
 
 
 def verdict(report: pytest.TestReport, call: pytest.CallInfo[None], new: bool = False) -> str:
-    """The word for a report; see the module docstring. new: whether it rests on first measurements only."""
+    """The verdict of a report (see the module docstring). new: whether it rests on first measurements only."""
     if hasattr(report, "wasxfail"):
         return "no" if report.skipped else "NOW YES"
     if report.passed:

@@ -1,9 +1,9 @@
-"""The end of a run: what the reports said about the findings, printed as a table and written to files.
+"""The end of a run: collects verdicts from the reports, prints them as a table and writes them to files.
 
     pytest suites --findings findings.md --catalogue page.md
 
-`Summary` listens where the terminal is (on the controller under xdist), and starts from the collected tests: a test that a
-crash, -x or Ctrl-C left out stands in the table as "not run".
+`Summary` runs in the process with the terminal (under xdist the controller). It starts from the collected tests, so a test
+that a crash, -x or Ctrl-C left out is "not run" in the table.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The table of findings: one line per claim, one column per model, below it what the verdict rests on.
+"""The table of findings: one line per claim, one column per model, and below each claim the metrics of its verdicts.
 
     Hopping Too Late, arXiv:2406.12775         gemma2b                 llama3b
       HTL-7  back-patching rescues failures    yes                     no
@@ -23,7 +23,7 @@ from assay.record.metric import Row, number
 
 @dataclass
 class Cell:
-    """What is known about one claim on one model."""
+    """The verdict of one claim on one model, and its metrics."""
 
     verdict: str = "not run"
     why: str = ""
@@ -65,8 +65,7 @@ def lines(collected: Collected, cells: dict[str, Cell]) -> list[Line]:
 
 
 def _in_order(found: list[Line]) -> list[Line]:
-    """Papers in the order in which their first claim was collected; in a paper, and in each of its parts, by the
-    number of the experiment, whatever the modules are called; claims without an id last."""
+    """Papers in the order of collection, the claims of each part of a paper by number; claims without an id last."""
     papers = {line.paper: at for at, line in reversed(list(enumerate(found)))}
     parts: dict[str, tuple[tuple[float, ...], int]] = {}
     for at, line in enumerate(found):

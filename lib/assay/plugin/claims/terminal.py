@@ -1,4 +1,4 @@
-"""The table of findings on a terminal, never wider than it.
+"""The table of findings on a terminal, at most as wide as the terminal.
 
 Models stand side by side where they fit; a claim that is too long for the first column then has a line of its own:
 
@@ -60,7 +60,7 @@ def page(found: list[Line], width: int) -> Iterator[list[Part]]:
     labels = [f"{'':{_indent(s) + 2}}{label}" for s in sources for line in s for label in rests_on(line).values()]
     claims = [f"{'':{_indent(s)}}{line.claim}" for s in sources for line in s]
     natural = max(map(len, [*labels, *claims, *(line.source for line in found)])) + GAP
-    left = min(natural, width - sum(columns.values()) + GAP)  # what the models leave; labels must fit, claims need not
+    left = min(natural, width - sum(columns.values()) + GAP)  # the labels must fit, the claims need not
     side_by_side = left >= min(natural, max(map(len, labels), default=LEAST) + GAP)
     for source in sources:
         yield from _beside(source, columns, left, width) if side_by_side else _below(source, width)
@@ -71,11 +71,11 @@ def page(found: list[Line], width: int) -> Iterator[list[Part]]:
 def _to_paste(found: list[Line], tier: str) -> Iterator[list[Part]]:
     for test, mark in to_paste(found, tier):
         yield [(f"  {test}: a first measurement that does not hold. Say why, above the test:", {})]
-        yield [(f"    {mark}", {"bold": True})]  # never wrapped: it is there to be copied
+        yield [(f"    {mark}", {"bold": True})]  # never wrapped, since users copy it
 
 
 def _indent(source: list[Line]) -> int:
-    """Where the claims of a paper begin: behind the longest id."""
+    """The column where the claims of a paper begin, behind the longest id."""
     ids = max(len(" ".join(line.ids)) for line in source)
     return 2 + (ids + GAP if ids else 0)
 
@@ -142,7 +142,7 @@ def _below(source: list[Line], width: int) -> Iterator[list[Part]]:
 
 
 def _alike(cells: list[tuple[str, Cell]], width: int) -> Iterator[list[Part]]:
-    """Models of which nothing but the verdict is known: one line for all that share it."""
+    """One line for all models that have the same verdict and no metrics."""
     for verdict in dict.fromkeys(cell.verdict for _, cell in cells):
         those = ", ".join(model for model, cell in cells if cell.verdict == verdict)
         *others, last = _wrapped(those, "    ", "    ", width - GAP - len(verdict))

@@ -4,7 +4,7 @@
 
 The scheduler reads the models from them, and the table of findings says "not run" of those that a crash or -x left out.
 Under xdist only the workers collect. The first one to finish writes its tests into a folder that the controller has made
-for the run. Errors of usage take the same way: a worker finds them, and only the controller can end the run with them.
+for the run. Usage errors are passed in the same way: a worker finds them, and only the controller can end the run.
 """
 
 import json
@@ -29,7 +29,7 @@ FOLDER = pytest.StashKey[Path]()
 FILE = "collected.json"
 
 Describe = Callable[[pytest.Item], dict[str, Any] | None]
-"""What the table of findings says about a test before it runs; None for a test that judges no claim."""
+"""From a test to its entry in the table of findings before it runs; None for a test that judges no claim."""
 
 
 def collected(items: list[pytest.Item], describe: Describe) -> Collected:
@@ -128,7 +128,7 @@ def _check_workers(config: pytest.Config) -> None:
 
 
 def worker_input(config: pytest.Config) -> dict[str, Any]:
-    """What the xdist controller has told this worker; {} in a process that is no worker."""
+    """The input that the xdist controller passed to this worker; {} in a process that is no worker."""
     return getattr(config, "workerinput", {})
 
 

@@ -1,4 +1,4 @@
-"""Every model is loaded once, whatever has reordered the tests: --ff, --nf, a plugin for random order.
+"""Keeps the tests of a model together, so that it is loaded once, also under --ff, --nf and plugins for random order.
 
 pytest itself groups the tests by model, but `--ff` and such plugins reorder them afterwards: with failures on all of
 three models a, b and c, `--ff` would load a, b, c, a, b, c.

@@ -4,8 +4,7 @@
 
 A worker's *queue* is the tests of its models, one model after the other. All queues are decided before the first test
 runs. Every worker gets its whole queue at once, followed by shutdown: an xdist worker does not start its last queued test
-before it knows the next one, so two workers that wait for each other's memory would wait forever. A worker with a fixed
-queue waits for nobody.
+before it knows the next one, so two workers that wait for each other's memory would wait forever.
 
 This is xdist's `Scheduling` protocol from scratch. xdist's LoadScopeScheduling runs a test that killed its worker again
 and again, and can hang afterwards (xdist #1323, #1327, #1371, #1378); here workers are often killed, for memory.
@@ -40,7 +39,7 @@ def models_by_worker(
     """The models of each of at most `workers` workers; models loaded at the same time never need more than `budget`.
 
     costs: GiB by model. work: how long the tests of each model take, in any unit. budget: GiB.
-    A model larger than the budget runs on the only worker: it may fit nevertheless.
+    A model larger than the budget gets a single worker: it may fit nevertheless.
     """
     queues: list[list[str]] = []
     for model in sorted(costs, key=lambda model: (-costs[model], model)):
@@ -53,7 +52,7 @@ def models_by_worker(
 
 
 class ModelScheduling:
-    """xdist's session on the controller calls the methods, in the order in which they stand here.
+    """xdist's session on the controller calls the methods, in the order of their definitions.
 
     pending: by worker, the tests that it still has to run, as indices into the collection, in order.
     orphans: queues that crashed workers left behind; the workers that replace them take them over.

@@ -1,10 +1,10 @@
-"""Which models a run is on: `--model`, else (with --recorded) what is recorded, else `models` in pytest.ini.
+"""Selects the models of a run: `--model`, else (with --recorded) the recorded ones, else `models` in pytest.ini.
 
     --model qwen7b,gemma* --model ./my-checkpoint
 
 A model that `--model` names and that is not on this machine's disk ends the run before it starts; a model that comes
-from pytest.ini, a glob or `all` is skipped, with the command that downloads it as the reason. Neither asks the network:
-an outage must not turn into a skipped experiment.
+from pytest.ini, a glob or `all` is skipped, with the command that downloads it as the reason. The network is not used:
+an outage must not skip an experiment.
 """
 
 from collections.abc import Iterable
@@ -80,7 +80,7 @@ def needs_models(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
 
 
 def uses(test: pytest.Item | pytest.Metafunc, fixture: str) -> bool:
-    """Does a test ask for a fixture, itself or through another fixture?"""
+    """Whether a test uses a fixture, directly or through another fixture."""
     return fixture in getattr(test, "fixturenames", ())
 
 
@@ -106,7 +106,7 @@ def _add_models(config: pytest.Config, by_hook: Iterable[Iterable[ModelSpec] | N
 
 
 def _select(config: pytest.Config) -> tuple[list[ModelSpec], set[str]]:
-    """The models, and the ids of those that `--model` names: not by a group or a glob."""
+    """The models, and the ids of those that `--model` names without a group or a glob."""
     if config.option.snapshots == "audit":
         return [ANY_MODEL], set()
     asked = config.option.model  # [""] for --model="$MODEL" with an empty variable: refused by `resolve`

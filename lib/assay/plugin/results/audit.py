@@ -78,7 +78,7 @@ def configure(config: pytest.Config) -> None:
 
 
 def _is_model(folder: Path) -> bool:
-    """Is it a registered model, or one of a repository that its snapshots name?"""
+    """Whether the folder's name is a model's id, of the registry or of a repository that its snapshots name."""
     documents = (files.read(file) for file in folder.glob("*.json"))
     repositories = {made_by.get("model") for document in documents for made_by in document.get(MADE_BY, {}).values()}
     for name in (folder.name, *filter(None, repositories)):

@@ -10,7 +10,7 @@
 
 An experiment is a module-scoped fixture with the function's name. The function's arguments are fixtures, which are set up
 only when the experiment measures: `--recorded` loads no model. An AssertionError of the function becomes a
-MeasurementError: in a suite an AssertionError says that a claim does not hold, and says nothing else.
+MeasurementError, since in a suite an AssertionError means that a claim does not hold.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ def _read_back(config: pytest.Config, name: str, spec: Any) -> Result:
 
 
 def _recorded(config: pytest.Config, name: str, spec: Any) -> tuple[dict[str, Row] | None, dict[str, Any] | None]:
-    """(metrics, what produced them) that the snapshot held when the run began; None for what it did not hold."""
+    """(metrics, `made_by`) of the snapshot when the run began; None for whichever is missing."""
     document, entry = locations.at_start(config, spec.id, name), locations.entry(name, options.tier(config))
     return document.get(entry), document.get(MADE_BY, {}).get(entry)
 

@@ -1,11 +1,11 @@
-"""What a measured value depends on, as hashes: the code, the model, and the data that a function closes over.
+"""Hashes of everything that a measured value depends on: the code, the model, and the data that a function closes over.
 
     of_code(suite_module, measure, root)    # the source of the module, of its imports in the repository, and of assay
     of_model(spec, lm)                      # id, provenance, names, sizes and times of the files
     of_closure(measure, lm)                 # {"layers": [0, 2, 4]}
 
-Hashes differ more often than values: a changed comment is changed code, and data that cannot be hashed are an error. Two
-values that depend on the same hashes are equal, so the journal may use one for the other.
+Values with equal hashes are equal, so the journal may reuse them. The reverse is not true: a changed comment changes the hash
+of the code. Data that cannot be hashed are an error.
 """
 
 import functools
@@ -39,7 +39,7 @@ def of_model(spec: Any, lm: Any) -> dict[str, Any]:
         folder = locate(spec)
         weights = sorted(folder.iterdir())
     except AssayError:
-        weights = []  # the repository's own hook loads the model, and its files are unknown
+        weights = []  # a hook of the repository loads the model from unknown files
     stats = [(file.name, stat.st_size, stat.st_mtime_ns) for file in weights if (stat := file.stat())]
     return {"id": spec.id, "files": stats, "says": data(getattr(lm, "provenance", dict)(), "lm.provenance()")}
 
@@ -61,14 +61,14 @@ def of_closure(measure: Callable, lm: Any) -> dict[str, Any]:
 
 
 def _is_code(value: Any, lm: Any) -> bool:
-    """Is a value in the hash of `of_code` or `of_model` already?"""
+    """Whether `of_code` or `of_model` already covers a value."""
     if isinstance(value, FunctionType) and value.__closure__:
         return not of_closure(value, lm)
     return value is lm or isinstance(value, ModuleType | FunctionType | type) or inspect.isbuiltin(value)
 
 
 def _reachable(module: ModuleType, root: Path, seen: set[Path] | None = None) -> set[Path]:
-    """Files in `root` of a module and of everything that its globals come from."""
+    """Files in `root` of a module and of the modules that its globals come from."""
     seen = set() if seen is None else seen
     file = Path(module.__file__) if getattr(module, "__file__", None) else None  # type: ignore[arg-type]
     if file is None or file in seen or not file.is_relative_to(root) or "site-packages" in file.parts:

@@ -10,8 +10,8 @@ values, always as they are read back from the file. So a resumed run and an undi
 and record the same bytes.
 
 A journal is used only if nothing has changed that could change a value (identity.py): the code, the model, the tier,
-the data of `--dataset`, and the data that the function closes over. Each entry is found by its item. A journal of
-anything else is thrown away. Journals lie in `.assay/journal/<model>/`; a run without a failure deletes its own.
+the data of `--dataset`, and the data that the function closes over. Each entry is found by its item. Any other journal
+is deleted. Journals lie in `.assay/journal/<model>/`; a run without a failure deletes its own.
 
 The file is lines with checksums. A SQLite database would be no shorter, would lose every item when it is cut off, and
 would need the checksums all the same.
@@ -44,7 +44,7 @@ WRITTEN = pytest.StashKey[list[Path]]()
 
 
 class Journal:
-    """What the `journal` fixture returns: callable, for one model and one suite module."""
+    """The value of the `journal` fixture: a callable for one model and one suite module."""
 
     def __init__(self, config: pytest.Config, spec: Any, lm: Any, progress: Progress, module: Any) -> None:
         self.config, self.spec, self.lm, self.progress, self.module = config, spec, lm, progress, module
@@ -52,7 +52,7 @@ class Journal:
     def __call__(
         self, measure: Callable[[Any], Any], items: Sequence[Any], label: str = "", key: Any = None
     ) -> list[Any]:
-        """`measure(item)` for every item, from the journal where an interrupted run has left it.
+        """`measure(item)` for every item, read from the journal if an interrupted run has measured the item.
 
         label: shown with the progress; two journals of one experiment need different labels.
         key: anything else that the values depend on, if `measure` does not close over it.
@@ -80,7 +80,7 @@ class Journal:
             for done, (name, item) in enumerate(zip(names, items, strict=True)):
                 if name in values:
                     continue
-                # The time left is estimated from the items of this run: those taken over took no time.
+                # The time left is estimated from the items that this run measured.
                 start_of_all = start - (time.monotonic() - start) / max(done - taken, 1) * taken
                 self.progress.report(label, done, len(items), start_of_all)
                 values[name] = _append(file, [name, measure(item)])[1]
@@ -104,30 +104,30 @@ def _opened(path: Path, header: list[str], resume: bool) -> Iterator[tuple[Binar
     """The file to append to, and the values by item name that it already holds.
 
     header: [what the values depend on, the run that measures them], the first line of the file.
-    A file of something else is replaced by a new one; a damaged one counts up to the damage.
+    A file with another header is replaced; a damaged file is read up to the damage.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         length, lines = _whole_lines(file)
-        # Without --resume, too: an xdist worker goes on where the worker of the same run died that it replaces.
+        # Also without --resume: an xdist worker continues the journal of the dead worker that it replaces.
         if lines and (lines[0] == header or (resume and lines[0][0] == header[0])):
             file.truncate(length)
             yield file, dict(lines[1:])
             return
-    path.unlink(missing_ok=True)  # a process that still writes to the old file keeps it, and disturbs nobody
+    path.unlink(missing_ok=True)  # a process that still writes to the old file keeps its own copy
     with path.open("xb") as file:
         _append(file, header)
         yield file, {}
 
 
 def _append(file: BinaryIO, content: list[Any]) -> list[Any]:
-    """Writes a line, `checksum JSON`, and returns what a later run will read there. Raises DataError, OSError."""
+    """Writes a line, `checksum JSON`, and returns the content as a later run will read it. Raises DataError, OSError."""
     try:
         text = json.dumps(content).encode() + b"\n"
     except (TypeError, ValueError) as error:
         raise DataError(f"journal: what was measured must be JSON: {error}") from error
     file.write(_checksum(text) + b" " + text)
-    file.flush()  # the operating system has it now: the death of this process loses nothing
+    file.flush()  # the line now survives the death of this process
     return json.loads(text)
 
 

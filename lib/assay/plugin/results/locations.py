@@ -78,7 +78,7 @@ def experiments_of(item: pytest.Item) -> dict[str, Any]:
 
 
 def owned_by(item: pytest.Item) -> dict[tuple[str, str], str]:
-    """What a test is there to record: (file without suffix, name) -> where its values are computed."""
+    """The entries that a test records: (file without suffix, name) -> where the values are computed."""
     if not uses(item, "metrics"):
         return {}
     found = experiments_of(item)
@@ -88,7 +88,7 @@ def owned_by(item: pytest.Item) -> dict[tuple[str, str], str]:
 
 
 def recorded_by(item: pytest.Item) -> set[tuple[str, str]]:
-    """(file without suffix, name) of all that a test may record: beside an experiment also metrics of its own."""
+    """(file without suffix, name) of all entries that a test may record: of its experiments and of its own metrics."""
     owned = set(owned_by(item))
     return owned | {(module_name(item), test_name(item))} if owned else owned
 

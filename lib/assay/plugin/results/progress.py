@@ -30,15 +30,15 @@ from assay.record import files
 T = TypeVar("T")
 
 QUIET_SECONDS = 1.0
-"""A loop that takes less shows nothing."""
+"""A loop that takes less time shows no progress."""
 TERMINAL_SECONDS = 0.2
-"""Between two versions of the line on a terminal, and of a worker's file."""
+"""Seconds between updates of the line on a terminal, and of a worker's file."""
 WORKER_SECONDS = 0.5
-"""Between two looks of the controller at the workers' files."""
+"""Seconds between the controller's reads of the workers' files."""
 
 
 class Progress:
-    """What the `progress` fixture returns."""
+    """The value of the `progress` fixture: a callable."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config

@@ -4,7 +4,7 @@
     backpatch["rate[en]"]            # names that are no Python names
     backpatch.ineligible             # "0 of 120 prompts passed the gate", or None
 
-A result is the same, just measured or read back from a snapshot. Every value passes through its stored form, and a number
+A measured result equals the one read back from its snapshot. Every value passes through its stored form, and a number
 within tolerance of the recorded one becomes the recorded one, if the same weights and prompts were measured. So a claim
 that holds on the measured metrics holds on the recorded ones, and every machine judges a number at the edge of a claim
 alike. A result remembers which metrics a test read: the table of findings shows them beside the verdict.
@@ -35,7 +35,7 @@ class Result(Mapping[str, Metric]):
         recorded_by: Mapping[str, Any] | None = None,
     ) -> None:
         """measured: metrics or bare values by name. made_by: what produced them.
-        recorded: what the snapshot held when the run began, None for nothing. recorded_by: what had produced that.
+        recorded: the snapshot's rows when the run began, or None. recorded_by: what produced those rows.
         Raises DataError for a name or value that cannot be recorded.
         """
         if not isinstance(measured, Mapping):
@@ -71,7 +71,7 @@ class Result(Mapping[str, Metric]):
 
     @property
     def ineligible(self) -> str | None:
-        """Why this model allows no claim, if the experiment said so."""
+        """The reason why no claim is judged on this model; None if claims are judged."""
         return self._rows[NOT_ELIGIBLE]["value"] if NOT_ELIGIBLE in self._rows else None
 
     def __getitem__(self, metric: str) -> Metric:
@@ -113,11 +113,11 @@ RESERVED = frozenset(name for name in dir(Result) if not name.startswith("_"))
 
 
 def not_eligible(reason: str, /, **metrics: Any) -> dict[str, Any]:
-    """What an experiment returns when no prompt passed its gate: recorded like any result, but no claim is judged on it.
+    """The return value of an experiment that no prompt is eligible for. It is recorded, but no claim is judged on it.
 
         return not_eligible(f"0 of {n} prompts passed the gate", gate_passed=Metric.rate(0, n))
 
-    Every finding that reads another metric of it is shown as "not eligible": neither a pass nor a failure.
+    Every finding that reads a metric other than these is "not eligible": neither a pass nor a failure.
     """
     return {NOT_ELIGIBLE: reason, **metrics}
 

@@ -11,7 +11,7 @@ differ from syrupy: values are compared within tolerance (`assay.record.compare`
 calls a snapshot unused when its test was not run, and would delete the results of a test that crashed or was deselected.
 `--snapshots audit` finds stale snapshots from the collected tests instead (audit.py).
 
-The fixture is not called `snapshot`: a plugin loaded with -p is registered before syrupy, whose `snapshot` would win.
+The fixture is not called `snapshot`: syrupy is registered after a plugin loaded with -p, and its `snapshot` would win.
 """
 
 import json
@@ -40,7 +40,7 @@ _SCRATCH: dict[str, Path] = {}
 
 
 class Metrics(SnapshotAssertion):
-    """Equal to what was recorded, within tolerance."""
+    """Compares equal to the recorded metrics, within tolerance."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -62,9 +62,9 @@ class MetricsExtension(AbstractSyrupyExtension):
     """How syrupy finds, compares and writes metrics. No arguments: under xdist syrupy makes it from its dotted name."""
 
     file_extension = "json"
-    write_immediately = True  # and not at the end of the session: a crash must not lose what took hours to measure
+    write_immediately = True  # not at the end of the session, where a crash would lose hours of measurement
 
-    # Where.
+    # Locations.
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
         config = test_location.item.config
@@ -96,7 +96,7 @@ class MetricsExtension(AbstractSyrupyExtension):
     ) -> SnapshotCollections:
         return SnapshotCollections()  # nothing is ever "unused": see the module docstring
 
-    # What.
+    # Values.
     def serialize(self, data: Any, *, exclude: Any = None, include: Any = None, matcher: Any = None) -> str:
         if isinstance(data, Result):
             rows: dict[str, Any] = {**rows_of(data), MADE_BY: made_by_of(data)}

@@ -1,10 +1,10 @@
-"""Figures: how the name of a metric says what figure it makes, and which figures an experiment makes.
+"""Figures: the name of a metric decides which figure it makes.
 
     >>> kind, rule = kind_of("effect_by_layer_head")
     >>> kind.name, rule.x, rule.y, rule.words("effect_by_layer_head")
     ('heatmap', 'head', 'layer', 'effect')
 
-A suite that names its metrics in this way has its figures drawn, and nothing else is asked of it:
+A suite gets figures by naming its metrics as follows:
 
     name                value                                             figure
     heatmap, heatmap_*  rows [source][target] of numbers                  heatmap, source layer x target layer
@@ -16,17 +16,17 @@ A suite that names its metrics in this way has its figures drawn, and nothing el
     scaling_*           one number with an interval                       against the size of the models
     any other           one number with an interval                       points and intervals, all of an experiment together
 
-Beside a metric `NAME` may stand:
+A metric `NAME` may be accompanied by:
 
     NAME_ci             pairs [low, high], one for each number of a curve: the band around it
     NAME_labels         the names of rows and columns of a matrix: one list for both, or {"rows": [..], "columns": [..]}
-    NAME_axes           what the axes of a heatmap are called, [x, y], when they are not those of its kind
-    control=            the metric that says what chance would give: a curve has it in the same axes, dashed
+    NAME_axes           names of a heatmap's axes, [x, y], if they differ from those of its kind
+    control=            the name of the control: a curve's control is drawn in the same axes, dashed
 
-None (`null`) is a cell or a point that was not measured: it is left blank. `unit` goes to the axis. Every model that has
+None (`null`) is a cell or a point that was not measured: it is left blank. `unit` labels the axis. Every model that has
 the metric is a panel of the figure. A value of another shape than its name says makes no figure; it stands in the page's table.
 
-A new kind of figure is one file, with a `KIND` as those beside it have, and its place in `KINDS`.
+A new kind of figure is one file that defines a `KIND`, and an entry in `KINDS`.
 """
 
 import re
@@ -43,10 +43,7 @@ BESIDE = re.compile(r".+_(ci|labels|axes)")
 
 
 def kind_of(name: str) -> tuple[Kind, Rule] | None:
-    """The kind of figure that a metric of this name makes, and the rule that says so.
-
-    None for a name that no rule fits, and for a name that stands beside another.
-    """
+    """The kind of figure that a metric of this name makes, and its rule; None if no rule fits, or if it accompanies another."""
     if BESIDE.fullmatch(name):
         return None
     return next(((kind, rule) for kind in KINDS for rule in kind.rules if rule.fits(name)), None)

@@ -35,8 +35,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Rule:
-    """Metrics whose name matches the regular expression `name` make a figure with these axes. The expression's group is
-    what the metric is about."""
+    """Metrics whose name matches the regular expression `name` make a figure with these axes; its group is their label."""
 
     name: str
     x: str = ""
@@ -46,7 +45,7 @@ class Rule:
         return re.fullmatch(self.name, name) is not None
 
     def words(self, name: str) -> str:
-        """The name as words, without what the rule asks for."""
+        """The label of a metric: the group that the expression matches in its name, as words."""
         found = re.fullmatch(self.name, name)
         return ((found and found[1]) or name).replace("_", " ")
 
@@ -71,7 +70,7 @@ class Picture:
 
     @property
     def metrics(self) -> set[tuple[str, str]]:
-        """(model, metric) of everything that is drawn in full."""
+        """(model, metric) for every metric that is drawn in full."""
         return {(model, name) for model, series in self.panels.items() for one in series for name in one.shows}
 
 
@@ -86,7 +85,7 @@ class Kind:
     draw: Callable[[Any, Picture, Sequence[Series]], Any]
     """Draws one panel into matplotlib's axes; returns the image where colours need a bar beside the panels, else None."""
     height: Callable[[Picture, float], float] = lambda picture, width: 2.2
-    """Inches of a row of panels, each so many inches wide."""
+    """Height in inches of a row of panels that are each `width` inches wide."""
     wide: bool = False
     """One panel takes the whole width."""
     share_y: bool = False
@@ -94,7 +93,7 @@ class Kind:
 
 
 def caption(picture: Picture, recorded: Recorded) -> str:
-    """What a reader must know: what is shown, of how many, at which tier, and what the bands are."""
+    """The caption: the metrics shown, their number of prompts, the tier, and the meaning of the bands."""
     ns = {model: {s.n for s in series if s.n is not None} for model, series in picture.panels.items()}
     counts = "; ".join(f"{model + ': ' if model else ''}{count(found)}" for model, found in ns.items() if found)
     banded = any(low is not None for series in picture.panels.values() for one in series for low in one.low)
@@ -104,7 +103,7 @@ def caption(picture: Picture, recorded: Recorded) -> str:
 
 
 def count(ns: set[int]) -> str:
-    """`n = 16`, `n = 9 to 16`; nothing of nothing."""
+    """`n = 16`, or `n = 9 to 16`; "" without numbers."""
     return f"n = {min(ns)}" + (f" to {max(ns)}" if len(ns) > 1 else "") if ns else ""
 
 
@@ -116,7 +115,7 @@ def intervals(label: str, at: Sequence[Any], metrics: Sequence[Metric]) -> Serie
 
 
 def is_line(value: Any) -> bool:
-    """A list of numbers, some of which may be None? A list of words is none."""
+    """Whether `value` is a list of numbers, some of which may be None."""
     return isinstance(value, list) and bool(value) and all(v is None or isinstance(v, int | float) for v in value)
 
 

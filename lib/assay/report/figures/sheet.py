@@ -5,7 +5,7 @@
     >>> save(draw(Picture(curves.KIND, "e1", "e1", "layer", "share", panels)), Path("figures"), "e1")
     [PosixPath('figures/e1.svg'), PosixPath('figures/e1.pdf')]
 
-The same numbers give the same bytes.
+Files of the same numbers are equal byte for byte.
 """
 
 import math
@@ -63,5 +63,5 @@ def save(figure: Any, folder: Path, stem: str) -> list[Path]:
 
 
 def _heading(model: str, series: Sequence[Series]) -> str:
-    """Of a panel; one panel for all models has none."""
+    """The title of a panel; a single panel for all models has none."""
     return "  ".join(filter(None, [model, count({one.n for one in series if one.n is not None})])) if model else ""
