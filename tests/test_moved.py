@@ -29,3 +29,10 @@ def test_names_come_along():
 def test_a_name_that_never_was_is_not_found():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("assay.methods.backpatching")
+
+
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_an_old_module_takes_the_place_of_nothing(old):
+    """An import binds a module to its package: under the name of a fixture or a method it would replace it."""
+    package, _, name = old.rpartition(".")
+    assert name not in getattr(importlib.import_module(package), "__all__", ())

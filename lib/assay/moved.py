@@ -25,7 +25,7 @@ PAPERS = {
 MOVED = {
     "assay.train": "assay.testbed",
     "assay.models.testbed": "assay.testbed.planted",
-    **{f"assay.plugin.{name}": f"assay.record.{name}" for name in ("metric", "curves", "compare", "files", "tier")},
+    **{f"assay.plugin.{name}": f"assay.record.{name}" for name in ("metric", "curves", "compare", "files")},
     **{
         f"assay.methods.{name}": f"assay.methods.{paper}.{name}"
         for paper, names in PAPERS.items()
