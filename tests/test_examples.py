@@ -1,8 +1,8 @@
 """Every example in a docstring, in README and in docs/ runs, on llama_tiny, and prints what it says.
 
-An example of a module sees that module's names, and besides them those of `GIVEN`; it runs in an empty folder. Examples of
+An example of a module sees that module's names, and besides them those of `given`; it runs in an empty folder. Examples of
 one docstring run one after the other in one namespace. Python blocks of a Markdown page do so, too, from its top to its end;
-where a line ends in `# -> value` or a comment starts with a value, the page makes a claim, and `_claims` looks.
+where the comment behind an expression starts with a tuple of numbers or a text in quotes, the expression must have that value.
 """
 
 import ast

@@ -17,6 +17,16 @@ def test_an_old_name_is_the_new_module(old):
     assert found is importlib.import_module(MOVED[old])
 
 
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_the_new_module_stays_what_it_is(old):
+    """Its spec says where it lies and what a package has in it: `importlib.resources` and `reload` read it."""
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=f"{old} is now"):
+        module = importlib.import_module(old)
+    assert module.__spec__.name == module.__name__ == MOVED[old]
+    assert (module.__spec__.submodule_search_locations is not None) == hasattr(module, "__path__")
+
+
 def test_names_come_along():
     code = (
         "from assay.methods.refusal import judge; from assay.train.corpus import late_behaviours as moved; "

@@ -55,10 +55,13 @@ class _Moved(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         new = new_name(spec.name) or spec.name
         warnings.warn(f"{spec.name} is now {new}; the old name goes in assay 0.3", DeprecationWarning, stacklevel=2)
-        return import_module(new)
+        module = import_module(new)
+        spec.loader_state = module.__spec__
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: it was executed under its new name."""
+        """Gives the module, executed under its new name, its own spec back: the import has put that of the old name there."""
+        module.__spec__ = module.__spec__ and module.__spec__.loader_state
 
 
 def install() -> None:

@@ -116,5 +116,5 @@ def wraps(pairs: Iterable[Pair]) -> frozenset[Pair]:
 
 
 def _split(share: float) -> Split:
-    # Not `split_in_order`, which rounds: here an item is moved by a half, and every recorded prompt with it.
+    # Not `split_in_order`: it rounds, which would move one item and so change every recorded prompt of a series.
     return "train" if share < 0.5 else "valid" if share < 0.7 else "test"
