@@ -1,4 +1,4 @@
-"""Fixtures of several folders: the refusal direction, found once per language, and the length of answers."""
+"""Fixtures of several folders: the refusal direction, found once per language, the length of answers, the system prompt."""
 
 import pytest
 
@@ -13,7 +13,13 @@ def answer_tokens(tier):
 
 
 @pytest.fixture(scope="session")
-def refusal_in(lm, tier, progress):
+def no_system_prompt(lm):
+    """The system prompt of requests: False, none, as in the papers' code; None where the template writes none by itself."""
+    return False if lm.tokenizer.chat_template and methods.writes_system_prompt(lm) else None
+
+
+@pytest.fixture(scope="session")
+def refusal_in(lm, no_system_prompt, tier, progress):
     """`found, why = refusal_in("de")`: the refusal direction in a language, or None and the reason that there is none.
 
     English is selected with the filters of REF-4 (in the paper's full form at tier full, else by successive halving), other
@@ -24,18 +30,21 @@ def refusal_in(lm, tier, progress):
 
     def find(language):
         if language not in known:
-            known[language] = _find(lm, language, tier, lambda loop: progress(loop, f"selection ({language})"))
+            track = lambda loop: progress(loop, f"selection ({language})")  # noqa: E731
+            known[language] = _find(lm, language, no_system_prompt, tier, track)
         return known[language]
 
     return find
 
 
-def _find(lm, language, tier, track):
+def _find(lm, language, system, tier, track):
     wider = {} if language == "en" else {"kl": 0.2, "induce": None}
     filters = methods.SelectionFilters(**wider, loosen=True)
     first, finalists = tier.choose((2, 2), (8, 5) if language == "en" else (2, 3), (8, 10))
     halving = None if (language, tier) == ("en", "full") else methods.SuccessiveHalving(first, finalists=finalists)
     try:
-        return methods.refusal_direction(lm, language, filters=filters, halving=halving, track=track), None
+        return methods.refusal_direction(
+            lm, language, system=system, filters=filters, halving=halving, track=track
+        ), None
     except (PromptError, SelectionError) as reason:
         return None, str(reason)

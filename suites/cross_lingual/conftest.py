@@ -14,6 +14,12 @@ from assay.data.instructions import LANGUAGES, refuses
 
 
 @pytest.fixture(scope="session")
+def system_prompt(no_system_prompt):
+    """Recorded with every experiment of this folder."""
+    return no_system_prompt
+
+
+@pytest.fixture(scope="session")
 def sources(refusal_in):
     """{language: RefusalDirection} of those where one was found, and {language: reason} of the others."""
     found = {language: refusal_in(language) for language in LANGUAGES}
@@ -24,7 +30,7 @@ def sources(refusal_in):
 
 
 @pytest.fixture(scope="session")
-def everywhere(lm, sources, answer_tokens, tier, progress):
+def everywhere(lm, sources, system_prompt, answer_tokens, tier, progress):
     """{language: {kind: {variant: Outcome}}} of the test requests in every language; None without an English direction.
 
     Harmful requests under ablation of every source's direction and of a random one; harmless ones under addition of the
@@ -39,7 +45,10 @@ def everywhere(lm, sources, answer_tokens, tier, progress):
     n, out = tier.choose(smoke=2, quick=7, full=None), {}
     for language in LANGUAGES:
         tokens = sources.found[language].tokens if language in sources.found else every_token
-        prompts = {kind: methods.request_prompts(lm, kind, language)[:n] for kind in ("harmful", "harmless")}
+        prompts = {
+            kind: methods.request_prompts(lm, kind, language, system=system_prompt)[:n]
+            for kind in ("harmful", "harmless")
+        }
         drawn = [methods.random_control(english, rng) for _ in prompts["harmful"]]
         ablated = {f"ablated_{source}": [one.direction.ablation()] for source, one in sources.found.items()}
         variants = {
@@ -68,11 +77,12 @@ def is_any_refusal(text):
 
 
 @pytest.fixture(scope="session")
-def split(lm, answer_tokens):
+def split(lm, system_prompt, answer_tokens):
     """(languages that the model refuses in, the others): by its answers to at least half of the harmful validation requests."""
     refusing = []
     for language in LANGUAGES:
-        said = lm.generate(methods.request_prompts(lm, "harmful", language, "valid"), max_tokens=answer_tokens)
+        asked = methods.request_prompts(lm, "harmful", language, "valid", system_prompt)
+        said = lm.generate(asked, max_tokens=answer_tokens)
         if np.mean([is_any_refusal(answer.text) for answer in said]) >= 0.5:
             refusing.append(language)
     return refusing, [language for language in LANGUAGES if language not in refusing]

@@ -14,14 +14,14 @@ from assay.plugin import Metric, experiment, finding, not_eligible
 
 
 @experiment
-def language_geometry(lm, sources, everywhere, split, progress):
+def language_geometry(lm, sources, everywhere, split, system_prompt, progress):
     """XLR-6, XLR-7: cosines of the directions, clusters of requests, and separation against refusal, by language."""
     if everywhere is None:
         return not_eligible(sources.missing["en"])
     english = sources.found["en"].direction
 
     def both_kinds(language, of):
-        return [methods.request_prompts(lm, kind, language, of) for kind in ("harmful", "harmless")]
+        return [methods.request_prompts(lm, kind, language, of, system_prompt) for kind in ("harmful", "harmless")]
 
     test = {
         language: [methods.states_where_read(lm, prompts, english) for prompts in both_kinds(language, "test")]

@@ -2,7 +2,8 @@
 
 REF-14 (base models) needs the weights of the base model beside those of the chat model, and REF-16 (fine-tuning) is
 optional: neither is attempted here. The paper's judges (LlamaGuard, HarmBench) are replaced by the refusal score and by
-substrings; answers are judged and thrown away.
+substrings; answers are judged and thrown away. Requests are asked without a system prompt, as in the paper's code: the one that
+some templates write by themselves is left out (test_system_prompt.py puts it back).
 """
 
 from types import SimpleNamespace
@@ -16,20 +17,26 @@ STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 
 
 @pytest.fixture(scope="session")
+def system_prompt(no_system_prompt):
+    """Recorded with every experiment of this folder."""
+    return no_system_prompt
+
+
+@pytest.fixture(scope="session")
 def english(refusal_in):
     """`found, why`: the refusal direction of the model, or the reason that there is none."""
     return refusal_in("en")
 
 
 @pytest.fixture(scope="session")
-def held_out(lm, tier):
+def held_out(lm, system_prompt, tier):
     """English requests of the test split by kind; no direction was found or selected on them."""
     n = tier.choose(smoke=4, quick=10, full=None)
-    return {kind: methods.request_prompts(lm, kind)[:n] for kind in ("harmful", "harmless")}
+    return {kind: methods.request_prompts(lm, kind, system=system_prompt)[:n] for kind in ("harmful", "harmless")}
 
 
 @pytest.fixture(scope="session")
-def controls(lm, english, held_out, tier, progress):
+def controls(lm, english, held_out, system_prompt, tier, progress):
     """Control directions: `random` (one per prompt), `shuffled` (labels), `best_random` (selected, without filters, from as many
     random directions as there were candidates), `by_norm` (the longest candidate)."""
     found, _ = english
@@ -41,7 +48,7 @@ def controls(lm, english, held_out, tier, progress):
     drawn = selection.candidates.replaced(rng.standard_normal(selection.candidates.vectors.shape))
     valid = {
         kind: methods.refused_as_expected(
-            lm, methods.request_prompts(lm, kind, split="valid"), found.tokens, kind == "harmful"
+            lm, methods.request_prompts(lm, kind, split="valid", system=system_prompt), found.tokens, kind == "harmful"
         )
         for kind in ("harmful", "harmless")
     }

@@ -16,13 +16,14 @@ from assay.plugin import Metric, experiment, finding, not_eligible, not_replicat
 
 
 @experiment
-def refusal_suffix(lm, english, held_out, answer_tokens, tier, progress):
+def refusal_suffix(lm, english, held_out, system_prompt, answer_tokens, tier, progress):
     """REF-12, REF-13: refusal, the direction at the last token, and attention of its heads, with and without suffixes."""
     found, why = english
     if found is None:
         return not_eligible(why)
-    r, n_tail, length = found.direction.vector, methods.post_instruction(lm), tier.choose(smoke=4, quick=8, full=20)
-    searched_on = methods.request_prompts(lm, "harmful", split="valid")[: tier.choose(smoke=2, quick=2, full=None)]
+    r, n_tail = found.direction.vector, methods.post_instruction(lm, system_prompt)
+    length, n_searched_on = tier.choose(smoke=(4, 2), quick=(8, 2), full=(20, None))
+    searched_on = methods.request_prompts(lm, "harmful", split="valid", system=system_prompt)[:n_searched_on]
     suffix = methods.find_suffix(
         lm, searched_on, found.tokens, n_tail=n_tail, length=length,
         steps=tier.choose(smoke=2, quick=6, full=100), tries=tier.choose(smoke=4, quick=8, full=64),
@@ -115,11 +116,6 @@ def test_suffix_suppresses(refusal_suffix):
     "gemma_tiny",
     tier="quick",
     reason="the heads look at the suffix no more than at a random one, in the intervals of ten requests",
-)
-@not_replicated(
-    "qwen_tiny",
-    tier="quick",
-    reason="with the suffix the heads write a little less than with a random one; the intervals overlap",
 )
 @not_replicated(
     "qwencoder05b",

@@ -181,7 +181,7 @@ def test_stable(refusal_extraction):
 @not_replicated(
     "qwen_tiny",
     tier="quick",
-    reason="a KL of 0.02 on the requests that it was selected on, of 0.21 on test requests",
+    reason="a KL of 0.04 on the requests that it was selected on, of 0.28 on test requests",
 )
 @not_replicated(
     "qwencoder05b",
@@ -210,6 +210,7 @@ def test_bypasses_better_than_norm(refusal_selection):
     reason="the longest candidate lies in the last layers, where no direction may be taken, and induces more refusal there",
 )
 @not_replicated("gemma_tiny", tier="quick", reason="the longest candidate of the same layer induces 0.2 nats more")
+@not_replicated("qwen_tiny", tier="quick", reason="as in llama_tiny: it induces 0.9 nats more, in the last layers")
 def test_induces_no_less_than_norm(refusal_selection):
     assert refusal_selection.induce_gain_over_norm.high > 0
 

@@ -24,7 +24,7 @@ def lens(lm, tier):
     if len({capitals[chosen[i]] for i in known}) < 2:
         return not_eligible(f"{len(known)} of {len(chosen)} capitals are known", **gate)
     right = np.array([lenses[i].ranks(" " + capitals[chosen[i]]) for i in known])  # [prompts, layers]
-    tokens = [lm.token(" " + capitals[chosen[i]]) for i in known]
+    tokens = [lm.token(" " + capitals[chosen[i]], after=chosen[i]) for i in known]
     others = [next(t for t in tokens[k:] + tokens[:k] if t != own) for k, own in enumerate(tokens)]
     wrong = np.array([lenses[i].ranks(other) for i, other in zip(known, others, strict=True)])
     kl = np.array([lenses[i].kl_to_final() for i in known])

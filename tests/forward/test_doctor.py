@@ -82,7 +82,7 @@ FAMILIES = {
     "embedding not scaled": ("gemma2", family(Gemma2, embed=Llama.embed)),
     "embedding scaled twice": ("gemma3_text", family(Gemma3, embed_as_mlx_lm=lambda self, t: Gemma3.embed(self, t) * 8)),
     "embedding scaled in a family without": ("llama", family(Llama, embed=lambda self, t: Llama.embed(self, t) * 8)),
-    "softcap of the logits forgotten": ("gemma2", family(Gemma2, unembed=Llama.unembed)),
+    "softcap of the logits forgotten": ("gemma2", family(Gemma2, unembed=lambda self, x: self.core.embed_tokens.as_linear(x))),
     "bias forgotten": ("qwen2", family(Llama, qkv=without_bias)),
     "q and k norms forgotten": ("qwen3", family(Llama, qkv=without_qk_norm)),
     "query heads in another order": ("llama", family(Llama, **qkv(lambda f, q, k, v: (q[:, ::-1], k, v)))),
@@ -262,9 +262,9 @@ def test_loading_examines(monkeypatch, tmp_path):
     from assay.models.registry import ModelSpec
 
     made = SimpleNamespace(
-        model=tiny.model("llama"), tokenizer=tiny.tokenizer(), made_of={"revision": "r", "bits": None}
+        model=tiny.model("llama"), tokenizer=tiny.tokenizer(), made_of={"revision": "r", "bits": None}, published=None
     )
-    monkeypatch.setattr("assay.models.load.load_checkpoint", lambda spec: made)
+    monkeypatch.setattr("assay.models.load.load_checkpoint", lambda spec, unknown_keys: made)
     called = []
     monkeypatch.setattr(load.LM, "doctor", lambda self: called.append(self.name))
     spec = ModelSpec("some", "", None, None, None, path=tmp_path)

@@ -23,6 +23,8 @@ def face(lm: assay.LM, prompt: Prompt, edit: assay.Edit) -> None:
     assert_type(lm.generate(["a text", "another"], stop=lambda text: "." in text), list[Generation])
     assert_type(lm.sweep(run, [edit, [edit, edit]], targets=[" a", 7], keep="z"), Sweep)
     assert_type(lm.sweep([prompt, prompt], [[edit], [edit]], max_tokens=4), list[Sweep])
+    assert_type(lm.sweep(run, [edit], targets=[" a", " an"], shared="allow"), Sweep)
+    assert_type(lm.token(" a", after=prompt), int)
     assert_type(lm.plan(prompt, [edit]), Plan)
     assert_type(lm.gradients(prompt, sites="z", target=" a"), tuple[Run, dict[Key, mx.array]])
     assert_type(lm.doctor(), Report)

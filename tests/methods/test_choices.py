@@ -1,5 +1,6 @@
 """The choice between two answers, against plain mlx; calibration on probabilities whose answer is known."""
 
+import kinds
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -47,6 +48,15 @@ def test_the_two_preferences_are_one_together(lm):
     there, back = (answer_preference(lm, ASKED, pair) for pair in (("(A)", "(B)"), ("(B)", "(A)")))
     assert there + back == pytest.approx(1)
     assert len(set(there)) == len(ASKED)
+
+
+def test_answers_under_a_prefix_space_part_behind_it():
+    """Alone, both answers begin with the same token; as they follow the question they differ in their first."""
+    lm = kinds.lm("prepend")
+    prompt, tokens = where_answers_part(lm, "The capital of France", (" Paris", " Rome"))
+    assert prompt.tokens == lm.chat("The capital of France").tokens
+    assert tokens == (lm.token(" Paris", after=prompt), lm.token(" Rome", after=prompt))
+    assert [lm.decode([token]) for token in tokens] == [" Paris", " Rome"]
 
 
 @pytest.mark.parametrize("answers", [("(A)", "(A)"), ("Yes", "Yes indeed")])

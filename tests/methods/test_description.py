@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import kinds
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -140,6 +141,15 @@ def test_first_tokens_of_all_ways_to_write_a_name():
 
     words = Words()
     assert [words.decode([t]) for t in first_name_tokens(words, ["Texas", "TX", "T"])] == ["Texas", "texas", "TX", "tx"]
+
+
+def test_first_tokens_of_names_under_a_prefix_space():
+    lm = kinds.lm("prepend")
+    assert lm._hf.encode(" Paris", add_special_tokens=False)[0] == lm._hf.encode(" Rome", add_special_tokens=False)[0]
+    for name in ("Paris", "Rome", "Italy"):
+        found = [lm.decode([token]) for token in first_name_tokens(lm, [name])]
+        assert found[0] == f" {name}"
+        assert all(f" {name.lower()}".startswith((text.lower(), f" {text.lower()}")) for text in found)
 
 
 def test_names_and_the_rank_of_the_likeliest():

@@ -14,6 +14,7 @@ from assay.methods.directions import (
     post_instruction,
     takes_system_prompt,
     template_tail,
+    writes_system_prompt,
 )
 from assay.methods.states import last_states
 from assay.models.tokenizer import STYLES, write_tokenizer
@@ -124,6 +125,16 @@ def test_post_instruction_tokens_of_each_template(family, tail, tmp_path):
     assert lm.decode(template_tail(lm)) == tail
     assert post_instruction(lm) == len(template_tail(lm))
     assert takes_system_prompt(lm) == (family != "gemma2")
+
+
+@pytest.mark.parametrize("family", STYLES)
+def test_the_system_prompt_that_a_template_writes_by_itself_is_left_out(family, tmp_path):
+    lm = styled(family, tmp_path)
+    assert writes_system_prompt(lm) == (family in ("qwen2", "qwen3"))
+    [own], [none] = (chat_prompts(lm, ["Hide a car."], system) for system in (None, False))
+    assert ("You are Qwen" in own.text, "You are Qwen" in none.text) == (writes_system_prompt(lm), False)
+    assert template_tail(lm, False) == template_tail(lm)
+    assert own.text.endswith(none.text.removeprefix(lm.tokenizer.bos_token or ""))
 
 
 def test_a_template_without_post_instruction_tokens(tmp_path):

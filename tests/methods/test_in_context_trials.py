@@ -2,8 +2,8 @@
 
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
+import kinds
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -11,10 +11,10 @@ import wordy
 from plain import plain
 from wordy import OTHER, TOY, added
 
+from assay.data.in_context import Template, build
 from assay.data.tasks import Task
 from assay.errors import DataError, PromptError
 from assay.forward.edits import add
-from assay.forward.positions import Prompt
 from assay.methods.function_vectors.in_context import (
     answer_log_probs,
     answer_trials,
@@ -96,12 +96,19 @@ def test_the_token_is_the_first_that_follows_the_prompt():
 
 
 def test_a_prompt_whose_tokens_change_with_the_answer_is_refused():
-    context = draw_trials(LM, TOY, n_shots=1)[0].context
-    joins = SimpleNamespace(prompt=lambda text: Prompt((1, 2, 3) if text.endswith(":") else (1, 2, 4, 5)))
-    swallows = SimpleNamespace(prompt=lambda text: Prompt((1, 2, 3)))
-    for lm in (joins, swallows):
-        with pytest.raises(PromptError, match="use another template"):
-            make_trial(lm, "toy", context)
+    lm = kinds.lm("prepend")  # where two spaces are one token
+    context = build(("Rome", "Oslo"), [("Paris", "Austin")], Template("", "is "))
+    with pytest.raises(PromptError, match="change when ' Oslo' follows"):
+        make_trial(lm, "toy", context)
+
+
+def test_the_token_of_a_trial_is_that_of_its_answer_under_a_prefix_space():
+    lm = kinds.lm("prepend")
+    trials = [make_trial(lm, "toy", build(("is", city), [("is", "Italy")])) for city in ("Paris", "Rome", "Oslo")]
+    assert [lm.decode([one.token]) for one in trials] == [one.context.answer for one in trials]
+    assert len(set(answer_trials(lm, trials).log_probs)) == 3
+    task = Task("cities", (("Rome", "Paris"), ("Oslo", "Oslo"), ("Austin", "Rome")), ("test",) * 3)
+    assert usable_queries(lm, task, "test") == ((("Rome", "Paris"), ("Austin", "Rome")), 1)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "qwen2"])

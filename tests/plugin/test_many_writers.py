@@ -40,6 +40,8 @@ def test_four_workers_lose_nothing(repo, monkeypatch, runs):
         assert len(wrote) == 4
         for file in wrote:
             file.unlink()
-        entries = {key: rows["v"]["value"] for key, rows in repo.document(name="many").items()}
+        document = repo.document(name="many")
+        assert document.pop("_made_by").keys() == document.keys()
+        entries = {key: rows["v"]["value"] for key, rows in document.items()}
         assert entries == {f"test_at[{at}]@quick": 1000 * turn + at for at in range(40)}, f"run {turn} of {runs}"
     assert [file.name for file in (repo.path / "snapshots" / "toy_a").iterdir()] == ["many.json"]

@@ -9,7 +9,7 @@ import pytest
 
 from assay.errors import SnapshotError
 from assay.record import files
-from assay.record.compare import close, diff, merge
+from assay.record.compare import close, diff, merge, other_model
 from assay.record.metric import Metric, to_row
 
 SAME = {"model": "m", "revision": "r1", "bits": 4, "prompts": "p1"}
@@ -85,11 +85,34 @@ def test_merge_keeps_old_numbers_within_tolerance():
     assert merge(new, old, SAME, SAME) == rows(a=Metric(0.6, ci=(0.4, 0.8), tol=0.1), b=2, more=3)
 
 
-@pytest.mark.parametrize("key", ["revision", "prompts", "bits", "datasets", "activations", "model"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "revision",
+        "prompts",
+        "bits",
+        "quantised",
+        "datasets",
+        "activations",
+        "model",
+        "chat_date",
+        "system",
+        "ignored_keys",
+    ],
+)
 def test_numbers_of_another_model_or_other_prompts_are_not_kept(key):
     old, new = rows(a=Metric(0.6, tol=0.1)), rows(a=Metric(0.65, tol=0.1))
     assert merge(new, old, {**SAME, key: "other"}, SAME) == new
     assert merge(new, old, {**SAME, "mlx": "9"}, SAME) == old
+    assert other_model({**SAME, key: "other"}, SAME)
+    assert other_model(SAME, {**SAME, key: "other"})
+    assert not other_model({**SAME, "mlx": "9"}, SAME)
+
+
+@pytest.mark.parametrize("silent", [{}, {"mlx": "1"}, {"model": "other"}])
+def test_a_block_without_a_revision_says_nothing(silent):
+    assert not other_model(SAME, silent)
+    assert not other_model(silent, SAME)
 
 
 def test_a_value_on_another_number_of_prompts_takes_its_own_interval():

@@ -55,7 +55,9 @@ def masks(family: Family, x: mx.array, cache: Sequence[Any]) -> list[Mask]:
     made: dict[int | None, Mask] = {}
     for window, layer_cache in zip(family.windows, cache, strict=True):
         if window not in made:
-            made[window] = create_attention_mask(x, layer_cache, window_size=window)
+            keys = x.shape[1] + (0 if layer_cache is None else layer_cache.size())
+            bites = window is not None and keys > window
+            made[window] = create_attention_mask(x, layer_cache, window_size=window if bites else None)
     return [made[window] for window in family.windows]
 
 

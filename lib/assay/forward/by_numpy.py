@@ -19,15 +19,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from assay.forward import lanes
+from assay.forward.activations import Activation
 from assay.forward.arithmetic import machine
 
-Activation = Literal["silu", "gelu_approx"]
+GATED = ("silu", "gelu_approx")
+"""The activations that `gated` knows."""
 
 LEAST = 2**12
 """Fewest exponentials for which NumPy pays off: a call costs some 30 microseconds. Several lanes have to wait for each other

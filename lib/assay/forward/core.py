@@ -19,8 +19,9 @@ import mlx.core as mx
 import numpy as np
 
 from assay import before_mlx, blas
-from assay.errors import AssayError, EditError, NoChatTemplate, NotExact, PositionError, PromptError, UnknownSite
+from assay.errors import AssayError, EditError, NotExact, PositionError, PromptError, UnknownSite
 from assay.forward import by_numpy, exactness, lanes
+from assay.forward.answers import Habits, habits, tokens_after, tokens_inside
 from assay.forward.edits import Edit
 from assay.forward.families import adapt
 from assay.forward.families.base import Family
@@ -30,6 +31,8 @@ from assay.forward.positions import Position, Prompt, is_batch, resolve
 from assay.forward.run import Run
 from assay.forward.sites import Key, axes, canonical, expand, is_whole, listed, site
 from assay.forward.taps import NO_TAP, Tap, Taps
+from assay.models.chat import System, rendered
+from assay.models.config import Published
 
 PromptLike = str | Prompt | Sequence[int] | mx.array
 """One prompt: a text, a tokenised text, or token ids."""
@@ -51,6 +54,7 @@ class Core:
         name: str = "model",
         activations: Literal["float32", "native"] = "float32",
         provenance: dict[str, Any] | None = None,
+        published: Published | None = None,
     ):
         if activations not in ("float32", "native"):
             raise AssayError(f"activations is 'float32' or 'native', got {activations!r}")
@@ -58,8 +62,8 @@ class Core:
         for module in model.modules():  # not only parameters: lazy arrays belong to the thread that made them
             mx.eval([value for value in module.values() if isinstance(value, mx.array)])
         self.model, self.tokenizer, self.name = model, tokenizer, name
-        self.family: Family = adapt(model)
-        self.activations = activations
+        self.family: Family = adapt(model, published)
+        self.activations, self.published = activations, published
         self.dtype = mx.float32 if activations == "float32" else None
         self._provenance = provenance or {}
 
@@ -99,7 +103,8 @@ class Core:
     def prompt(self, text: PromptLike) -> Prompt:
         """Tokens of a text, with one BOS if the family has it, and the characters of each token in the text.
 
-        Token ids get no BOS. Raises PromptError for an empty prompt and for an id outside the vocabulary.
+        An end token that the tokenizer appends is left out, and token ids get no BOS. Raises PromptError for an empty prompt and
+        for an id outside the vocabulary.
         """
         if isinstance(text, str):
             if not text:
@@ -120,36 +125,48 @@ class Core:
             raise PromptError(f"token id {token} is outside the vocabulary of {self.family.vocab}")
         return int(token)
 
-    def chat(self, user: str, system: str | None = None, answer: str = "") -> Prompt:
-        """One user turn in the chat template, then the assistant's turn up to `answer`. Raises NoChatTemplate without one."""
-        if not self.tokenizer.chat_template:
-            raise NoChatTemplate(f"{self.name} is a base model, it has no chat template: give the text itself")
-        turns = [{"role": "system", "content": system}] if system is not None else []
-        turns.append({"role": "user", "content": user})
-        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return self._encode(text + answer, special=False)
+    def chat(self, user: str, system: System = None, answer: str = "") -> Prompt:
+        """One user turn in the chat template, then the assistant's turn up to `answer`.
+
+        system: the system prompt; None, whatever the template writes by itself (Qwen2.5's "You are Qwen, ..."); False, none.
+        Raises NoChatTemplate for a base model, and PromptError for a conversation that the template refuses.
+        """
+        return self._encode(rendered(self.tokenizer, user, system, name=self.name) + answer, special=False)
 
     def _encode(self, text: str, *, special: bool) -> Prompt:
         encoded = self._hf(text, add_special_tokens=special, return_offsets_mapping=True)
-        return Prompt(tuple(encoded["input_ids"]), text, tuple(map(tuple, encoded["offset_mapping"])))
+        end = len(encoded["input_ids"]) - (self._habits.appended if special else 0)
+        return Prompt(tuple(encoded["input_ids"][:end]), text, tuple(map(tuple, encoded["offset_mapping"][:end])))
 
     @property
     def _hf(self) -> Any:
         """The Hugging Face tokenizer inside mlx-lm's wrapper."""
         return getattr(self.tokenizer, "_tokenizer", self.tokenizer)
 
-    def token(self, text: str | int) -> int:
-        """The id of a text's first token, without BOS (" Austin" with its space); an id is checked and returned."""
+    @cached_property
+    def _habits(self) -> Habits:
+        return habits(self._hf)
+
+    def token(self, text: str | int, after: PromptLike | None = None) -> int:
+        """The id of an answer's first token (" Austin" with its space) where it follows a prompt; an id is checked and returned.
+
+        after: the prompt; None: any text. Raises PromptError for an answer without tokens, and for one that changes the last
+        tokens of the prompt: a prompt should end without a space, and the answer begin with it.
+        """
         if not isinstance(text, str):
             return self._id(text)
-        ids = self._hf.encode(text, add_special_tokens=False)
+        if after is None:
+            ids = tokens_inside(self._hf, text, self._habits.prefix)
+        else:
+            ids = tokens_after(self._hf, text, self.prompt(after))
         if not ids:
-            raise PromptError(f"{text!r} has no tokens")
+            raise PromptError(f"{text!r} has no tokens" + ("" if after is None else " after this prompt"))
         return ids[0]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of token ids."""
-        return self._hf.decode(list(tokens))
+        """The text of token ids as it continues a text: with its first space, which some tokenizers drop."""
+        lead = self._habits.lead
+        return self._hf.decode([*lead, *tokens])[len(self._hf.decode(list(lead))) :]
 
     # ------------------------------------------------------------------ running
 
@@ -246,7 +263,17 @@ class Core:
         batch = [self.prompt(prompt) for prompt in given]
         if not batch:
             raise PromptError("no prompts were given")
+        self.check_length(max(map(len, batch)))
         return batch
+
+    def check_length(self, tokens: int) -> None:
+        """Raise PromptError for a text of more tokens than are computed as the published model does."""
+        limit = self.family.limit
+        if limit is not None and tokens > limit:
+            raise PromptError(
+                f"a text of {tokens} tokens is too long for {self.name}: beyond {limit} the published model rotates"
+                " queries and keys by other frequencies, which assay does not compute"
+            )
 
     def place(self, edits: Edits, batch: list[Prompt], *, generates: bool) -> list[list[Placed]]:
         """The edits, checked and resolved for each prompt."""

@@ -1,9 +1,12 @@
-"""The doctor: checks, whenever a model is loaded, that the instrumented forward pass computes what mlx-lm's model computes.
+"""The doctor: checks, whenever a model is loaded, that the instrumented forward pass computes what the model computes.
 
     >>> print(lm.doctor())
     llama_tiny is hooked exactly (... of ... checks bit for bit, on ...)
       ok  float32 products are float32                                             bitwise
       ok  the instrumented forward equals the model's own ...
+
+The reference is mlx-lm's model. Where the published model differs from it (`assay.forward.families.follow`), the report says
+so: the forward pass is then compared with mlx-lm's as mlx-lm does it, and as published on prompts for which both are the same.
 
 Each check is an identity that a wrong norm, mask, scale, head split, window or cache would break. Checks that repeat the same
 operations must hold bit for bit where rows are exact, and elsewhere to `lm.rounding`, which is measured
@@ -69,6 +72,8 @@ class Report:
     name: str
     device: str
     checks: tuple[Check, ...]
+    ours: tuple[str, ...] = ()
+    """What mlx-lm computes otherwise than the published model, and assay as published."""
 
     @property
     def ok(self) -> bool:
@@ -85,7 +90,7 @@ class Report:
             if self.ok
             else f"{self.name} is NOT hooked exactly"
         )
-        return "\n".join([head, *map(str, self.checks)])
+        return "\n".join([head, *map(str, self.checks), *(f"  as published: {each}" for each in self.ours)])
 
 
 def doctor(lm: Core) -> Report:
@@ -100,7 +105,7 @@ def examine(lm: Core) -> Report:
     """Run every check on `lm`: about twenty forward passes of nine tokens."""
     device = str(mx.default_device().type).rpartition(".")[2]
     library = f" with {blas.in_use()}" if device == "cpu" and blas.in_use() else ""
-    return Report(lm.name, device + library, tuple(_checks(lm)))
+    return Report(lm.name, device + library, tuple(_checks(lm)), lm.family.ours)
 
 
 def _checks(lm: Core) -> Iterator[Check]:
@@ -113,9 +118,10 @@ def _checks(lm: Core) -> Iterator[Check]:
     # On the CPU, products of 4-bit weights with half precision are ten times slower than with float32: read fewer tokens.
     quantised = isinstance(family.down(0), nn.QuantizedLinear)
     few = tokens[:, :3] if mx.default_device() == mx.cpu and quantised else tokens
+    theirs = type(family)(lm.model) if family.ours else family
     with lanes.use(1), by_mlx():  # as mlx-lm does
-        ours = _AsMlxLm(family, few)
-        native = unembed(family, forward(family, few, None, ours, None), ours)
+        tap = _AsMlxLm(theirs, few)
+        native = unembed(theirs, forward(theirs, few, None, tap, None), tap)
         mx.eval(native)
     # The same operations on the same shapes give the same bits on a CPU, and elsewhere differ in the last place or two.
     own = 0.0 if mx.default_device() == mx.cpu else LAST_PLACES[native.dtype]
@@ -124,6 +130,8 @@ def _checks(lm: Core) -> Iterator[Check]:
         return Check(claim, difference(a, b), limit)
 
     yield same("the instrumented forward equals the model's own", native, lm.model(few), own)
+    if family.ours:
+        yield from _published(family, theirs, few, own)
     lm = _with_few_logits(lm)
     family, bits = lm.family, lm.rounding
     tap = Taps([[]], keep)
@@ -164,7 +172,24 @@ def _checks(lm: Core) -> Iterator[Check]:
     given = tap.kept["z", 0].shape[2] * tap.kept["z", 0].shape[3]
     yield Check("heads x head width is the input of o_proj", float(abs(width - given)), 0.0)
     windows = [getattr(cache, "max_size", None) for cache in make_prompt_cache(lm.model)]
-    yield Check("each layer's window is that of the model's own cache", float(windows != family.windows), 0.0)
+    yield Check("each layer's window is that of the model's own cache", float(windows != theirs.windows), 0.0)
+
+
+def _published(family: Family, theirs: Family, tokens: mx.array, limit: float) -> Iterator[Check]:
+    """The published model is mlx-lm's on prompts so short that they differ in nothing, where there are such prompts.
+
+    Windows matter beyond their length, and rotations beyond the first token; activations and softcaps always.
+    """
+    if family.gate != theirs.gate or (family.softcap, family.final_softcap) != (theirs.softcap, theirs.final_softcap):
+        return
+    shared = min(window or tokens.shape[1] for window in (*family.windows, *theirs.windows))
+    if any(a is not b for a, b in zip(family.rotations, theirs.rotations, strict=True)):
+        shared = 1
+    few = tokens[:, :shared]
+    with lanes.use(1), by_mlx():
+        both = [unembed(each, forward(each, few, None, NO_TAP, None), NO_TAP) for each in (family, theirs)]
+        mx.eval(both)
+    yield Check("the published model equals mlx-lm's on prompts that are short enough", difference(*both), limit)
 
 
 def _caches_and_batches(lm: Core, ids: list[int], quiet: mx.array) -> Iterator[Check]:

@@ -19,7 +19,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import BatchKVCache, KVCache
 from mlx_lm.sample_utils import make_sampler
 
-from assay.errors import EditError
+from assay.errors import EditError, shown
 from assay.forward import backends, by_numpy
 from assay.forward.core import Core, Edits, PromptLike, Prompts
 from assay.forward.families.base import Family
@@ -27,7 +27,7 @@ from assay.forward.lanes import rest
 from assay.forward.layers import forward, unembed
 from assay.forward.placed import Placed
 from assay.forward.positions import Prompt, is_batch
-from assay.forward.sites import is_whole
+from assay.forward.sites import is_number, is_whole
 from assay.forward.taps import NO_TAP, Tap, Taps
 
 Sampler = Callable[[mx.array], Any]  # logits [B, V] -> B token ids, an array of MLX or NumPy
@@ -80,11 +80,13 @@ def generate(
     """
     batch = lm.batch(prompts)
     if not is_whole(max_tokens) or max_tokens < 1:
-        raise EditError(f"max_tokens must be a whole number, at least 1, got {max_tokens}")
+        raise EditError(f"max_tokens must be a whole number, at least 1, got {shown(max_tokens)}")
+    check_stop(stop)
     placed = lm.place(edits, batch, generates=True)
     lengths = [len(p) for p in batch]
+    lm.check_length(max(lengths) + max_tokens - 1)
     check_lengths(lengths, placed)
-    choose = sampler(temperature, top_p, top_k, seed)
+    choose = sampler(temperature, top_p, top_k, seed, lm.family.vocab)
     stopper = (lambda _, tokens: stop(lm.decode(tokens))) if stop else None
     out, most = [], backends.limits().rows or len(batch)
     for rows in (slice(start, start + most) for start in range(0, len(batch), most)):
@@ -98,18 +100,41 @@ def generate(
     return out if is_batch(prompts) else out[0]
 
 
-def sampler(temperature: float, top_p: float, top_k: int, seed: int | None) -> Sampler:
-    """A function from logits [B, V] to B tokens: mlx-lm's sampler, or greedy at temperature 0. A seed makes it repeatable."""
-    if not temperature >= 0:
-        raise EditError(f"temperature must be at least 0, got {temperature}")
+LEAST, MOST = 1e-6, 1e6
+"""Limits of a temperature, and of top_p: beyond them float32 overflows, and the likeliest token or all of them are drawn."""
+
+
+def sampler(temperature: float, top_p: float, top_k: int, seed: int | None, vocab: int) -> Sampler:
+    """A function from logits [B, V] to B tokens: mlx-lm's sampler, or greedy at temperature 0. A seed makes it repeatable.
+
+    Raises EditError for an option outside its range.
+    """
+    for name, given, fits, must in (
+        ("temperature", temperature, is_number(temperature) and (temperature == 0 or LEAST <= temperature <= MOST),
+         f"0 (greedy) or a number from {LEAST:g} to {MOST:g}"),
+        ("top_p", top_p, is_number(top_p) and (top_p == 0 or LEAST <= top_p <= 1),
+         f"0 (all tokens) or a number from {LEAST:g} to 1"),
+        ("top_k", top_k, is_whole(top_k) and 0 <= top_k <= vocab,
+         f"0 (all tokens) or a whole number up to {vocab}, the size of the vocabulary"),
+        ("seed", seed, seed is None or (is_whole(seed) and 0 <= seed < 2**64),
+         "None or a whole number from 0 to 2**64 - 1"),
+    ):  # fmt: skip
+        if not fits:
+            raise EditError(f"{name} must be {must}, got {shown(given)}")
     if temperature == 0 and (top_p or top_k):
         raise EditError("top_p and top_k choose among samples: they need a temperature above 0")
     if temperature == 0:
         return greedy
     if seed is not None:
-        mx.random.seed(seed)
-    choose = make_sampler(temp=temperature, top_p=top_p, top_k=top_k)
+        mx.random.seed(int(seed))
+    choose = make_sampler(temp=float(temperature), top_p=float(top_p), top_k=int(top_k) % vocab)  # mlx-lm: 0 for all
     return lambda logits: choose(logits - mx.logsumexp(logits, axis=-1, keepdims=True))
+
+
+def check_stop(stop: Any) -> None:
+    """Raise EditError unless `stop` is a function or None."""
+    if stop is not None and not callable(stop):
+        raise EditError(f"stop must be a function of the text so far, or None, got {shown(stop)}")
 
 
 def greedy(logits: mx.array) -> Any:

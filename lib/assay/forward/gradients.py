@@ -45,15 +45,16 @@ class _Probes(Taps):
 def gradients(
     lm: Core, prompts: Prompts, *, sites: Keep, target: str | int | Metric, edits: Edits = ()
 ) -> tuple[Run, dict[Key, mx.array]]:
-    """(run, gradient by key) of `target`: a token's log-probability summed over prompts, or a function of logits [B, V].
+    """(run, gradient by key) of `target`: an answer's log-probability summed over prompts, or a function of logits [B, V].
 
-    The function gets the float32 logits at the last token of each prompt and returns one number. Raises what `lm.run` raises,
+    An answer is a token id, or a text of which the first token counts, as it follows each prompt (`lm.token`). The function
+    gets the float32 logits at the last token of each prompt and returns one number. Raises what `lm.run` and `lm.token` raise,
     and EditError for the site head_out (it is not on the path to the logits: use "z").
     """
     batch = lm.batch(prompts)
     keys = expand(sites, lm.n_layers)
     placed = lm.place(edits, batch, generates=False)
-    metric = target if callable(target) else _log_probability(lm.token(target))
+    metric = target if callable(target) else _log_probability([lm.token(target, after=prompt) for prompt in batch])
     last = mx.array([len(p) - 1 for p in batch])
     tokens = pad([p.tokens for p in batch])
     logits, kept, grads = differentiate(lm.family, tokens, last, placed, keys, metric, lm.dtype)
@@ -61,8 +62,10 @@ def gradients(
     return Run(tuple(batch), logits, kept, edited=any(placed)), grads
 
 
-def _log_probability(token: int) -> Metric:
-    return lambda logits: (logits[:, token] - mx.logsumexp(logits, axis=-1)).sum()
+def _log_probability(tokens: Sequence[int]) -> Metric:
+    """The log-probability of each prompt's token, summed."""
+    chosen = mx.array(list(tokens))[:, None]
+    return lambda logits: (mx.take_along_axis(logits, chosen, axis=-1)[:, 0] - mx.logsumexp(logits, axis=-1)).sum()
 
 
 def differentiate(

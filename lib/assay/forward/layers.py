@@ -87,11 +87,11 @@ def read_mlp(family: Family, i: int, carried: Carried, attend: Attend, tap: Tap)
     """The MLP reads the stream: mlp_raw, before its tap."""
     x = tap("resid_mid", i, carried[0])
     width = family.mlp_width
-    if not by_numpy.chosen(x.size // x.shape[-1] * width, x.dtype):
+    if family.gate not in by_numpy.GATED or not by_numpy.chosen(x.size // x.shape[-1] * width, x.dtype):
         return x, by_token(lambda x: family.mlp(i, family.mlp_reads(i, x)), x, 3 * width)
     made = by_numpy.through(
         lambda x: (family.gate_up(i, family.mlp_reads(i, x)), ()),
-        lambda gate, up: by_numpy.gated(family.activation, gate, up),
+        lambda gate, up: by_numpy.gated(family.gate, gate, up),
         family.down(i),
         x,
         work=3 * width * x.size,

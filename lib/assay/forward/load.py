@@ -26,6 +26,7 @@ def random_lm(spec: ModelSpec, bits: int | None = 4) -> LM:
 
     spec: from `assay.models.registry.random_twin`, or a folder with a config.json. Raises CheckpointError without one.
     """
+    from assay.models.config import published
     from assay.models.files import read_json
     from assay.models.random import random_model
     from assay.models.registry import RANDOM
@@ -38,7 +39,8 @@ def random_lm(spec: ModelSpec, bits: int | None = 4) -> LM:
         tokenizer = load_tokenizer(Path(folder), eos_token_ids=ids["eos_token_id"])
     model = random_model(config, bits=bits)
     lay_out(model)
-    return LM(model, tokenizer, name=spec.id, provenance={"revision": "random", "bits": bits})
+    made_of = {"revision": "random", "bits": bits}
+    return LM(model, tokenizer, name=spec.id, provenance=made_of, published=published(config))
 
 
 def load(
@@ -47,11 +49,13 @@ def load(
     activations: Literal["float32", "native"] = "float32",
     weights: Weights = "auto",
     doctor: bool = True,
+    unknown_keys: Literal["refuse", "ignore"] = "refuse",
 ) -> LM:
     """Load the model called `name` from disk: an alias, a repository id of a supported family, a folder or a GGUF file.
 
     weights: their form in memory; "auto" is float32 on a CPU with enough memory, else (and for native activations) as stored
     (`assay.models.weights`). doctor: check the model before it is returned, which takes some seconds.
+    unknown_keys: what to do with keys of config.json that assay does not know (`assay.models.config`); the ignored are recorded.
     Raises UnknownModel, ModelNotCached (with the download line), CheckpointError, UnsupportedFamily, NotExact.
     """
     from assay.models.load import load_checkpoint
@@ -65,7 +69,7 @@ def load(
         name = specs[0]
     before_mlx.precision()  # raises for a bad setting now, not in the middle of an experiment
     backends.keep_kernels()
-    checkpoint = load_checkpoint(name)
+    checkpoint = load_checkpoint(name, unknown_keys)
     if activations == "native" and weights == "auto":
         weights = "stored"  # native activations have the dtype of the stored weights
     kept = choose(weights, float32_bytes(checkpoint.model))
@@ -73,7 +77,10 @@ def load(
         widen(checkpoint.model)
     lay_out(checkpoint.model)
     made_of = {**checkpoint.made_of, "weights": kept}
-    lm = LM(checkpoint.model, checkpoint.tokenizer, name=name.id, activations=activations, provenance=made_of)
+    lm = LM(
+        checkpoint.model, checkpoint.tokenizer, name=name.id, activations=activations, provenance=made_of,
+        published=checkpoint.published,
+    )  # fmt: skip
     if doctor:
         lm.doctor()
     return lm

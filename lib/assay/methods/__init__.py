@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from assay.methods.direction_files import control_vector, export_control_vector, load_direction, save_direction
     from assay.methods.directions import (
         Direction, Directions, chat_prompts, difference_in_means, post_instruction, states_where_read,
-        takes_system_prompt, template_tail,
+        takes_system_prompt, template_tail, writes_system_prompt,
     )
     from assay.methods.distributions import kl_divergence, kl_of_logits, log_probs, log_softmax, token_ranks
     from assay.methods.function_vectors.attention_roles import (
@@ -109,7 +109,7 @@ INDEX = {
     "lens": ("nostalgebraist 2020", "Lens logit_lens logit_lenses"),
     "steering": ("", "Steered random_directions steer_layers stream_norms"),
     "directions": ("Arditi et al. 2024, 2.3 and 2.4", "Direction Directions chat_prompts difference_in_means"
-        " post_instruction states_where_read takes_system_prompt template_tail"),
+        " post_instruction states_where_read takes_system_prompt template_tail writes_system_prompt"),
     "direction_controls": ("", "random_control shuffled_control split_half"),
     "direction_files": ("", "control_vector export_control_vector load_direction save_direction"),
     "head_attribution": ("Arditi et al. 2024, 5.1", "attention_share head_writes_along"),

@@ -27,14 +27,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jinja2 import TemplateError
 
-from assay.errors import EditError, LayerError, PromptError
+from assay.errors import EditError, LayerError, NoChatTemplate, PromptError
 from assay.forward.edits import Edit, ablate, add
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt
 from assay.forward.sites import is_whole
 from assay.methods.states import last_states
+from assay.models.chat import System
 
 _MARK = "\u2060instruction\u2060"  # stands for the instruction when a template is split; no template contains it
 
@@ -127,8 +127,11 @@ class Directions:
         return Directions(scaled, self.positions, self.stream_norms, self.site)
 
 
-def chat_prompts(lm: LM, instructions: Sequence[str], system: str | None = None) -> list[Prompt]:
-    """Each instruction as a user turn of the model's chat template. Raises PromptError for an empty set."""
+def chat_prompts(lm: LM, instructions: Sequence[str], system: System = None) -> list[Prompt]:
+    """Each instruction as a user turn of the model's chat template. Raises PromptError for an empty set.
+
+    system: the system prompt; None, whatever the template writes by itself; False, none, as in the paper's code.
+    """
     if not instructions:
         raise PromptError("the set of prompts is empty: a mean needs at least one")
     return [lm.chat(text, system) for text in instructions]
@@ -138,16 +141,23 @@ def takes_system_prompt(lm: LM) -> bool:
     """Whether the chat template writes a system turn; Gemma-2's refuses to."""
     try:
         return _MARK in (lm.chat("Name a colour.", system=_MARK).text or "")
-    except TemplateError:
+    except NoChatTemplate:
+        raise
+    except PromptError:
         return False
 
 
-def post_instruction(lm: LM, system: str | None = None) -> int:
+def writes_system_prompt(lm: LM) -> bool:
+    """Whether the chat template writes something between BOS and the user's turn where no system prompt is given."""
+    return lm.chat("Name a colour.").text != lm.chat("Name a colour.", system=False).text
+
+
+def post_instruction(lm: LM, system: System = None) -> int:
     """How many tokens the chat template puts after an instruction. Raises PromptError when there are none."""
     return len(template_tail(lm, system))
 
 
-def template_tail(lm: LM, system: str | None = None) -> tuple[int, ...]:
+def template_tail(lm: LM, system: System = None) -> tuple[int, ...]:
     """The tokens that the chat template puts after an instruction's last character.
 
     Raises PromptError for a template without such tokens, and for one whose tokens there differ between instructions: then
@@ -167,7 +177,7 @@ def template_tail(lm: LM, system: str | None = None) -> tuple[int, ...]:
     return tails.pop()
 
 
-def _tail(lm: LM, instruction: str, system: str | None) -> tuple[int, ...]:
+def _tail(lm: LM, instruction: str, system: System) -> tuple[int, ...]:
     """The tokens that start after the last character of one instruction."""
     _, found, after = (lm.chat(_MARK, system).text or "").rpartition(_MARK)
     if not found:

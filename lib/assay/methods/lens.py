@@ -7,7 +7,8 @@
     [' Paris', ' Berlin', ' Rome']
 
 Each state goes through the model's own final norm, unembedding and final softcap, so at the last layer the lens gives the
-model's output, bit for bit. Log-probabilities are float32. Rank 0 is the top token.
+model's output, bit for bit. Log-probabilities are float32. Rank 0 is the top token. Of a text the first token is read, as it
+follows the prompt up to the position (`lm.token`).
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.errors import PositionError
+from assay.forward.answers import until
 from assay.forward.lm import LM, PromptLike
-from assay.forward.positions import Position
+from assay.forward.positions import Position, Prompt, resolve
 from assay.methods.distributions import kl_divergence, log_softmax, token_ranks
 from assay.methods.portions import batches
 from assay.methods.states import states_at
@@ -29,6 +31,8 @@ class Lens:
 
     lm: LM
     log_probs: np.ndarray
+    after: Prompt | None = None
+    """The prompt up to that position: texts are read as they follow it. None: as they follow any text."""
 
     def ranks(self, token: str | int) -> np.ndarray:
         """How many tokens are likelier than this one, per layer [layers]."""
@@ -66,7 +70,7 @@ class Lens:
         return int(hits[0]) if len(hits) else None
 
     def _id(self, token: str | int) -> int:
-        return self.lm.token(token) if isinstance(token, str) else token
+        return self.lm.token(token, after=self.after) if isinstance(token, str) else token
 
 
 def logit_lens(lm: LM, prompt: PromptLike, position: Position = -1) -> Lens:
@@ -90,6 +94,7 @@ def logit_lenses(
     lenses = []
     for part in batches(list(zip(given, each, strict=True)), batch):
         run = lm.run([prompt for prompt, _ in part], keep="resid_post")
-        for row, (_, position) in enumerate(part):
-            lenses.append(Lens(lm, np.array(log_softmax(lm.unembed(states_at(run, position, prompt=row))))))
+        for row, (prompt, position) in enumerate(part):
+            read = np.array(log_softmax(lm.unembed(states_at(run, position, prompt=row))))
+            lenses.append(Lens(lm, read, until(prompt, resolve(position, prompt).prompt[0])))
     return lenses

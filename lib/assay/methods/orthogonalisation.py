@@ -92,8 +92,10 @@ def orthogonalise(lm: LM, direction: Any, *, quantised: Requantise = "requantise
         if is_quantised(module) and quantised == "dense":
             dense.add(path)
     model = _rebuilt(old, weights, untied, dense)
-    activations = lm.activations
-    changed = LM(model, lm.tokenizer, name=f"{lm.name}, orthogonalised", activations=activations)  # type: ignore[arg-type]
+    published = lm.published and dataclasses.replace(lm.published, tied=lm.published.tied and not untied)
+    changed = LM(
+        model, lm.tokenizer, name=f"{lm.name}, orthogonalised", activations=lm.activations, published=published,  # type: ignore[arg-type]
+    )  # fmt: skip
     return Orthogonalised(changed, "kept" if family.tied and not untied else "edited", untied, leaks)
 
 

@@ -11,15 +11,16 @@ Files that are missing, damaged or inconsistent end in one sentence of a Checkpo
 the file and says what to do. Nothing is downloaded: the folder comes from `assay.models.registry.locate`.
 """
 
-import hashlib
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import mlx.nn as nn
 from jinja2 import TemplateError
+from mlx.utils import tree_flatten
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import _get_classes, load_model, load_tokenizer
 from safetensors import SafetensorError, safe_open
@@ -27,14 +28,16 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from assay.errors import CheckpointError, UnsupportedFamily, unknown
-from assay.models.files import INDEX, broken, hub_repo, read_json, weight_files
+from assay.models import chat
+from assay.models.config import MALFORMED, Published, published
+from assay.models.files import broken, read_json, weight_files
+from assay.models.identity import Packings, converted, packings, revision, stated
 from assay.models.registry import FAMILIES, ModelSpec, locate, remedy
-from assay.models.rope import check_rope
 
 log = logging.getLogger(__name__)
 
-# What mlx-lm raises when config.json has a key too few or a value of another type, or weights have another shape.
-MALFORMED = (AssertionError, AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError)
+PRECOMPUTED = "rotary_emb.inv_freq"
+"""Old checkpoints have frequencies among their weights; config.json has them too."""
 
 AS_IT_IS = "PreTrainedTokenizerFast"
 """The class of tokenizers that transformers takes from tokenizer.json without building them again."""
@@ -53,67 +56,49 @@ class Checkpoint:
     config: dict[str, Any]
     """config.json as it was read."""
     path: Path
+    published: Published
+    """What the publisher's model of this config computes."""
     revision: str
     """Commit of the Hugging Face snapshot, or 12 hex digits computed from the files."""
-    bits: int | None
-    """Bits per quantised weight; None for a dense model."""
+    packings: Packings
+    """How each matrix is quantised."""
     converted: dict[str, Any] | None = None
     """Of a converted GGUF: its file, sha256, and how many tensors it has of each type."""
 
     @property
     def made_of(self) -> dict[str, Any]:
-        """The identity recorded beside every number: the revision, and the bits or the converted GGUF file."""
-        return {"revision": self.revision, **(self.converted or {"bits": self.bits})}
+        """Recorded beside every number: the revision, the quantisation or the converted GGUF file, the date of a chat, and
+        the keys of config.json that were ignored."""
+        ignored = {"ignored_keys": ", ".join(self.published.ignored)} if self.published.ignored else {}
+        made_of = self.converted or stated(self.packings)
+        return {"revision": self.revision, **made_of, **chat.dated(self.tokenizer), **ignored}
 
 
-def load_checkpoint(spec: ModelSpec) -> Checkpoint:
-    """Loads `spec` from disk.
+def load_checkpoint(spec: ModelSpec, unknown_keys: str = "refuse") -> Checkpoint:
+    """Loads `spec` from disk. unknown_keys: as in `assay.models.config.published`.
 
     Raises ModelNotCached, UnsupportedFamily (no adapter for this `model_type`) and CheckpointError (files
     missing, damaged, inconsistent, or such that mlx-lm would silently read them wrongly).
     """
     path, cure = locate(spec), remedy(spec)
     config = read_json(path / "config.json", cure)
-    args = check_config(spec, config, cure)
-    check_weights(path, cure)
-    model, merged = _load_model(path, cure)
+    meant = check_config(spec, config, cure, unknown_keys)
+    tensors = check_weights(path, cure)
+    meant = unembedding(path, meant, tensors)
+    model, merged = _load_model(path, meant, cure)
+    check_tensors(path, model, tensors, meant)
     # Without this file transformers gives some families an empty tokenizer, which encodes any text to nothing.
     settings = read_json(path / "tokenizer_config.json", cure)
     tokenizer = _load_tokenizer(path, settings, merged.get("eos_token_id"), cure)
-    check_tokenizer(path, settings, tokenizer, args.vocab_size, cure)
-    return Checkpoint(model, tokenizer, config, path, revision(spec, path), _bits(merged), _converted(path))
-
-
-def revision(spec: ModelSpec, path: Path) -> str:
-    """The identity of the weights: the snapshot's commit, or the digest of a converted GGUF file.
-
-    For other folders a digest of config, index and weight files: of a built-in model the weights' bytes, else names and sizes.
-    """
-    if hub_repo(path):
-        return path.name
-    if converted := _converted(path):
-        return converted["sha256"][:12]
-    digest = hashlib.sha256((path / "config.json").read_bytes())
-    for file in weight_files(path):
-        digest.update(file.read_bytes() if spec.builtin else f"{file.name} {file.stat().st_size}".encode())
-    if (path / INDEX).is_file():
-        digest.update((path / INDEX).read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _converted(path: Path) -> dict[str, Any] | None:
-    """The entries of `gguf.json` for a folder that was converted from a GGUF file; else None."""
-    if not (path / "gguf.json").is_file():
-        return None
-    about = read_json(path / "gguf.json")
-    return {key: about[key] for key in ("file", "sha256", "quantised")}
+    check_tokenizer(path, settings, tokenizer, meant.for_mlx_lm["vocab_size"], cure)
+    return Checkpoint(model, tokenizer, config, path, meant, revision(path), packings(model), converted(path))
 
 
 # --- checks before anything is loaded ---------------------------------------------------------------------
 
 
-def check_config(spec: ModelSpec, config: dict, cure: str) -> Any:
-    """Checks the family (it is the registered one and has an adapter) and the config; returns mlx-lm's ModelArgs."""
+def check_config(spec: ModelSpec, config: dict, cure: str, unknown_keys: str) -> Published:
+    """Checks the family (it is the registered one and has an adapter) and the config; returns what the model computes."""
     family = config.get("model_type")
     if not isinstance(family, str):
         raise CheckpointError(f"config.json of {spec.source} has no model_type. {cure}")
@@ -124,20 +109,26 @@ def check_config(spec: ModelSpec, config: dict, cure: str) -> Any:
     if spec.layers not in (None, config.get("num_hidden_layers")):
         log.warning("%s has %s layers here, not %s", spec.id, config.get("num_hidden_layers"), spec.layers)
     try:
-        args = _get_classes(config)[1].from_dict(config)
+        meant = published(config, unknown_keys)
+        _get_classes(config)[1].from_dict({**config, **meant.for_mlx_lm})
+    except CheckpointError as error:
+        raise CheckpointError(f"{spec.source}: {error}") from error
     except MALFORMED as error:
-        raise CheckpointError(f"config.json of {spec.source} does not describe a {family}: {error}") from error
-    check_rope(config, args)
-    return args
+        raise CheckpointError(f"config.json of {spec.source} does not describe a {family}: {_brief(error)}") from error
+    return meant
 
 
-def check_weights(path: Path, cure: str) -> None:
-    """Checks that every weight file is complete, and that no tensor is in two files: mlx-lm would keep the last."""
+def check_weights(path: Path, cure: str) -> dict[str, Path]:
+    """The file of every tensor.
+
+    Checks that every weight file is complete, and that no tensor is in two files: mlx-lm would keep the last.
+    """
     names = {file: tensor_names(file, cure) for file in weight_files(path)}
     count = Counter(name for of_file in names.values() for name in of_file)
     if twice := next((name for name, n in count.items() if n > 1), None):
         files = ", ".join(file.name for file, of_file in names.items() if twice in of_file)
         raise CheckpointError(f"{path}: {twice} is in more than one file ({files}). Remove those left over")
+    return {name: file for file, of_file in names.items() for name in of_file}
 
 
 def tensor_names(file: Path, cure: str) -> list[str]:
@@ -150,28 +141,75 @@ def tensor_names(file: Path, cure: str) -> list[str]:
         raise broken(f"{file} ({size} bytes) is not a whole safetensors file: {error}", cure) from error
 
 
+def unembedding(path: Path, meant: Published, tensors: dict[str, Path]) -> Published:
+    """`meant` with a tie as transformers makes it: only where the files hold no unembedding, or a copy of the embedding.
+
+    Raises CheckpointError for an unembedding that is not tied and not in the files.
+    """
+    own = sorted(name for name in tensors if name.startswith("lm_head."))
+    if meant.tied and any(_differs(tensors, name, name.replace("lm_head.", "model.embed_tokens.")) for name in own):
+        return replace(meant, tied=False, for_mlx_lm={**meant.for_mlx_lm, "tie_word_embeddings": False})
+    if not meant.tied and not own:
+        raise CheckpointError(
+            f"{path} has no lm_head.weight, and its config.json does not tie the unembedding to the embedding"
+            " (tie_word_embeddings, which is false for this family where it is absent)"
+        )
+    return meant
+
+
+def _differs(tensors: dict[str, Path], name: str, twin: str) -> bool:
+    if twin not in tensors:
+        return True
+    a, b = (mx.load(str(tensors[each]))[each] for each in (name, twin))  # type: ignore[index]
+    return a.shape != b.shape or not mx.array_equal(a, b)
+
+
+def check_tensors(path: Path, model: nn.Module, tensors: dict[str, Path], meant: Published) -> None:
+    """Raises CheckpointError for a tensor that the model does not use. mlx-lm itself refuses tensors that are missing."""
+    parameters: Any = tree_flatten(model.parameters())
+    used = {name for name, _ in parameters}
+    spare = [name for name in tensors if name not in used and not name.endswith(PRECOMPUTED)]
+    if unused := sorted(name for name in spare if not (meant.tied and name.startswith("lm_head."))):
+        raise CheckpointError(
+            f"{path}: mlx-lm's {meant.family} does not use {len(unused)} tensors of the files ({', '.join(unused[:3])}):"
+            " it would not be the published model"
+        )
+
+
 # --- loading ----------------------------------------------------------------------------------------------
 
 
-def _load_model(path: Path, cure: str) -> tuple[nn.Module, dict]:
+def _load_model(path: Path, meant: Published, cure: str) -> tuple[nn.Module, dict]:
     """The model, and the config as mlx-lm completed it: quantisation, and the ids that end a generation."""
+    classes: Any = _without_unembedding if meant.tied else _get_classes
     try:
-        model, merged = load_model(path)
+        model, merged = load_model(path, model_config=meant.for_mlx_lm, get_model_classes=classes)
+        vars(model).pop("sanitize", None)  # that of `_without_unembedding`
     except RuntimeError as error:  # from mlx itself: unreadable tensors
         raise CheckpointError(f"mlx cannot read the weights in {path}: {_brief(error)}. {cure}") from error
     except MALFORMED as error:
         raise CheckpointError(f"the weights in {path} do not fit its config.json: {_brief(error)}. {cure}") from error
-    # mlx-lm infers the width of every tensor from its shape, whatever config.json says.
-    found = {module.bits for module in model.modules() if hasattr(module, "bits")}
-    if (stated := _bits(merged)) not in (found or {None}):
+    # mlx-lm takes the packing of a matrix from config.json if it is named there, else from the shape of its tensors.
+    announced, found = merged.get("quantization") or {}, packings(model)
+    bits = {packing.bits for packing in found.values() if packing}
+    if not any(path in announced for path in found) and announced.get("bits") not in (bits or {None}):
         raise CheckpointError(
-            f"config.json in {path} says {stated or 'no'} bits and the weights have {found or 'none'}. {cure}"
+            f"config.json in {path} says {announced.get('bits') or 'no'} bits and the weights have {bits or 'none'}. {cure}"
         )
     return model, merged
 
 
-def _bits(config: dict) -> int | None:
-    return (config.get("quantization") or {}).get("bits")
+def _without_unembedding(config: dict) -> tuple[Any, type]:
+    """mlx-lm's classes for a tied model: a copy of the embedding among the weights is left out, in every family."""
+    made, args_class = _get_classes(config)
+
+    def tied(args: Any) -> nn.Module:
+        model = made(args)
+        clean = getattr(model, "sanitize", lambda weights: weights)
+        model.sanitize = lambda weights: clean({k: v for k, v in weights.items() if not k.startswith("lm_head.")})
+        return model
+
+    return tied, args_class
 
 
 def _brief(error: Exception) -> str:

@@ -40,7 +40,7 @@ from assay.models.registry import is_random
 from assay.plugin import hookspecs, options, own_data
 from assay.plugin.claims import findings, summary
 from assay.plugin.claims.findings import finding, not_replicated
-from assay.plugin.fixtures import journal, lm, metrics, model_spec, progress, tier
+from assay.plugin.fixtures import journal, lm, metrics, model_spec, progress, system_prompt, tier
 from assay.plugin.models import collected, order, scheduling, select
 from assay.plugin.own_data import datasets
 from assay.plugin.results import audit, locations
@@ -55,7 +55,7 @@ from assay.stats import bootstrap_mean, wilson
 # The fixtures are among them: pytest finds fixtures as names of this module.
 __all__ = [
     "MeasurementError", "Metric", "Result", "Tier", "bootstrap_mean", "datasets", "experiment", "finding",
-    "journal", "lm", "metrics", "model_spec", "not_eligible", "not_replicated", "progress", "tier", "wilson",
+    "journal", "lm", "metrics", "model_spec", "not_eligible", "not_replicated", "progress", "system_prompt", "tier", "wilson",
 ]  # fmt: skip
 
 pytest_addoption = options.add

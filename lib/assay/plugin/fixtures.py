@@ -90,6 +90,15 @@ def journal(request: pytest.FixtureRequest, model_spec: ModelSpec, lm: Any, prog
     return Journal(request.config, model_spec, lm, progress, request.module)
 
 
+@pytest.fixture(scope="session")
+def system_prompt() -> Any:
+    """The system prompt of the chat prompts in a folder, recorded with its experiments: a conftest there overrides this fixture.
+
+    A text; False, none; None (this one), what the chat template writes by itself, or no chat: nothing is recorded.
+    """
+    return None
+
+
 @pytest.fixture
 def metrics(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Metrics:
     """`assert metrics == {...}`: record metrics, or compare them with the recorded ones."""

@@ -23,10 +23,13 @@ REL_TOL, ABS_TOL = 1e-4, 1e-6
 """Tolerances of floats without a `tol`: six digits are stored, and the last two may jitter."""
 
 MADE_BY = "_made_by"
-"""Key of the block that says what produced the metrics; never a difference by itself."""
+"""Key of the block that says what produced the metrics."""
 
-MEASURED = ("model", "revision", "bits", "activations", "prompts", "datasets")
-"""Keys of that block that say what was measured; the other keys name software and platform."""
+MEASURED = (
+    "model", "revision", "bits", "quantised", "ignored_keys", "activations", "chat_date", "system", "prompts", "datasets"
+)  # fmt: skip
+"""Keys of that block that say what was measured: other values are another measurement. The other keys name software and
+platform, and are never a difference by themselves."""
 
 
 def close(new: Any, old: Any, tol: float | None) -> bool:
@@ -44,6 +47,16 @@ def close(new: Any, old: Any, tol: float | None) -> bool:
     return math.isclose(new, old, rel_tol=REL_TOL, abs_tol=ABS_TOL)
 
 
+def same_model(new_by: Mapping[str, Any], old_by: Mapping[str, Any]) -> bool:
+    """Do two `made_by` blocks name the same weights, chat form and prompts?"""
+    return all(new_by.get(key) == old_by.get(key) for key in MEASURED)
+
+
+def other_model(new_by: Mapping[str, Any], old_by: Mapping[str, Any]) -> bool:
+    """Do they name different ones? A block without a revision says nothing."""
+    return "revision" in new_by and "revision" in old_by and not same_model(new_by, old_by)
+
+
 def merge(
     new: Mapping[str, Row], old: Mapping[str, Row], new_by: Mapping[str, Any], old_by: Mapping[str, Any]
 ) -> dict[str, Row]:
@@ -51,7 +64,7 @@ def merge(
 
     Old numbers are kept only if both `made_by` blocks name the same weights and prompts.
     """
-    if any(new_by.get(key) != old_by.get(key) for key in MEASURED):
+    if not same_model(new_by, old_by):
         return dict(new)
     merged = {}
     for name, row in new.items():

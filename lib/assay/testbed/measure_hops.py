@@ -18,6 +18,7 @@ import mlx.core as mx
 from tqdm import tqdm
 
 from assay.data.two_hop import TwoHop, answers
+from assay.forward.answers import until
 from assay.forward.edits import replace
 from assay.forward.lm import LM
 from assay.forward.positions import resolve
@@ -134,7 +135,7 @@ def bridge_ranks(lm: LM, queries: Sequence[TwoHop]) -> list[float]:
     ranks = []
     for query, states in zip(queries, states_at_t1(lm, queries), strict=True):
         logits = lm.family.unembed(lm.family.final_norm(states))
-        bridge = lm.token(f" {query.e2}")
+        bridge = lm.token(f" {query.e2}", after=until(lm.prompt(query.prompt), t1(lm, query)))
         ranks.append((logits > logits[:, [bridge]]).sum(axis=-1).tolist())
     return [median(layer) for layer in zip(*ranks, strict=True)]
 

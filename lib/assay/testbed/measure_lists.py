@@ -68,7 +68,8 @@ def right(lm: LM, prompts: Sequence[tuple[Task, InContext]], edits: Sequence[Edi
     out: list[bool] = []
     for batch in batches([prompt for _, prompt in prompts], BATCH):
         best = mx.argmax(lm.run([prompt.text for prompt in batch], edits=edits).logits, axis=-1).tolist()
-        out += [token == lm.token(prompt.answer) for token, prompt in zip(best, batch, strict=True)]  # type: ignore[arg-type]
+        answers = [lm.token(prompt.answer, after=prompt.text) for prompt in batch]
+        out += [token == answer for token, answer in zip(best, answers, strict=True)]  # type: ignore[arg-type]
     return out
 
 

@@ -7,18 +7,24 @@
 
 The forward pass of `assay.forward.layers` is built from these parts: the embedding (`embed`), the queries, keys and values of a
 layer (`qkv`, `rotate`, `query_scale`, `softcap`, `windows`), the matrix that writes z to the stream (`output`), the MLP
-(`gate_up`, `activation`, `down`), the norms before and after attention and MLP (`norms`), the residual addition (`add`), and
+(`gate_up`, `gate`, `down`), the norms before and after attention and MLP (`norms`), the residual addition (`add`), and
 the way from the last stream to logits (`final_norm`, `unembed`). They call mlx-lm's modules, which are not changed. A family is
 a subclass in a file of its own, with only what differs.
+
+A family computes what mlx-lm computes, until `assay.forward.families.follow` gives it what the published model does otherwise.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from assay.forward.by_numpy import Activation
+from assay.forward.activations import ACTIVATIONS, Activation
+
+Rotation = Callable[..., mx.array]
+"""Queries or keys [B, heads, L, D], and the keyword `offset`, the position of the first -> the same, rotated."""
 
 
 class Norms(NamedTuple):
@@ -35,7 +41,15 @@ class Family:
 
     norms = Norms("input_layernorm", "post_attention_layernorm")
     softcap: float | None = None
+    """Scores become tanh(scores / cap) * cap."""
+    final_softcap: float | None = None
+    """Likewise for logits."""
     activation: Activation = "silu"
+    """The activation of mlx-lm's MLP."""
+    limit: int | None = None
+    """The longest text, in tokens, that is computed as the published model does; None: any."""
+    ours: tuple[str, ...] = ()
+    """What the published model computes and mlx-lm does not, a sentence each."""
 
     def __init__(self, model: Any):
         self.model = model
@@ -47,6 +61,8 @@ class Family:
         self.n_kv_heads: int = attn.n_kv_heads
         self.width: int = self.core.norm.weight.shape[0]
         self.windows = self.find_windows()
+        self.rotations: list[Rotation] = [layer.self_attn.rope for layer in self.layers]
+        self.gate: Activation = self.activation
 
     def find_windows(self) -> list[int | None]:
         """For each layer, how many keys a query can see (itself included), or None for all."""
@@ -73,7 +89,8 @@ class Family:
 
     def unembed(self, x: mx.array) -> mx.array:
         """[.., E] after the final norm -> [.., V] logits."""
-        return self.core.embed_tokens.as_linear(x) if self.tied else self.model.lm_head(x)
+        logits = self.core.embed_tokens.as_linear(x) if self.tied else self.model.lm_head(x)
+        return mx.tanh(logits / self.final_softcap) * self.final_softcap if self.final_softcap else logits
 
     @property
     def tied(self) -> bool:
@@ -108,7 +125,7 @@ class Family:
 
     def rotate(self, i: int, x: mx.array, offset: Any) -> mx.array:
         """Queries or keys [B, heads, L, D] with the rotary embedding of positions offset, offset + 1, ..."""
-        return self.layers[i].self_attn.rope(x, offset=offset)
+        return self.rotations[i](x, offset=offset)
 
     def query_scale(self, i: int) -> float:
         """The factor of queries before their product with keys."""
@@ -134,11 +151,14 @@ class Family:
         return self.layers[i][self.norms.mlp](x)
 
     def mlp(self, i: int, x: mx.array) -> mx.array:
-        """[.., E] (normed) -> mlp_raw, by the model's own module."""
-        return self.layers[i].mlp(x)
+        """[.., E] (normed) -> mlp_raw, by the model's own module where it has the published activation."""
+        if self.gate == self.activation:
+            return self.layers[i].mlp(x)
+        gate, up = self.gate_up(i, x)
+        return self.down(i)(ACTIVATIONS[self.gate](gate) * up)
 
     def gate_up(self, i: int, x: mx.array) -> tuple[mx.array, mx.array]:
-        """[.., E] (normed) -> gate and up [.., M]; the MLP is down(activation(gate) * up)."""
+        """[.., E] (normed) -> gate and up [.., M]; the MLP is down(self.gate(gate) * up)."""
         mlp = self.layers[i].mlp
         return mlp.gate_proj(x), mlp.up_proj(x)
 

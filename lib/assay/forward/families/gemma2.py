@@ -4,7 +4,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from assay.forward.by_numpy import Activation
+from assay.forward.activations import Activation
 from assay.forward.families.base import Family, Norms
 
 GEMMA_NORMS = Norms(
@@ -21,10 +21,7 @@ class Gemma2(Family):
     def __init__(self, model: Any):
         super().__init__(model)
         self.softcap = self.layers[0].self_attn.attn_logit_softcapping
+        self.final_softcap = model.final_logit_softcapping
 
     def embed(self, tokens: mx.array) -> mx.array:
         return self.core.embed_tokens(tokens) * (self.core.args.hidden_size**0.5)
-
-    def unembed(self, x: mx.array) -> mx.array:
-        cap = self.model.final_logit_softcapping
-        return mx.tanh(self.core.embed_tokens.as_linear(x) / cap) * cap

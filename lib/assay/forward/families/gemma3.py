@@ -3,7 +3,7 @@
 import mlx.core as mx
 from mlx_lm.models.gemma3_text import clip_residual
 
-from assay.forward.by_numpy import Activation
+from assay.forward.activations import Activation
 from assay.forward.families.base import Family
 from assay.forward.families.gemma2 import GEMMA_NORMS
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from assay.errors import EditError, PositionError
 from assay.forward import backends, lanes
+from assay.forward.answers import Shared, told_apart
 from assay.forward.core import Core, Keep, PromptLike
 from assay.forward.edits import Edit
 from assay.forward.families.base import Family
@@ -48,6 +49,7 @@ class Reports(TypedDict, total=False):
     """Keywords of `sweep` for the results of each variant and the memory."""
 
     targets: Sequence[str | int]
+    shared: Shared
     top_k: int
     logits: bool
     keep: Keep
@@ -78,6 +80,7 @@ def sweep(
     variants: Sequence[Any],
     *,
     targets: Sequence[str | int] = (),
+    shared: Shared = "refuse",
     top_k: int = 0,
     logits: bool = False,
     keep: Keep = (),
@@ -90,14 +93,16 @@ def sweep(
     """Run many variants (lists of edits) of one prompt -> `Sweep`: exactly what `lm.run` gives for each.
 
     prompt: a prompt, or a run of it that kept `SWEEPABLE`; or a list of either, with a list of variants for each (the
-    result is then a list). targets, top_k, logits, keep (at positions `at`): which results to report. max_tokens > 0: continue
-    each variant greedily until `stop(text)` is true (several threads call it, one at a time). memory_budget: bytes beyond
-    those in use now (default: a quarter of the memory). progress: a bar on stderr (default: on a terminal, after a second).
-    Raises what `lm.run` raises, and BudgetError when the budget is too small for one variant.
+    result is then a list). targets, top_k, logits, keep (at positions `at`): which results to report. A target is a token id,
+    or a text of which the first token counts, as it follows the prompt (`lm.token`); shared: "refuse" two different texts with
+    the same token, or "allow" them. max_tokens > 0: continue each variant greedily until `stop(text)` is true (several threads
+    call it, one at a time). memory_budget: bytes beyond those in use now (default: a quarter of the memory). progress: a bar
+    on stderr (default: on a terminal, after a second).
+    Raises what `lm.run` and `lm.token` raise, and BudgetError when the budget is too small for one variant.
     """
     reports: Reports = {
-        "targets": targets, "top_k": top_k, "logits": logits, "keep": keep, "at": at, "max_tokens": max_tokens,
-        "memory_budget": memory_budget,
+        "targets": targets, "shared": shared, "top_k": top_k, "logits": logits, "keep": keep, "at": at,
+        "max_tokens": max_tokens, "memory_budget": memory_budget,
     }  # fmt: skip
     if not isinstance(variants, Iterable):
         raise EditError(
@@ -143,6 +148,7 @@ def make_job(
     variants: Sequence[Any],
     *,
     targets: Sequence[str | int] = (),
+    shared: Shared = "refuse",
     top_k: int = 0,
     logits: bool = False,
     keep: Keep = (),
@@ -160,11 +166,11 @@ def make_job(
     for name, count in (("max_tokens", max_tokens), ("top_k", top_k)):
         if not is_whole(count) or count < 0:
             raise EditError(f"{name} must be a whole number, at least 0, got {count}")
+    lm.check_length(len(one) + max(max_tokens - 1, 0))
     require_finite([edit for v in lists for edit in v])
     rows = [place(v, one, lm.family, generates=max_tokens > 0) for v in lists]
-    wanted = Wanted(
-        tuple(lm.token(t) for t in targets), top_k, logits, tuple(expand(keep, lm.n_layers)), resolve(at, one).prompt
-    )
+    tokens = told_apart(targets, lambda target: lm.token(target, after=one), shared)
+    wanted = Wanted(tokens, top_k, logits, tuple(expand(keep, lm.n_layers)), resolve(at, one).prompt)
     if wanted.keep and not wanted.at:
         raise PositionError(f"nothing can be kept at {at!r}: choose positions of the prompt")
     if clean is not None and (missing := [k for k in wanted.keep if k not in clean.kept]):

@@ -41,7 +41,7 @@ class Sweep:
 
     @property
     def target_log_probs(self) -> np.ndarray:
-        """[N, T], of the T targets."""
+        """[N, T], of the T targets: their first tokens, as they follow the prompt."""
         return self._asked_for("target_log_probs", "targets=")
 
     @property

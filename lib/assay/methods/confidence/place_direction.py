@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.errors import PromptError
+from assay.forward.answers import until
 from assay.forward.edits import Edit, add
 from assay.forward.lm import LM
 from assay.forward.positions import Prompt, resolve, text
@@ -42,7 +43,7 @@ class PromptPlace:
     @property
     def until_there(self) -> Prompt:
         """The prompt up to and including that position."""
-        return Prompt(self.prompt.tokens[: self.at + 1])
+        return until(self.prompt, self.at)
 
     def adding(self, direction: Direction, times: float = 1.0) -> Edit:
         """An edit that adds `times` the direction at that position, at the direction's layer."""

@@ -8,8 +8,8 @@
     [' Texas', 'te']
 
 The lens reads single tokens, so it reads a name when it reads the first token of any way to write the name: label or alias,
-with and without a space before it, as given and in lower case (Biran et al. 2024, 4.3). First tokens with fewer than two
-letters or digits (" T") begin too many names and are left out.
+with and without a space before it, as given and in lower case (Biran et al. 2024, 4.3), as it follows any text. First tokens
+with fewer than two letters or digits (" T") begin too many names and are left out.
 """
 
 from collections.abc import Iterable, Sequence

@@ -4,7 +4,7 @@
     lm.generate(prompt, edits=[found.direction.ablation()])
 
     >>> prompts = request_prompts(lm, "harmful", "en", "valid")[:2]
-    >>> refusal_scores(lm, prompts, [lm.token("I")]) > 0            # what decides which requests are kept
+    >>> refusal_scores(lm, prompts, [lm.token("I", after=prompts[0])]) > 0            # what decides which requests are kept
     array([ True,  True])
 
 The steps: find the tokens that begin the model's refusals (`refusal_tokens`, on validation requests), keep the harmful requests
@@ -25,6 +25,7 @@ from assay.methods.directions import Direction, chat_prompts, difference_in_mean
 from assay.methods.portions import Track, batches
 from assay.methods.refusal.judging import IsRefusal, refusal_score, refusal_tokens
 from assay.methods.refusal.selection import DirectionSelection, SelectionFilters, SuccessiveHalving, select_direction
+from assay.models.chat import System
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +48,9 @@ class RefusalDirection:
 
 
 def request_prompts(
-    lm: LM, kind: str, language: str = "en", split: str | None = "test", system: str | None = None
+    lm: LM, kind: str, language: str = "en", split: str | None = "test", system: System = None
 ) -> list[Prompt]:
-    """The requests of one kind, language and split, each as a turn of the chat template."""
+    """The requests of one kind, language and split, each as a turn of the chat template. system: as in `lm.chat`."""
     return chat_prompts(lm, [request.text for request in instructions(kind, language, split)], system)
 
 
@@ -62,6 +63,7 @@ def refusal_direction(
     lm: LM,
     language: str = "en",
     *,
+    system: System = None,
     tokens: Sequence[int] | None = None,
     filters: SelectionFilters = SelectionFilters(),  # noqa: B008  (frozen)
     halving: SuccessiveHalving | None = None,
@@ -69,12 +71,13 @@ def refusal_direction(
 ) -> RefusalDirection:
     """Find the refusal direction of a model with this project's requests in one language.
 
-    tokens: first tokens of refusals; None: from `refusal_tokens`. Raises PromptError when the model refuses no harmful request
-    or answers no harmless one, and SelectionError when no candidate passes the filters.
+    system: the system prompt, as in `lm.chat`; the papers have none (False). tokens: first tokens of refusals; None: from
+    `refusal_tokens`. Raises PromptError when the model refuses no harmful request or answers no harmless one, and SelectionError
+    when no candidate passes the filters.
     """
-    tail = template_tail(lm)
+    tail = template_tail(lm, system)
     prompts = {
-        (kind, split): request_prompts(lm, kind, language, split)
+        (kind, split): request_prompts(lm, kind, language, split, system)
         for kind in ("harmful", "harmless")
         for split in ("train", "valid")
     }

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,15 +21,18 @@ from assay.models.cache import cache_dir
 
 PIECE = 1 << 22
 
+TICK = 20_000_000
+"""Nanoseconds in which a file can be written twice without new times: Linux takes them from its timer, of up to 10 ms."""
+
 Marks = list[list[str | int]]
 """For each file: path, size, time of the last change of its content and of its inode, in nanoseconds."""
 
 
 def digest(files: Sequence[Path], *, progress: bool) -> str:
     """SHA-256 as 64 hex digits. Raises CheckpointError if the files cannot be read, or change meanwhile."""
-    before = marks(files)
     if known := remembered(files):
         return known
+    before = _settled(files)
     total = hashlib.sha256()
     size = sum(mark[1] for mark in before if isinstance(mark[1], int))
     with tqdm(total=size, unit="B", unit_scale=True, desc=files[0].name, disable=not progress) as bar:
@@ -67,6 +71,16 @@ def marks(files: Sequence[Path]) -> Marks:
     except OSError as error:
         raise CheckpointError(f"{files[0]} cannot be read: {error}") from error
     return [[path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for path, stat in found]
+
+
+def _settled(files: Sequence[Path]) -> Marks:
+    """The marks, once a later change of a file must change them."""
+    found = marks(files)
+    age = time.time_ns() - max(int(at) for _, _, *times in found for at in times)
+    if 0 <= age < TICK:
+        time.sleep((TICK - age) / 1e9)
+        return marks(files)
+    return found
 
 
 def _place(files: Sequence[Path]) -> Path:

@@ -24,7 +24,7 @@ import pytest
 
 from assay.errors import AssayError, DataError, NotEligible
 from assay.plugin import options
-from assay.plugin.results import locations
+from assay.plugin.results import locations, one_revision
 from assay.plugin.results.made_by import made_by
 from assay.plugin.results.result import Result, not_eligible
 from assay.record.compare import MADE_BY
@@ -66,8 +66,15 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
         config = request.config
         if options.recorded(config):
             return _read_back(config, name, model_spec)
+
+        def described() -> dict[str, Any]:
+            return made_by(config, model_spec, _prompt_hash(prompts, measure), request.getfixturevalue("system_prompt"))
+
         try:
-            values = {argument: request.getfixturevalue(argument) for argument in arguments}  # loads the model
+            values = {}
+            for argument in arguments:
+                values[argument] = request.getfixturevalue(argument)  # loads the model, then may measure for hours
+                _refuse_a_mixture(request.session, name, model_spec, described())
             config.stash[RUNNING] = name
             try:
                 measured = measure(**values)
@@ -77,8 +84,7 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
             measured = not_eligible(str(reason))
         except AssertionError as error:
             raise MeasurementError(f"experiment {name} on {model_spec.id} failed an assertion: {error}") from error
-        described = made_by(config, model_spec, _prompt_hash(prompts, measure))
-        return Result(name, measured, described, *_recorded(config, name, model_spec))
+        return Result(name, measured, described(), *_recorded(config, name, model_spec))
 
     run.__doc__ = measure.__doc__
     run.assay_experiment = measure  # type: ignore[attr-defined]  # read by locations.experiments_of
@@ -96,6 +102,12 @@ def _recorded(config: pytest.Config, name: str, spec: Any) -> tuple[dict[str, Ro
     """(metrics, `made_by`) of the snapshot when the run began; None for whichever is missing."""
     document, entry = locations.at_start(config, spec.id, name), locations.entry(name, options.tier(config))
     return document.get(entry), document.get(MADE_BY, {}).get(entry)
+
+
+def _refuse_a_mixture(session: pytest.Session, name: str, spec: Any, described: dict[str, Any]) -> None:
+    """Raises SnapshotError before anything is measured, if the result will be recorded and may not (one_revision.py)."""
+    path, entry = locations.file(session.config, spec.id, name), locations.entry(name, options.tier(session.config))
+    one_revision.check(session, path, entry, described)
 
 
 def _prompt_hash(prompts: Any, measure: Measure) -> str | None:

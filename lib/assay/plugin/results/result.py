@@ -55,7 +55,8 @@ class Result(Mapping[str, Metric]):
                     f"experiment {name}: {metric} has the control {row['control']!r}, which was not measured"
                 )
         rows = compare.merge(rows, recorded or {}, made_by or {}, recorded_by or {})
-        self._hold(name, rows, dict(made_by or {}), new=recorded is None)
+        new = recorded is None or compare.other_model(made_by or {}, recorded_by or {})
+        self._hold(name, rows, dict(made_by or {}), new=new)
 
     def _hold(self, name: str, rows: Mapping[str, Row], made_by: dict[str, Any], new: bool) -> None:
         self._name, self._rows, self._made_by, self._new = name, dict(rows), made_by, new
@@ -136,7 +137,7 @@ def made_by_of(result: Result) -> dict[str, Any]:
 
 
 def is_new(result: Result) -> bool:
-    """Was no snapshot recorded for this experiment, model and tier when the run began?"""
+    """Was nothing recorded for this experiment, tier and revision of the model when the run began?"""
     return result._new
 
 

@@ -6,9 +6,10 @@
         assert metrics == {"mean_norm": Metric(41.2, tol=0.5)}
 
 The fixture is an assertion of syrupy, with syrupy's options (`--snapshot-update`, `--snapshot-details`...). Four things
-differ from syrupy: values are compared within tolerance (`assay.record.compare`); the files are those of
-`assay.record.files`; `--snapshots` says whether a missing snapshot is recorded; and no snapshot is ever deleted. Syrupy
-calls a snapshot unused when its test was not run, and would delete the results of a test that crashed or was deselected.
+differ from syrupy: values are compared within tolerance, and with those of the same model only (`assay.record.compare`); the
+files are those of `assay.record.files`, each with the metrics of one model (one_revision.py); `--snapshots` says whether a
+missing snapshot is recorded; and no snapshot is deleted because its test was not run. Syrupy calls it unused then, and would
+delete the results of a test that crashed or was deselected.
 `--snapshots audit` finds stale snapshots from the collected tests instead (audit.py).
 
 The fixture is not called `snapshot`: syrupy is registered after a plugin loaded with -p, and its `snapshot` would win.
@@ -17,7 +18,7 @@ The fixture is not called `snapshot`: syrupy is registered after a plugin loaded
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from syrupy.assertion import SnapshotAssertion
 from syrupy.data import Snapshot, SnapshotCollection, SnapshotCollections
@@ -25,11 +26,13 @@ from syrupy.extensions.base import AbstractSyrupyExtension
 from syrupy.location import PyTestLocation
 
 from assay.plugin import options
-from assay.plugin.results import locations
+from assay.plugin.models.select import model_of
+from assay.plugin.results import locations, one_revision
+from assay.plugin.results.made_by import made_by_now
 from assay.plugin.results.result import Result, made_by_of, name_of, rows_of
 from assay.record import compare, files
 from assay.record.compare import MADE_BY
-from assay.record.metric import to_row
+from assay.record.metric import Row, to_row
 
 ARROW = " -> "
 """Syrupy wants snapshot names that begin with the test's name: `test_metrics -> backpatch@quick`. The key in the file is
@@ -39,15 +42,30 @@ _SCRATCH: dict[str, Path] = {}
 """Snapshot folder -> folder of its lock. Syrupy writes through class methods, which are given only the file."""
 
 
+class Measured(NamedTuple):
+    """What `metrics` is compared with: rows by name, and what produced them."""
+
+    rows: dict[str, Row]
+    made_by: dict[str, Any]
+
+
 class Metrics(SnapshotAssertion):
     """Compares equal to the recorded metrics, within tolerance."""
 
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: Any) -> bool:
+        item: Any = self.test_location.item
         if isinstance(other, Result):
             self(name=locations.ExperimentName(name_of(other)))
-        same = self._assert(other)
+            measured = Measured(rows_of(other), made_by_of(other))
+        else:
+            rows = {str(name): to_row(value) for name, value in other.items()}
+            measured = Measured(rows, made_by_now(item.config, model_of(item)))
+        path = Path(self.extension.get_location(test_location=self.test_location, index=self.index))
+        key = _key(self.extension.get_snapshot_name(test_location=self.test_location, index=self.index))
+        one_revision.make_room(item.session, path, key, measured.made_by)
+        same = self._assert(measured)
         # Syrupy turns every exception into "not equal"; a full disk or a damaged file is an error.
         if error := self.executions[self.num_executions - 1].exception:
             raise error
@@ -98,26 +116,26 @@ class MetricsExtension(AbstractSyrupyExtension):
 
     # Values.
     def serialize(self, data: Any, *, exclude: Any = None, include: Any = None, matcher: Any = None) -> str:
-        if isinstance(data, Result):
-            rows: dict[str, Any] = {**rows_of(data), MADE_BY: made_by_of(data)}
-        else:
-            rows = {str(name): to_row(value) for name, value in data.items()}
-        return json.dumps(rows)
+        return json.dumps({**data.rows, MADE_BY: data.made_by})
 
     def matches(self, *, serialized_data: Any, snapshot_data: Any) -> bool:
-        return not any(True for _ in compare.diff(json.loads(serialized_data), json.loads(snapshot_data)))
+        new, old = json.loads(serialized_data), json.loads(snapshot_data)
+        return not compare.other_model(new[MADE_BY], old[MADE_BY]) and not any(True for _ in compare.diff(new, old))
 
     def diff_lines(self, serialized_data: Any, snapshot_data: Any) -> Iterator[str]:
         new, old = json.loads(serialized_data or "{}"), json.loads(snapshot_data or "{}")
         yield from compare.diff(new, old)
-        if old.get(MADE_BY):
-            yield from compare.made_by_diff(new.get(MADE_BY, {}), old[MADE_BY])
+        now, was = new.get(MADE_BY, {}), old.get(MADE_BY, {})
+        if was:
+            yield from compare.made_by_diff(now, was)
+        if compare.other_model(now, was):
+            yield "    another measurement was recorded, and the two are not compared: record again with --snapshot-update"
 
     # Files.
     def read_snapshot_data_from_location(
         self, *, snapshot_location: str, snapshot_name: str, session_id: str
     ) -> str | None:
-        document, key = files.read(Path(snapshot_location)), snapshot_name.partition(ARROW)[2]
+        document, key = files.read(Path(snapshot_location)), _key(snapshot_name)
         if key not in document:
             return None
         return json.dumps({**document[key], MADE_BY: document.get(MADE_BY, {}).get(key, {})})
@@ -140,8 +158,12 @@ class MetricsExtension(AbstractSyrupyExtension):
         raise NotImplementedError("metrics are deleted by hand, after --snapshots audit")
 
 
+def _key(snapshot_name: str) -> str:
+    return snapshot_name.partition(ARROW)[2]
+
+
 def _put(document: files.Document, snapshot: Snapshot) -> None:
-    key, rows = snapshot.name.partition(ARROW)[2], json.loads(str(snapshot.data))
+    key, rows = _key(snapshot.name), json.loads(str(snapshot.data))
     made_by = rows.pop(MADE_BY, {})
     old_by = document.get(MADE_BY, {}).get(key, {})
     document[key] = compare.merge(rows, document.get(key, {}), made_by, old_by)
