@@ -7,19 +7,23 @@
     assay train llama_tiny        make a built-in model again
     assay report                  figures and a page from the metrics in snapshots/
 
-Exit status: 0; 2 for anything that cannot be done, with one line on stderr; 1 is left to real failures of the program.
+Exit status: 0; 2 for anything that cannot be done, with one line on stderr for each; 1 is left to real failures of the program.
+Of several models all that can be found are dealt with.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 from assay.errors import AssayError, ModelNotCached, UnknownModel
 from assay.models.registry import REGISTRY, ModelSpec, locate, resolve
 from assay.models.sources import SHIPPED
+
+T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,12 +78,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _models(args: argparse.Namespace, rest: list[str]) -> int:
-    rows = [("id", "from", "family", "layers", "GiB", "disk", "source")]
-    rows += [_row(spec) for spec in (resolve(args.names) if args.names else REGISTRY.values())]
+    specs, status = _named(args.names) if args.names else (list(REGISTRY.values()), 0)
+    rows = [("id", "from", "family", "layers", "GiB", "disk", "source"), *map(_row, specs)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
+    for row in rows if specs else ():
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
+    return status
 
 
 def _row(spec: ModelSpec) -> tuple[str, ...]:
@@ -119,7 +123,7 @@ def _get(args: argparse.Namespace, rest: list[str]) -> int:
         folder = get(spec, args.source, _say)
         print(f"{spec.id} is in {folder} ({_size(bytes_on_disk(spec))} on disk)")
 
-    return _each(resolve(args.names), act)
+    return _each(args.names, act)
 
 
 def _rm(args: argparse.Namespace, rest: list[str]) -> int:
@@ -129,7 +133,7 @@ def _rm(args: argparse.Namespace, rest: list[str]) -> int:
         freed = remove(spec)
         print(f"{spec.id} is removed: {freed / 2**30:.2f} GiB freed" if freed else f"{spec.id} was not here")
 
-    return _each(resolve(args.names), act)
+    return _each(args.names, act)
 
 
 def _say(line: str) -> None:
@@ -137,12 +141,29 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _each(specs: list[ModelSpec], act: Callable[[ModelSpec], None]) -> int:
-    """Calls `act` with every model, also after one that failed; returns the exit status."""
+def _named(names: Sequence[str]) -> tuple[list[ModelSpec], int]:
+    """The models that can be found, each once, and the exit status; the other names are reported at once."""
+    specs: dict[str, ModelSpec] = {}
+
+    def add(name: str) -> None:
+        specs.update({spec.source: spec for spec in resolve([name])})
+
+    status = _all([part for name in names for part in name.split(",") if part.strip()] or [""], add)
+    return list(specs.values()), status
+
+
+def _each(names: Sequence[str], act: Callable[[ModelSpec], None]) -> int:
+    """Calls `act` with every model that `names` stand for; returns the exit status."""
+    specs, status = _named(names)
+    return max(status, _all(specs, act))
+
+
+def _all(items: Iterable[T], act: Callable[[T], None]) -> int:
+    """Calls `act` with every item, also after one that failed; returns the exit status."""
     status = 0
-    for spec in specs:
+    for item in items:
         try:
-            act(spec)
+            act(item)
         except AssayError as error:
             print(f"assay: {error}", file=sys.stderr)
             status = 2
@@ -150,10 +171,9 @@ def _each(specs: list[ModelSpec], act: Callable[[ModelSpec], None]) -> int:
 
 
 def _doctor(args: argparse.Namespace, rest: list[str]) -> int:
-    specs = resolve(args.names)
     import assay
 
-    return _each(specs, lambda spec: print(assay.load(spec, doctor=False).doctor()))
+    return _each(args.names, lambda spec: print(assay.load(spec, doctor=False).doctor()))
 
 
 def _train(args: argparse.Namespace, rest: list[str]) -> int:

@@ -86,15 +86,39 @@ class DataError(AssayError):
     """A data file that is missing, malformed or inconsistent."""
 
 
+def shown(value: object, most: int = 80) -> str:
+    """A value for a message: its repr on one line, of at most so many characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except (RuntimeError, TypeError, ValueError):  # an array of MLX that cannot be evaluated
+        text = f"<{type(value).__name__}>"
+    return _cut(text, most)
+
+
+def brief(error: BaseException, most: int = 200) -> str:
+    """The first line of another library's error, for a message; its type where it says nothing."""
+    text = next((line.strip(" .,:") for line in str(error).splitlines() if line.strip(" .,:")), type(error).__name__)
+    return _cut(text, most)
+
+
+def of_tokenizers(error: BaseException) -> bool:
+    """Whether the Rust code of tokenizers raised an error: a plain Exception, or a panic, which is no Exception."""
+    return type(error) is Exception or type(error).__name__ == "PanicException"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def near(given: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The names in `known` that look most like `given`, best first, whatever the case."""
     by_lower = {name.lower(): name for name in known}
-    return [by_lower[match] for match in get_close_matches(given.lower(), by_lower, n=n, cutoff=0.5)]
+    return [by_lower[match] for match in get_close_matches(given[:80].lower(), by_lower, n=n, cutoff=0.5)]
 
 
 def unknown(error: type[E], kind: str, given: object, known: Iterable[str]) -> E:
     """The error to raise when `given` is not one of the `known` names of a `kind` of thing."""
     known = list(known)
-    guesses = near(str(given), known)
+    guesses = near(given, known) if isinstance(given, str) else []
     hint = f" Did you mean {' or '.join(guesses)}?" if guesses else ""
-    return error(f"unknown {kind} {given!r}.{hint} Known: {', '.join(known)}")
+    return error(f"unknown {kind} {shown(given)}.{hint} Known: {_cut(', '.join(known), 600)}")

@@ -25,9 +25,9 @@ from typing import Any, Literal
 
 import mlx.core as mx
 
-from assay.errors import EditError, LayerError
+from assay.errors import EditError, LayerError, shown
 from assay.forward.positions import Position, resolve
-from assay.forward.sites import axes, canonical, head_axis, is_whole
+from assay.forward.sites import axes, canonical, head_axis, is_whole, listed
 
 Operation = Literal["replace", "add", "scale", "project", "hide", "apply"]
 Layers = int | Sequence[int] | Literal["all"] | None
@@ -54,12 +54,12 @@ def add(
     site: str, value: Any, *, layer: Layers = None, position: Position, head: Any = None, scale: float = 1.0
 ) -> Edit:
     """Add `scale * value` (activation addition, steering). scale=0 changes no bit."""
-    return Edit("add", (site,), layer, position, _array(value) * scale, head)
+    return Edit("add", (site,), layer, position, _array(value) * _number("scale", scale), head)
 
 
 def scale(site: str, factor: float, *, layer: Layers = None, position: Position, head: Any = None) -> Edit:
     """Multiply the activation by a number."""
-    return Edit("scale", (site,), layer, position, mx.array(float(factor)), head)
+    return Edit("scale", (site,), layer, position, mx.array(_number("factor", factor)), head)
 
 
 def zero(site: str, *, layer: Layers = None, position: Position, head: Any = None) -> Edit:
@@ -109,14 +109,14 @@ def donor_rows(site: str, run: Any, i: int, layer: int | None, position: Positio
     """A kept site at `position` of prompt `i` of a run: [P, (H,) features], or of one head [P, D]."""
     where = resolve(position, run.prompts[i]).prompt
     if not where:
-        raise EditError(f"a run has no value of {site!r} at generated positions: choose positions of its prompt")
+        raise EditError(f"a run has no value of {shown(site)} at generated positions: choose positions of its prompt")
     if head is not None and head_axis(site) is None:
         raise EditError(f"site {site!r} has no heads (axes {axes(site)}): leave head= out")
     value = canonical(site, run[site, layer])[i, mx.array(where)]
     if head is None:
         return value
     if not is_whole(head) or not 0 <= head < value.shape[1]:
-        raise LayerError(f"head {head!r} is out of range at {site!r}: the run has heads 0 to {value.shape[1] - 1}")
+        raise LayerError(f"head {shown(head)} is out of range at {site!r}: the run has heads 0 to {value.shape[1] - 1}")
     return value[:, int(head)]
 
 
@@ -128,7 +128,10 @@ def ablate(
     sites: Sequence[str] = ("resid_pre", "resid_mid", "resid_post"),
 ) -> Edit:
     """Directional ablation: project `direction` [E] out of the residual stream at all of `sites` (Arditi et al. 2024, 2.4)."""
-    return Edit("project", tuple(sites), layers, position, unit(direction))
+    names = tuple([sites] if isinstance(sites, str) else listed(sites))
+    if not names:
+        raise EditError("the ablation names no site: it would change nothing")
+    return Edit("project", names, layers, position, unit(direction))
 
 
 def project_out(site: str, direction: Any, *, layer: Layers = None, position: Position, head: Any = None) -> Edit:
@@ -162,20 +165,39 @@ def apply(
 
     The function gets all P prompt positions at once, generated positions one at a time. Rows must not depend on each other.
     """
+    if not callable(function):
+        raise EditError(f"apply takes a function of the selected values, got {shown(function)}")
     return Edit("apply", (site,), layer, position, function, head)
 
 
 def _array(value: Any) -> mx.array:
     """A copy, so that `value += 1` later in the caller's code does not change the edit."""
+    array = None if isinstance(value, complex) else on_mlx(value)
+    if array is None or array.dtype == mx.complex64:
+        raise EditError(f"the value of an edit is an array or a number, got {type(value).__name__}")
+    return array
+
+
+def on_mlx(value: Any) -> mx.array | None:
+    """A copy of the value as an array of MLX; None for anything of which MLX makes none."""
     try:
         return mx.array(value)
-    except (TypeError, ValueError) as error:
-        raise EditError(f"the value of an edit is an array or a number, got {type(value).__name__}") from error
+    except (OverflowError, RuntimeError, TypeError, ValueError):
+        return None
+
+
+def _number(name: str, given: Any) -> float:
+    array = _array(given)
+    if array.ndim:
+        raise EditError(f"{name} is one number, got an array of shape {array.shape}")
+    return array.item()  # type: ignore[return-value]
 
 
 def unit(direction: Any) -> mx.array:
     """Vectors along the last axis, scaled to length 1."""
     direction = _array(direction).astype(mx.float32)
+    if not direction.ndim:
+        raise EditError("a direction is a vector, got one number")
     norm = mx.sqrt((direction * direction).sum(axis=-1, keepdims=True))
     if not (mx.isfinite(norm) & (norm > 0)).all().item():
         raise EditError(f"a direction needs a finite length above 0, this one has {norm.flatten().tolist()}")

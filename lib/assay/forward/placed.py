@@ -16,7 +16,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from assay.errors import EditError, LayerError
+from assay.errors import EditError, LayerError, shown
 from assay.forward.arithmetic import lowest
 from assay.forward.edits import Edit, Operation
 from assay.forward.families.base import Family
@@ -46,12 +46,12 @@ def place(edits: Iterable[Edit], prompt: Prompt, family: Family, *, generates: b
     placed = []
     for edit in edits:
         if not isinstance(edit, Edit):
-            raise EditError(f"not an edit: {edit!r}; make one with assay.replace, assay.add, assay.ablate, ...")
+            raise EditError(f"not an edit: {shown(edit)}; make one with assay.replace, assay.add, assay.ablate, ...")
         where = resolve(edit.position, prompt)
         where = with_changes(where, generated=where.generated and generates)
         if not where.prompt and not where.generated:
             raise EditError(
-                f"the {edit.operation} edit at {edit.sites[0]!r} never fires: it selects generated positions only, "
+                f"the {edit.operation} edit at {shown(edit.sites[0])} never fires: it selects generated positions only, "
                 "and this run generates nothing"
             )
         for name in edit.sites:
@@ -65,7 +65,7 @@ def require_finite(edits: Iterable[Edit]) -> None:
     fine = mx.array([mx.isfinite(e.value).all() for e in given]).tolist()
     for edit, ok in zip(given, fine, strict=True):  # type: ignore[arg-type]
         if not ok:
-            raise EditError(f"the value of the {edit.operation} edit at {edit.sites[0]!r} is not finite")
+            raise EditError(f"the value of the {edit.operation} edit at {shown(edit.sites[0])} is not finite")
 
 
 def _layers(edit: Edit, name: str, family: Family) -> list[int | None]:
@@ -75,12 +75,15 @@ def _layers(edit: Edit, name: str, family: Family) -> list[int | None]:
         return [layer for _, layer in expand([(name, edit.layers)], family.n_layers)]  # type: ignore[list-item]
     if edit.layers is None:
         raise LayerError(f"site {name!r} is in every layer: say which with layer=3, layer=[3, 4] or layer='all'")
-    if edit.layers == "all":
+    if isinstance(edit.layers, str) and edit.layers == "all":
         return list(range(family.n_layers))
     wanted = listed(edit.layers)
     if not wanted:
         raise LayerError(f"the edit at {name!r} names no layer")
-    return [layer_index(layer, family.n_layers) for layer in wanted]
+    layers = [layer_index(layer, family.n_layers) for layer in wanted]
+    if len(set(layers)) < len(layers):
+        raise LayerError(f"a layer is given twice at {name!r}: {shown(wanted)}")
+    return layers
 
 
 def _place_at(edit: Edit, name: str, layer: int | None, where: Where, prompt: Prompt, family: Family) -> Placed:
@@ -119,9 +122,11 @@ def _heads(edit: Edit, name: str, family: Family) -> tuple[int, ...] | None:
         raise EditError(f"the edit at {name!r} names no head: it would select nothing")
     for head in heads:
         if not is_whole(head) or not 0 <= head < count:
-            raise LayerError(f"head {head!r} is out of range at {name!r}: this model has heads 0 to {count - 1} there")
+            raise LayerError(
+                f"head {shown(head)} is out of range at {name!r}: this model has heads 0 to {count - 1} there"
+            )
     if len(set(heads)) < len(heads):
-        raise LayerError(f"a head is given twice at {name!r}: {heads}")
+        raise LayerError(f"a head is given twice at {name!r}: {shown(heads)}")
     return tuple(map(int, heads))
 
 

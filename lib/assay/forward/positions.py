@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.errors import PositionError, PromptError
+from assay.errors import PositionError, PromptError, shown
 from assay.forward.sites import is_whole, listed
 
 Span = tuple[int, int]
@@ -39,11 +39,26 @@ class Prompt:
     spans: tuple[Span, ...] | None = None
 
     def __post_init__(self) -> None:
+        """Raises PromptError for anything but ids, a text, and one pair of numbers for each id."""
+        if not isinstance(self.tokens, tuple | list) or not all(map(is_whole, self.tokens)):
+            raise PromptError(f"the tokens of a prompt are a tuple of ids, got {shown(self.tokens)}")
         if not self.tokens:
             raise PromptError("the prompt is empty: give at least one token")
+        if self.text is not None and not isinstance(self.text, str):
+            raise PromptError(f"the text of a prompt is a text or None, got {shown(self.text)}")
+        if self.spans is not None and not _are_spans(self.spans, len(self.tokens)):
+            raise PromptError(
+                f"the spans of a prompt are a pair of numbers for each of its {len(self.tokens)} tokens, or None, got "
+                f"{shown(self.spans)}"
+            )
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def _are_spans(spans: Any, n: int) -> bool:
+    pairs = isinstance(spans, tuple | list) and len(spans) == n
+    return pairs and all(isinstance(one, tuple | list) and len(one) == 2 and all(map(is_whole, one)) for one in spans)
 
 
 @dataclass(frozen=True)
@@ -85,12 +100,12 @@ def resolve(position: Position, prompt: Prompt) -> Where:
         raise PositionError("no position was given: an edit must touch at least one")
     for n in numbers:
         if not is_whole(n):
-            raise PositionError(f"a position is a whole number, a text, 'all', 'prompt' or 'generated', got {n!r}")
+            raise PositionError(f"a position is a whole number, a text, 'all', 'prompt' or 'generated', got {shown(n)}")
         if not -S <= n < S:
-            raise PositionError(f"position {n} is outside the prompt, which has {S} tokens (0 to {S - 1})")
+            raise PositionError(f"position {shown(n)} is outside the prompt, which has {S} tokens (0 to {S - 1})")
     absolute = tuple(int(n) % S for n in numbers)
     if len(set(absolute)) < len(absolute):
-        raise PositionError(f"a position is given twice: {numbers} in a prompt of {S} tokens")
+        raise PositionError(f"a position is given twice: {shown(numbers)} in a prompt of {S} tokens")
     return Where(absolute)
 
 
@@ -101,24 +116,28 @@ def is_batch(prompts: Any) -> bool:
 
 def find(wanted: Text, prompt: Prompt) -> tuple[int, ...]:
     """The tokens that overlap a stretch of the prompt's text, or the last of them."""
+    if not isinstance(wanted.text, str) or not (wanted.occurrence is None or is_whole(wanted.occurrence)):
+        raise PositionError(f"text() takes a text and which of its occurrences, a whole number, got {shown(wanted)}")
     if prompt.text is None or prompt.spans is None:
-        raise PositionError(f"cannot look for {wanted.text!r}: the prompt was given as token ids; give numbers")
+        raise PositionError(f"cannot look for {shown(wanted.text)}: the prompt was given as token ids; give numbers")
     if not wanted.text:
         raise PositionError("an empty text has no position")
     starts = [i for i in range(len(prompt.text)) if prompt.text.startswith(wanted.text, i)]
     if not starts:
-        raise PositionError(f"{wanted.text!r} does not occur in the prompt {prompt.text!r}")
+        raise PositionError(f"{shown(wanted.text)} does not occur in the prompt {shown(prompt.text, 200)}")
     if wanted.occurrence is None and len(starts) > 1:
         raise PositionError(
-            f"{wanted.text!r} occurs {len(starts)} times in the prompt {prompt.text!r}: "
-            f"say which with text({wanted.text!r}, occurrence=0)"
+            f"{shown(wanted.text)} occurs {len(starts)} times in the prompt {shown(prompt.text, 200)}: "
+            f"say which with text({shown(wanted.text)}, occurrence=0)"
         )
     occurrence = wanted.occurrence or 0
     if not -len(starts) <= occurrence < len(starts):
-        raise PositionError(f"{wanted.text!r} occurs {len(starts)} times, there is no occurrence {occurrence}")
+        raise PositionError(
+            f"{shown(wanted.text)} occurs {len(starts)} times, there is no occurrence {shown(occurrence)}"
+        )
     start = starts[occurrence]
     end = start + len(wanted.text)
     inside = tuple(i for i, (a, b) in enumerate(prompt.spans) if a < end and b > start)
     if not inside:
-        raise PositionError(f"no token of the prompt lies in {wanted.text!r}")
+        raise PositionError(f"no token of the prompt lies in {shown(wanted.text)}")
     return inside if wanted.whole else inside[-1:]

@@ -20,12 +20,13 @@ The residual stream of one layer, in order of computation:
               -> [norm -> mlp_raw -> post-norm?] -> mlp_out -> resid_post = resid_mid + mlp_out
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal
 
-from assay.errors import LayerError, UnknownSite, unknown
+from assay.errors import LayerError, UnknownSite, shown, unknown
 
 Key = tuple[str, int | None]
 
@@ -106,7 +107,7 @@ SITES: dict[str, Site] = {site.name: site for site in _ALL}
 
 def site(name: str) -> Site:
     """The site called `name`. Raises UnknownSite with the nearest names."""
-    if name not in SITES:
+    if not isinstance(name, str) or name not in SITES:
         raise unknown(UnknownSite, "site", name, SITES)
     return SITES[name]
 
@@ -135,9 +136,9 @@ def canonical(name: str, x: Any) -> Any:
 def layer_index(layer: int, n_layers: int) -> int:
     """`layer` counted from 0; -1 is the last. Raises LayerError outside the model."""
     if not is_whole(layer):
-        raise LayerError(f"a layer is a whole number, got {layer!r}")
+        raise LayerError(f"a layer is a whole number, got {shown(layer)}")
     if not -n_layers <= layer < n_layers:
-        raise LayerError(f"layer {layer} is out of range: this model has layers 0 to {n_layers - 1}")
+        raise LayerError(f"layer {shown(layer)} is out of range: this model has layers 0 to {n_layers - 1}")
     return int(layer) % n_layers
 
 
@@ -146,10 +147,16 @@ def is_whole(n: Any) -> bool:
     return isinstance(n, Integral) and not isinstance(n, bool)
 
 
+def is_number(x: Any) -> bool:
+    """Whether `x` is a real number, of Python or numpy, NaN and infinity among them; True and False are not."""
+    return isinstance(x, Real) and not isinstance(x, bool)
+
+
 def listed(numbers: Any) -> list[Any]:
-    """One number, or several in any container or array, as a list; the items are not checked."""
+    """One number, or several in any container or array, as a list; the items are not checked. A text is one item."""
     numbers = numbers.tolist() if hasattr(numbers, "tolist") else numbers
-    return list(numbers) if isinstance(numbers, Iterable) else [numbers]
+    several = isinstance(numbers, Iterable) and not isinstance(numbers, str | bytes)
+    return list(numbers) if several else [numbers]
 
 
 def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
@@ -158,7 +165,7 @@ def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
     Raises UnknownSite for a misspelt site and LayerError for a layer that the model does not have.
     """
     keys: dict[Key, None] = {}
-    for item in [keep] if isinstance(keep, str) or not isinstance(keep, Iterable) else keep:
+    for item in listed(keep):
         name, layer = item if isinstance(item, tuple) and len(item) == 2 else _split(item)
         if not site(name).per_layer:
             if layer is not None:
@@ -173,11 +180,11 @@ def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
 
 def _split(text: str) -> Key:
     if not isinstance(text, str):
-        raise UnknownSite(f"a site is written 'z', 'z.3' or ('z', 3), got {text!r}")
+        raise UnknownSite(f"a site is written 'z', 'z.3' or ('z', 3), got {shown(text)}")
     name, dot, layer = text.partition(".")
     if not dot:
         return name, None
     site(name)
-    if not layer.lstrip("-").isdigit():
-        raise LayerError(f"cannot read a layer from {text!r}: write site.layer, as in '{name}.3'")
+    if not re.fullmatch("-?[0-9]{1,9}", layer):
+        raise LayerError(f"cannot read a layer from {shown(text)}: write site.layer, as in '{name}.3'")
     return name, int(layer)
