@@ -123,7 +123,9 @@ def test_a_sweep_is_full_runs(lm, position):
         assert close(swept.logits[2 * LAYERS], plain(lm.model, ids, change, hidden)[-1])
 
 
-@pytest.mark.parametrize(("name", "by"), {"gelu": nn.gelu, "relu": nn.relu, "gelu_pytorch_tanh": nn.gelu_approx}.items())
+@pytest.mark.parametrize(
+    ("name", "by"), {"gelu": nn.gelu, "relu": nn.relu, "gelu_pytorch_tanh": nn.gelu_approx}.items()
+)
 @pytest.mark.parametrize("family", ["llama", "phi3", "gemma2"])
 def test_activations(family, name, by):
     key = "hidden_activation" if family == "gemma2" else "hidden_act"
@@ -161,7 +163,9 @@ def test_a_dynamic_rotation_reads_several_lengths():
     """mlx-lm's own module cannot: it takes the larger of a length and an array of offsets."""
     lm = made("llama", rope_scaling={"rope_type": "dynamic", "factor": 2.0}, max_position_embeddings=64)
     prompts = [tiny.ids(9), tiny.ids(4, seed=1)]
-    assert [g.tokens for g in lm.generate(prompts, max_tokens=3)] == [lm.generate(p, max_tokens=3).tokens for p in prompts]
+    assert [g.tokens for g in lm.generate(prompts, max_tokens=3)] == [
+        lm.generate(p, max_tokens=3).tokens for p in prompts
+    ]
 
 
 def test_following_twice_gives_the_same():
