@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import mlx.core as mx
+import numpy as np
 import pytest
 import tiny
 
@@ -32,7 +33,7 @@ from assay.forward.edits import (
     zero,
 )
 from assay.forward.families import adapt
-from assay.forward.positions import Prompt
+from assay.forward.positions import Prompt, text
 from assay.forward.sweep import SWEEPABLE
 
 IDS = tiny.ids()
@@ -49,6 +50,10 @@ EDITS = {
     "layer 1.5": (lambda: zero("z", layer=1.5, position=5), LayerError, "a layer is a whole number, got 1.5"),
     "no layer": (lambda: zero("z", position=5), LayerError, "'z' is in every layer: say which with layer=3"),
     "empty layers": (lambda: zero("z", layer=[], position=5), LayerError, "names no layer"),
+    "layer twice": (lambda: zero("z", layer=[2, -1], position=5), LayerError, "a layer is given twice at 'z': [2, -1]"),
+    "layers that are a word": (lambda: zero("z", layer="every", position=5), LayerError, "a whole number, got 'every'"),
+    "site of another kind": (lambda: zero(["z"], **HERE), UnknownSite, "unknown site ['z']."),
+    "occurrence 1.5": (lambda: zero("z", layer=1, position=text("a", 1.5)), PositionError, "a whole number, got Text("),
     "layer of embed": (lambda: zero("embed", **HERE), LayerError, "'embed' is outside the layers"),
     "head 99": (lambda: zero("z", head=99, **HERE), LayerError, "head 99 is out of range at 'z': this model has heads 0 to 3"),
     "head -1": (lambda: zero("z", head=-1, **HERE), LayerError, "head -1 is out of range"),
@@ -85,8 +90,15 @@ EDITS = {
     "NaN value": (lambda: add("resid_post", [NAN] * E, **HERE), EditError, "of the add edit at 'resid_post' is not finite"),
     "infinite factor": (lambda: scale("resid_post", INF, **HERE), EditError, "the scale edit at 'resid_post' is not finite"),
     "no value": (lambda: replace("resid_post", None, **HERE), EditError, "an array or a number, got NoneType"),
+    "complex value": (lambda: replace("resid_post", 1j * np.ones(E), **HERE), EditError, "an array or a number, got ndarray"),
+    "value of nothing": (lambda: add("resid_post", np.array([None] * E), **HERE), EditError, "an array or a number, got ndarray"),
+    "two factors": (lambda: scale("z", [1, 2], **HERE), EditError, "factor is one number, got an array of shape (2,)"),
+    "a word for a scale": (lambda: add("z", 1.0, scale="big", **HERE), EditError, "an array or a number, got str"),
+    "a number for a direction": (lambda: ablate(0.5), EditError, "a direction is a vector, got one number"),
+    "ablation nowhere": (lambda: ablate(mx.ones(E), sites=[]), EditError, "the ablation names no site"),
+    "no function": (lambda: apply("z", 5, **HERE), EditError, "apply takes a function of the selected values, got 5"),
     "words for a value": (lambda: replace("resid_post", "much", **HERE), EditError, "an array or a number, got str"),
-    "no edit": (lambda: "zero", EditError, "not an edit: 'z'"),
+    "no edit": (lambda: "zero", EditError, "not an edit: 'zero'"),
     "blind knockout": (lambda: knockout(queries=2, keys=[5], layer=1), EditError, "the knockout never fires"),
     "knockout of no keys": (lambda: knockout(queries=2, keys=[], layer=1), PositionError, "no position was given"),
     "generated keys": (lambda: knockout(queries=2, keys="generated", layer=1), EditError, "the knockout never fires"),
@@ -124,8 +136,27 @@ REQUESTS = {
     "kept layer": (lambda lm: lm.run(IDS, keep="z.3"), LayerError, "layer 3 is out of range"),
     "max_tokens 0": (lambda lm: lm.generate(IDS, max_tokens=0), EditError, "a whole number, at least 1, got 0"),
     "max_tokens 2.5": (lambda lm: lm.generate(IDS, max_tokens=2.5), EditError, "max_tokens must be a whole number"),
-    "cold temperature": (lambda lm: lm.generate(IDS, temperature=-1.0), EditError, "temperature must be at least 0, got -1.0"),
-    "NaN temperature": (lambda lm: lm.generate(IDS, temperature=NAN), EditError, "temperature must be at least 0, got nan"),
+    "max_tokens True": (lambda lm: lm.generate(IDS, max_tokens=True), EditError, "max_tokens must be a whole number"),
+    **{
+        f"{name} {value!r}": (
+            lambda lm, name=name, value=value: lm.generate(IDS, **{"temperature": 1.0, name: value}),
+            EditError,
+            f"{name} must be {words}",
+        )
+        for name, words, values in (
+            ("temperature", "0 (greedy) or a number from 1e-06 to 1e+06, got ", (-1.0, NAN, INF, -INF, 1e7, 1e-9, True, None)),
+            ("top_p", "0 (all tokens) or a number from 1e-06 to 1, got ", (-0.1, 1.01, NAN, INF, 1e-9, True, "most", None)),
+            ("top_k", "0 (all tokens) or a whole number up to 320, the size of the vocabulary", (-1, 321, 2.0, NAN, True, None)),
+            ("seed", "None or a whole number from 0 to 2**64 - 1, got ", (-1, 2**64, 1.5, NAN, True, "seed")),
+            ("stop", "a function of the text so far, or None, got ", (5, ".", False)),
+        )
+        for value in values
+    },
+    "bytes": (lambda lm: lm.run(b"Dallas"), PromptError, "a prompt is a text or a list of token ids, got b'Dallas'"),
+    "spans without tokens": (lambda lm: lm.run(Prompt((5, 6), "ab", ((0, 1),))), PromptError, "for each of its 2 tokens"),
+    "a text of numbers": (lambda lm: lm.run(Prompt((5,), 7)), PromptError, "the text of a prompt is a text or None, got 7"),
+    "a prompt of words": (lambda lm: lm.run(Prompt(("a", "b"))), PromptError, "a tuple of ids, got ('a', 'b')"),
+    "layer of a kept site": (lambda lm: lm.run(IDS, keep="z.²"), LayerError, "cannot read a layer from 'z.²'"),
     "top_p without samples": (lambda lm: lm.generate(IDS, top_p=0.9), EditError, "need a temperature above 0"),
     "pattern of generated queries": (
         lambda lm: lm.generate(IDS, edits=[set_pattern(mx.ones((H, S)), layer=1, position="all")]),

@@ -92,6 +92,39 @@ def test_doctor_examines_every_model_named(monkeypatch, capsys):
     assert main(["doctor", "qwen_tiny"]) == 0
 
 
+@pytest.mark.parametrize("names", [["BAD", "gemma_tiny", "./gone"], ["BAD,gemma_tiny", "./gone,gemma_tiny"]])
+def test_names_that_mean_nothing_leave_the_others_be(names, monkeypatch, capsys):
+    """Each is reported, and every model that can be found is dealt with, once."""
+    monkeypatch.setattr(assay, "load", lambda spec, doctor: SimpleNamespace(doctor=lambda: f"{spec.id} is fine"))
+    monkeypatch.setattr("assay.models.get.remove", lambda spec: 0)
+    monkeypatch.setattr("assay.models.get.get", lambda spec, source, say: f"/{spec.id}")
+    monkeypatch.setattr("assay.models.get.bytes_on_disk", lambda spec: 0)
+    said = {
+        "doctor": "gemma_tiny is fine\n",
+        "rm": "gemma_tiny was not here\n",
+        "get": "gemma_tiny is in /gemma_tiny (0.00 M on disk)\n",
+    }
+    for command, line in said.items():
+        assert main([command, *names]) == 2
+        out, err = capsys.readouterr()
+        assert out == line
+        unknown, gone = err.splitlines()
+        assert unknown.startswith("assay: unknown model 'BAD'. Known: ")
+        assert gone.startswith("assay: there is no folder ")
+    assert main(["models", *names]) == 2
+    out, err = capsys.readouterr()
+    assert [row.split()[0] for row in out.splitlines()] == ["id", "gemma_tiny"]
+    assert err.count("\n") == 2
+    assert main(["models", "BAD"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("names", [[""], [","], ["", " "]])
+def test_no_name_at_all(names, capsys):
+    assert main(["doctor", *names]) == 2
+    assert capsys.readouterr().err.startswith("assay: no model named. Known: ")
+
+
 def test_train_hands_over(monkeypatch, capsys):
     calls = []
     module = ModuleType("assay.testbed")

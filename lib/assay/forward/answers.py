@@ -11,12 +11,13 @@ the first token after the prompt. In the same way, the decoder of such a tokeniz
 and tokens that continue a text are decoded with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from assay.errors import EditError, PromptError
+from assay.errors import EditError, PromptError, shown
 from assay.forward.positions import Prompt
+from assay.forward.sites import listed
 
 Shared = Literal["refuse", "allow"]
 """What becomes of two different answers with the same first token: an error, or the same numbers twice."""
@@ -47,8 +48,19 @@ def habits(tokenizer: Any) -> Habits:
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
-    """The tokens of a text, without those that the tokenizer puts around it."""
+    """The tokens of a text, without those that the tokenizer puts around it. Raises PromptError for half a character."""
+    check_text(text)
     return tokenizer.encode(text, add_special_tokens=False)
+
+
+def check_text(text: str) -> None:
+    """Raise PromptError for a text with a lone surrogate, half a character, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"{shown(text)} has half a character (a lone surrogate) at {error.start}: give whole ones"
+        ) from error
 
 
 def tokens_after(tokenizer: Any, answer: str, prompt: Prompt) -> list[int]:
@@ -88,10 +100,11 @@ def tokens_inside(tokenizer: Any, text: str, prefix: bool) -> list[int]:
 
 def told_apart(answers: Sequence[str | int], token_of: Callable[[str | int], int], shared: Shared) -> tuple[int, ...]:
     """The tokens of answers. Raises EditError for two different texts with the same token, unless `shared` is "allow"."""
-    if shared not in ("refuse", "allow"):
-        raise EditError(f"shared is 'refuse' or 'allow', got {shared!r}")
-    if isinstance(answers, str | int):
-        raise EditError(f"targets are a list of texts and token ids, got {answers!r}: give [{answers!r}]")
+    if not isinstance(shared, str) or shared not in ("refuse", "allow"):
+        raise EditError(f"shared is 'refuse' or 'allow', got {shown(shared)}")
+    if isinstance(answers, str | bytes) or not isinstance(answers, Iterable):
+        raise EditError(f"targets are a list of texts and token ids, got {shown(answers)}: give [{shown(answers)}]")
+    answers = listed(answers)
     tokens, first = [token_of(answer) for answer in answers], dict[int, str]()
     for answer, token in zip(answers, tokens, strict=True):
         if isinstance(answer, str) and first.setdefault(token, answer) != answer and shared == "refuse":

@@ -19,10 +19,10 @@ import mlx.core as mx
 import numpy as np
 
 from assay import before_mlx, blas
-from assay.errors import AssayError, EditError, NotExact, PositionError, PromptError, UnknownSite
+from assay.errors import AssayError, EditError, NotExact, PositionError, PromptError, UnknownSite, shown
 from assay.forward import by_numpy, exactness, lanes
-from assay.forward.answers import Habits, habits, tokens_after, tokens_inside
-from assay.forward.edits import Edit
+from assay.forward.answers import Habits, check_text, habits, tokens_after, tokens_inside
+from assay.forward.edits import Edit, on_mlx
 from assay.forward.families import adapt
 from assay.forward.families.base import Family
 from assay.forward.layers import forward, unembed
@@ -56,8 +56,8 @@ class Core:
         provenance: dict[str, Any] | None = None,
         published: Published | None = None,
     ):
-        if activations not in ("float32", "native"):
-            raise AssayError(f"activations is 'float32' or 'native', got {activations!r}")
+        if not isinstance(activations, str) or activations not in ("float32", "native"):
+            raise AssayError(f"activations is 'float32' or 'native', got {shown(activations)}")
         lanes.count()  # raises for a bad ASSAY_LANES now, not in the middle of an experiment
         for module in model.modules():  # not only parameters: lazy arrays belong to the thread that made them
             mx.eval([value for value in module.values() if isinstance(value, mx.array)])
@@ -114,15 +114,15 @@ class Core:
         if isinstance(text, Prompt):
             return Prompt(tuple(map(self._id, text.tokens)), text.text, text.spans)
         if is_whole(text):
-            raise PromptError(f"a prompt is a text or a list of token ids, got the number {text}")
+            raise PromptError(f"a prompt is a text or a list of token ids, got the number {shown(text)}")
         return Prompt(tuple(map(self._id, listed(text))))
 
     def _id(self, token: Any) -> int:
         """A token id, checked: mlx would read beyond the end of the embedding without an error."""
         if not is_whole(token):
-            raise PromptError(f"a prompt is a text or a list of token ids, got {token!r}")
+            raise PromptError(f"a prompt is a text or a list of token ids, got {shown(token)}")
         if not 0 <= token < self.family.vocab:
-            raise PromptError(f"token id {token} is outside the vocabulary of {self.family.vocab}")
+            raise PromptError(f"token id {shown(token)} is outside the vocabulary of {self.family.vocab}")
         return int(token)
 
     def chat(self, user: str, system: System = None, answer: str = "") -> Prompt:
@@ -131,9 +131,12 @@ class Core:
         system: the system prompt; None, whatever the template writes by itself (Qwen2.5's "You are Qwen, ..."); False, none.
         Raises NoChatTemplate for a base model, and PromptError for a conversation that the template refuses.
         """
+        if not isinstance(user, str) or not isinstance(answer, str):
+            raise PromptError(f"a user's turn and the beginning of an answer are texts, got {shown((user, answer))}")
         return self._encode(rendered(self.tokenizer, user, system, name=self.name) + answer, special=False)
 
     def _encode(self, text: str, *, special: bool) -> Prompt:
+        check_text(text)
         encoded = self._hf(text, add_special_tokens=special, return_offsets_mapping=True)
         end = len(encoded["input_ids"]) - (self._habits.appended if special else 0)
         return Prompt(tuple(encoded["input_ids"][:end]), text, tuple(map(tuple, encoded["offset_mapping"][:end])))
@@ -165,8 +168,8 @@ class Core:
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of token ids as it continues a text: with its first space, which some tokenizers drop."""
-        lead = self._habits.lead
-        return self._hf.decode([*lead, *tokens])[len(self._hf.decode(list(lead))) :]
+        lead, ids = self._habits.lead, [self._id(token) for token in listed(tokens)]
+        return self._hf.decode([*lead, *ids])[len(self._hf.decode(list(lead))) :]
 
     # ------------------------------------------------------------------ running
 
@@ -212,11 +215,13 @@ class Core:
 
         states: of MLX or NumPy; they are computed with in their own dtype. Raises EditError for states of another width.
         """
-        states = mx.array(states)
-        if states.ndim == 0 or states.shape[-1] != self.width or not states.size:
-            raise EditError(f"states of {self.name} have width {self.width}, these have the shape {states.shape}")
-        rows = states.reshape(1, -1, self.width)
-        return unembed(self.family, rows, NO_TAP).astype(mx.float32).reshape(*states.shape[:-1], -1)
+        given = on_mlx(states)
+        if given is None or not mx.issubdtype(given.dtype, mx.floating):
+            raise EditError(f"states are an array of floats [.., {self.width}], got {shown(states)}")
+        if given.ndim == 0 or given.shape[-1] != self.width or not given.size:
+            raise EditError(f"states of {self.name} have width {self.width}, these have the shape {given.shape}")
+        rows = given.reshape(1, -1, self.width)
+        return unembed(self.family, rows, NO_TAP).astype(mx.float32).reshape(*given.shape[:-1], -1)
 
     def states(
         self,
@@ -239,13 +244,13 @@ class Core:
                 f"{keys[0][0]!r} has an axis of keys, as long as its prompt: keep it in a run of one prompt"
             )
         if not is_whole(batch) or batch < 1:
-            raise PromptError(f"batch must be a whole number, at least 1, got {batch!r}")
-        edits = list(edits) if isinstance(edits, Iterable) else edits
+            raise PromptError(f"batch must be a whole number, at least 1, got {shown(batch)}")
+        edits = listed(edits)
         together = self.batch(prompts)
         where = [resolve(position, prompt).prompt for prompt in together]
         if wrong := [len(at) for at in where if len(at) != 1]:
             raise PositionError(
-                f"states are read at one position of each prompt; {position!r} means {wrong[0]} in one of them"
+                f"states are read at one position of each prompt; {shown(position)} means {wrong[0]} in one of them"
             )
         for start in range(0, len(together), batch):
             rows, at = together[start : start + batch], mx.array([at for (at,) in where[start : start + batch]])
@@ -277,9 +282,9 @@ class Core:
 
     def place(self, edits: Edits, batch: list[Prompt], *, generates: bool) -> list[list[Placed]]:
         """The edits, checked and resolved for each prompt."""
-        listed = list(edits) if isinstance(edits, Iterable) else [edits]
-        require_finite(listed)
-        return [place(listed, prompt, self.family, generates=generates) for prompt in batch]
+        every = listed(edits)
+        require_finite(every)
+        return [place(every, prompt, self.family, generates=generates) for prompt in batch]
 
     def check_finite(self, logits: mx.array) -> None:
         """Raise NotExact for logits with NaN or infinity."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from assay.errors import EditError
+from assay.errors import EditError, shown
 from assay.forward import lanes
 from assay.forward.by_numpy import by_mlx
 from assay.forward.core import Core, Edits, Keep, Prompts, pad
@@ -90,7 +90,12 @@ def differentiate(
         tap = _Probes(rows, {key: probes[str(key)] for key in keys})
         logits = unembed(family, forward(family, tokens, None, tap, dtype), tap)
         logits = logits[mx.arange(logits.shape[0]), last].astype(mx.float32)
-        return metric(logits), logits
+        value = metric(logits)
+        if not isinstance(value, mx.array) or value.size != 1:
+            raise EditError(
+                f"a target is a function from logits [B, V] to one number of MLX, this one gave {shown(value)}"
+            )
+        return value.reshape(()), logits
 
     zeros = {str(key): mx.zeros(plain.kept[key].shape, mx.float32) for key in keys}
     with lanes.use(1), by_mlx():  # a gradient is a sum over paths, in an order that lanes change

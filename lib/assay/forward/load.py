@@ -13,7 +13,7 @@ from typing import Literal
 from mlx_lm.utils import load_tokenizer
 
 from assay import before_mlx
-from assay.errors import UnknownModel
+from assay.errors import AssayError, UnknownModel, shown
 from assay.forward import backends
 from assay.forward.layout import lay_out
 from assay.forward.lm import LM
@@ -60,6 +60,11 @@ def load(
     """
     from assay.models.load import load_checkpoint
 
+    if not isinstance(name, str | ModelSpec):
+        raise UnknownModel(f"a model is given by its name, got {shown(name)}")
+    for option, given in (("activations", activations), ("weights", weights), ("unknown_keys", unknown_keys)):
+        if not isinstance(given, str):
+            raise AssayError(f"{option} is a word, got {shown(given)}")
     if isinstance(name, str):
         specs = resolve([name])
         if len(specs) != 1:

@@ -80,7 +80,7 @@ def _layers(edit: Edit, name: str, family: Family) -> list[int | None]:
     wanted = listed(edit.layers)
     if not wanted:
         raise LayerError(f"the edit at {name!r} names no layer")
-    layers = [layer_index(layer, family.n_layers) for layer in wanted]
+    layers: list[int | None] = [layer_index(layer, family.n_layers) for layer in wanted]
     if len(set(layers)) < len(layers):
         raise LayerError(f"a layer is given twice at {name!r}: {shown(wanted)}")
     return layers

@@ -16,10 +16,10 @@ from typing import Any
 
 import mlx.core as mx
 
-from assay.errors import UnknownSite, unknown
+from assay.errors import LayerError, UnknownSite, shown, unknown
 from assay.forward import by_numpy
 from assay.forward.positions import Prompt
-from assay.forward.sites import Key, canonical, site
+from assay.forward.sites import Key, canonical, is_whole, site
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +53,12 @@ class Run:
 
 
 def look_up(kept: Mapping[Key, Any], key: str | tuple[str, int]) -> Any:
-    """The value kept at a key. Raises UnknownSite for a site that does not exist or was not kept."""
-    full: Key = key if isinstance(key, tuple) else (key, None)
+    """The value kept at a key. Raises UnknownSite for a site that does not exist or was not kept, LayerError for no layer."""
+    full: Key = key if isinstance(key, tuple) and len(key) == 2 else (key, None)  # type: ignore[assignment]
+    site(full[0])
+    if not (full[1] is None or is_whole(full[1])):
+        raise LayerError(f"a layer is a whole number, got {shown(full[1])}")
     if full not in kept:
-        site(full[0])
         name = full[0] if full[1] is None else f"{full[0]}.{full[1]}"
         raise unknown(UnknownSite, "kept site", name, [k if i is None else f"{k}.{i}" for k, i in kept])
     return kept[full]

@@ -178,7 +178,7 @@ def expand(keep: str | Iterable[str | Key], n_layers: int) -> list[Key]:
     return list(keys)
 
 
-def _split(text: str) -> Key:
+def _split(text: Any) -> Key:
     if not isinstance(text, str):
         raise UnknownSite(f"a site is written 'z', 'z.3' or ('z', 3), got {shown(text)}")
     name, dot, layer = text.partition(".")

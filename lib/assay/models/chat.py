@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from jinja2 import TemplateError
 
-from assay.errors import NoChatTemplate, PromptError
+from assay.errors import NoChatTemplate, PromptError, brief, shown
 from assay.models.config import MALFORMED
 
 TODAY = datetime(2024, 7, 26)
@@ -49,14 +49,14 @@ def rendered(tokenizer: Any, user: str, system: System = None, *, name: str = "t
     if not tokenizer.chat_template:
         raise NoChatTemplate(f"{name} is a base model, it has no chat template: give the text itself")
     if not isinstance(system, str) and system is not None and system is not False:
-        raise PromptError(f"system is a text, None (the template's own) or False (none), got {system!r}")
+        raise PromptError(f"system is a text, None (the template's own) or False (none), got {shown(system)}")
     turns = [{"role": "system", "content": system}] if isinstance(system, str) else []
     try:
         text = _apply(tokenizer, [*turns, {"role": "user", "content": user}], answer=True)
         return _without_system(tokenizer, text, name) if system is False else text
     except (TemplateError, *MALFORMED) as error:
         turn = "a system prompt" if turns else "a user's turn"
-        raise PromptError(f"the chat template of {name} refuses {turn}: {error}") from error
+        raise PromptError(f"the chat template of {name} refuses {turn}: {brief(error)}") from error
 
 
 def dated(tokenizer: Any) -> dict[str, str]:

@@ -16,13 +16,15 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
-from assay.errors import CheckpointError
+from assay.errors import CheckpointError, shown
 from assay.models.keys import COMMON, ROPE_KEYS, SIZES, check_keys
 from assay.models.rope import Rope, rotary
 
 Config = dict[str, Any]
 
-MALFORMED = (AssertionError, AttributeError, KeyError, TypeError, ValueError, ArithmeticError, StrictDataclassError)
+MALFORMED = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError, StrictDataclassError,
+)  # fmt: skip
 """What transformers and mlx-lm raise for a config.json with a key too few, or a value of another type."""
 
 ACTIVATIONS = {
@@ -35,6 +37,9 @@ ACTIVATIONS = {
     "relu": "relu",
 }
 """Names in config.json -> activations of `assay.forward.families`."""
+
+MOST_LAYERS, MOST = 1000, 2**24
+"""Sizes beyond which no model goes: a config.json that says more would fill the memory before its weights are looked at."""
 
 MLX_LM_ROPES = {"phi3": ("longrope",)}
 """Scaling types that mlx-lm's modules are built with, of families that do not know all of `assay.models.rope`."""
@@ -80,6 +85,12 @@ def published(config: Config, unknown_keys: str = "refuse") -> Published:
     family = config["model_type"]
     if absent := [key for key in SIZES if config.get(key) is None]:
         raise CheckpointError(f"config.json does not describe a {family}: it has no {absent[0]}")
+    for key in (*SIZES, "num_key_value_heads", "head_dim"):
+        size, most = config.get(key), MOST_LAYERS if key == "num_hidden_layers" else MOST
+        if size is not None and (type(size) is not int or not 1 <= size <= most):
+            raise CheckpointError(
+                f"config.json does not describe a {family}: {key!r} is {shown(size)}, and must be a whole number from 1 to {most}"
+            )
     ignored = check_keys(config, family, unknown_keys)
     full = _completed(config, family, ignored)
     head_dim = getattr(full, "head_dim", None) or full.hidden_size // full.num_attention_heads

@@ -13,6 +13,8 @@ the file and says what to do. Nothing is downloaded: the folder comes from `assa
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from assay.errors import CheckpointError, UnsupportedFamily, unknown
+from assay.errors import CheckpointError, UnsupportedFamily, brief, of_tokenizers, unknown
 from assay.models import chat
 from assay.models.config import MALFORMED, Published, published
 from assay.models.files import broken, read_json, weight_files
@@ -89,8 +91,9 @@ def load_checkpoint(spec: ModelSpec, unknown_keys: str = "refuse") -> Checkpoint
     check_tensors(path, model, tensors, meant)
     # Without this file transformers gives some families an empty tokenizer, which encodes any text to nothing.
     settings = read_json(path / "tokenizer_config.json", cure)
-    tokenizer = _load_tokenizer(path, settings, merged.get("eos_token_id"), cure)
-    check_tokenizer(path, settings, tokenizer, meant.for_mlx_lm["vocab_size"], cure)
+    with reading_tokenizer(path, cure):
+        tokenizer = _load_tokenizer(path, settings, merged.get("eos_token_id"), cure)
+        check_tokenizer(path, settings, tokenizer, meant.for_mlx_lm["vocab_size"], cure)
     return Checkpoint(model, tokenizer, config, path, meant, revision(path), packings(model), converted(path))
 
 
@@ -219,23 +222,31 @@ def _brief(error: Exception) -> str:
     return " ".join([head.strip(" .,"), ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")]).strip()
 
 
+@contextmanager
+def reading_tokenizer(path: Path, cure: str) -> Iterator[None]:
+    """Turns what transformers and tokenizers raise for a folder's tokenizer into CheckpointError."""
+    try:
+        yield
+    except BaseException as error:
+        if not of_tokenizers(error) and not isinstance(error, (ImportError, OSError, *MALFORMED)):
+            raise
+        whole = path / "tokenizer.json"
+        about = read_json(whole, cure).get("model") if whole.is_file() else {"type": "", "vocab": {}}
+        if not isinstance(about, dict) or not {"type", "vocab"} <= about.keys():
+            raise CheckpointError(f"{whole} does not describe a tokenizer. {cure}") from error
+        raise CheckpointError(f"the tokenizer in {path} cannot be read: {brief(error)}. {cure}") from error
+
+
 def _load_tokenizer(path: Path, settings: dict, eos: int | list[int] | None, cure: str) -> TokenizerWrapper:
     whole = path / "tokenizer.json"
     if not whole.is_file() and not (path / "tokenizer.model").is_file() and not (path / "vocab.json").is_file():
         raise CheckpointError(f"there is no tokenizer.json in {path}. {cure}")
-    try:
-        tokenizer = _open_tokenizer(path, settings, eos)
-    except Exception as error:  # the Rust tokenizers raise plain Exception
-        if type(error) is not Exception and not isinstance(error, (ImportError, OSError, *MALFORMED)):
-            raise
-        if whole.is_file() and not {"type", "vocab"} <= (read_json(whole, cure).get("model") or {}).keys():
-            raise CheckpointError(f"{whole} does not describe a tokenizer. {cure}") from error
-        raise CheckpointError(f"the tokenizer in {path} cannot be read: {_brief(error)}. {cure}") from error
+    tokenizer = _open_tokenizer(path, settings, eos)
     if tokenizer.has_chat_template:
         try:
             tokenizer.apply_chat_template([{"role": "user", "content": PROBE}], add_generation_prompt=True)
-        except TemplateError as error:
-            raise CheckpointError(f"the chat template in {path} is broken: {error}. {cure}") from error
+        except (TemplateError, *MALFORMED) as error:
+            raise CheckpointError(f"the chat template in {path} is broken: {brief(error)}. {cure}") from error
     return tokenizer
 
 

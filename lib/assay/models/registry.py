@@ -16,11 +16,12 @@ mlx-lm nor transformers.
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from assay.errors import AssayError, CheckpointError, ModelNotCached, UnknownModel, unknown
+from assay.errors import AssayError, CheckpointError, ModelNotCached, UnknownModel, brief, shown, unknown
 from assay.models import hub
 from assay.models.cache import cache_dir
 from assay.models.files import check_complete, hub_repo, read_json, weight_files
@@ -85,7 +86,7 @@ def _matches(name: str) -> list[ModelSpec]:
         if not hits:
             raise UnknownModel(f"no model matches the pattern {name!r}. Known: {', '.join(known())}")
         return hits
-    folder = Path(name).expanduser()
+    folder = _path(name)
     if lower.endswith(GGUF):
         return [_from_gguf(folder)]
     if name.startswith((".", "/", "~")) or (folder / "config.json").is_file():
@@ -93,6 +94,17 @@ def _matches(name: str) -> list[ModelSpec]:
     if REPO_ID.fullmatch(name):
         return [ModelSpec(_derived_id(name.rpartition("/")[2], name), name, None, None, None)]
     raise unknown(UnknownModel, "model", name, known())
+
+
+def _path(name: str) -> Path:
+    """A name as a path, of something that need not exist. Raises UnknownModel for what cannot be a path, or be looked at."""
+    try:
+        folder = Path(name).expanduser()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(folder / "config.json")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UnknownModel(f"{shown(name)} is neither a name nor a path: {brief(error, 80)}") from error
+    return folder
 
 
 def _names(spec: ModelSpec) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.errors import CheckpointError, unknown
+from assay.errors import CheckpointError, shown, unknown
 
 Parameters = dict[str, Any]
 """Keys as in `rope_parameters` of config.json: rope_type, rope_theta, and what the type needs (factor, ...)."""
@@ -53,19 +53,23 @@ def rotary(parameters: Parameters, head_dim: int, longest: int) -> Rope:
     if kind not in TYPES:
         raise unknown(CheckpointError, "rope_type in config.json", kind, TYPES)
     try:
+        if words := [key for key, value in parameters.items() if isinstance(value, str) and not key.endswith("type")]:
+            raise TypeError(f"{words[0]} is {shown(parameters[words[0]])}, not a number")
         dims = int(head_dim * (parameters.get("partial_rotary_factor") or 1.0))
-        base = np.float32(parameters["rope_theta"])
         with np.errstate(all="ignore"):  # what is not finite is refused below
+            base = np.float32(parameters["rope_theta"])
             plain = base ** -(np.arange(0, dims, 2, dtype=np.float32) / np.float32(dims))
             rope = TYPES[kind](parameters, plain, dims, longest)
     except (ArithmeticError, KeyError, OverflowError, TypeError, ValueError) as error:
         missing = isinstance(error, KeyError)
         what = f"no {error}" if missing else str(error)
-        raise CheckpointError(f"the rotary embedding {parameters} of config.json cannot be computed: {what}") from error
-    sound = rope.frequencies.shape == (dims // 2,) and dims > 0 and math.isfinite(rope.factor)
-    if not sound or not np.isfinite(rope.frequencies).all():
         raise CheckpointError(
-            f"the rotary embedding {parameters} of config.json gives no frequency for each of {dims // 2} pairs"
+            f"the rotary embedding {shown(parameters, 300)} of config.json cannot be computed: {what}"
+        ) from error
+    sound = rope.frequencies.shape == (dims // 2,) and dims > 0 and math.isfinite(rope.factor)
+    if not sound or not (np.isfinite(rope.frequencies) & (rope.frequencies > 0)).all():
+        raise CheckpointError(
+            f"the rotary embedding {shown(parameters, 300)} of config.json gives no frequency for each of {dims // 2} pairs"
         )
     return rope
 

@@ -19,18 +19,18 @@ import mlx.core as mx
 import numpy as np
 from tqdm import tqdm
 
-from assay.errors import EditError, PositionError
+from assay.errors import EditError, PositionError, shown
 from assay.forward import backends, lanes
 from assay.forward.answers import Shared, told_apart
 from assay.forward.core import Core, Keep, PromptLike
 from assay.forward.edits import Edit
 from assay.forward.families.base import Family
-from assay.forward.generate import Generation, decode, greedy
+from assay.forward.generate import Generation, check_stop, decode, greedy
 from assay.forward.layers import embed
 from assay.forward.placed import Placed, place, require_finite
 from assay.forward.positions import Position, Prompt, is_batch, resolve
 from assay.forward.run import Run
-from assay.forward.sites import expand, is_whole
+from assay.forward.sites import expand, is_number, is_whole, listed
 from assay.forward.sweep.chunk import Wanted, run_chunk
 from assay.forward.sweep.memory import Sizes
 from assay.forward.sweep.plan import Chunk, Plan
@@ -104,12 +104,11 @@ def sweep(
         "targets": targets, "shared": shared, "top_k": top_k, "logits": logits, "keep": keep, "at": at,
         "max_tokens": max_tokens, "memory_budget": memory_budget,
     }  # fmt: skip
-    if not isinstance(variants, Iterable):
-        raise EditError(
-            f"a sweep takes a list of variants, each an edit or a list of edits, got {type(variants).__name__}"
-        )
+    check_stop(stop)
+    if progress is not None and not isinstance(progress, bool):
+        raise EditError(f"progress must be True, False or None, got {shown(progress)}")
     one = not is_batch(prompt)
-    prompts, lists = ([prompt], [variants]) if one else (prompt, variants)
+    prompts, lists = ([prompt], [variants]) if one else (prompt, _variants(variants))
     if len(prompts) != len(lists):
         raise EditError(f"{len(prompts)} prompts need as many lists of variants, got {len(lists)}")
     jobs = [make_job(lm, p, v, **reports) for p, v in zip(prompts, lists, strict=True)]
@@ -160,26 +159,33 @@ def make_job(
     if isinstance(prompt, Run):
         check_sweepable(lm, prompt)
     clean, one = (prompt, prompt.prompts[0]) if isinstance(prompt, Run) else (None, lm.prompt(prompt))
-    lists = [list(v) if isinstance(v, Iterable) else [v] for v in variants]
+    lists = [listed(v) for v in _variants(variants)]
     if not lists:
         raise EditError("a sweep needs at least one variant")
-    for name, count in (("max_tokens", max_tokens), ("top_k", top_k)):
-        if not is_whole(count) or count < 0:
-            raise EditError(f"{name} must be a whole number, at least 0, got {count}")
+    for name, given, fits, must in (
+        ("max_tokens", max_tokens, is_whole(max_tokens) and max_tokens >= 0, "a whole number, at least 0"),
+        ("top_k", top_k, is_whole(top_k) and 0 <= top_k <= lm.family.vocab,
+         f"a whole number, at least 0 and at most {lm.family.vocab}, the size of the vocabulary"),
+        ("logits", logits, isinstance(logits, bool), "True or False"),
+        ("memory_budget", memory_budget, memory_budget is None or (is_number(memory_budget) and 0 < memory_budget < 2**63),
+         "None or a number of bytes above 0"),
+    ):  # fmt: skip
+        if not fits:
+            raise EditError(f"{name} must be {must}, got {shown(given)}")
     lm.check_length(len(one) + max(max_tokens - 1, 0))
     require_finite([edit for v in lists for edit in v])
     rows = [place(v, one, lm.family, generates=max_tokens > 0) for v in lists]
     tokens = told_apart(targets, lambda target: lm.token(target, after=one), shared)
     wanted = Wanted(tokens, top_k, logits, tuple(expand(keep, lm.n_layers)), resolve(at, one).prompt)
     if wanted.keep and not wanted.at:
-        raise PositionError(f"nothing can be kept at {at!r}: choose positions of the prompt")
+        raise PositionError(f"nothing can be kept at {shown(at)}: choose positions of the prompt")
     if clean is not None and (missing := [k for k in wanted.keep if k not in clean.kept]):
         raise EditError(f"the clean run must itself keep {missing[0]} for the sweep to keep it")
     sizes = Sizes(
         lm.family, len(one), max_tokens, len(wanted.targets), logits, wanted.keep, wanted.at,
         float32=lm.dtype is not None,
     )  # fmt: skip
-    budget = default_budget() if memory_budget is None else memory_budget
+    budget = default_budget() if memory_budget is None else int(memory_budget)
     return Job(
         one,
         clean,
@@ -187,6 +193,12 @@ def make_job(
         wanted,
         make_plan(rows, sizes, budget, has_clean=clean is not None, most=backends.limits().rows),
     )
+
+
+def _variants(variants: Any) -> list[Any]:
+    if not isinstance(variants, Iterable):
+        raise EditError(f"a sweep takes a list of variants, each an edit or a list of edits, got {shown(variants)}")
+    return listed(variants)
 
 
 def run_job(lm: Core, job: Job, max_tokens: int, stop: Callable[[str], bool] | None, bar: Any) -> Sweep:
