@@ -171,8 +171,6 @@ class Core:
         lead, ids = self._habits.lead, [self._id(token) for token in listed(tokens)]
         return self._hf.decode([*lead, *ids])[len(self._hf.decode(list(lead))) :]
 
-    # ------------------------------------------------------------------ running
-
     def run(
         self,
         prompts: Prompts,
@@ -273,11 +271,10 @@ class Core:
 
     def check_length(self, tokens: int) -> None:
         """Raise PromptError for a text of more tokens than are computed as the published model does."""
-        limit = self.family.limit
-        if limit is not None and tokens > limit:
+        if self.family.limit is not None and tokens > self.family.limit:
             raise PromptError(
-                f"a text of {tokens} tokens is too long for {self.name}: beyond {limit} the published model rotates"
-                " queries and keys by other frequencies, which assay does not compute"
+                f"a text of {tokens} tokens is too long for {self.name}: beyond {self.family.limit} the published model"
+                " rotates queries and keys by other frequencies, which assay does not compute"
             )
 
     def place(self, edits: Edits, batch: list[Prompt], *, generates: bool) -> list[list[Placed]]:
