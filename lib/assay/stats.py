@@ -80,8 +80,9 @@ def mean_interval(
 ) -> Interval:
     """Student's interval of the mean of `values`, with half an observation added at either of the `bounds` of what they can be.
 
-    bounds: (0, 1) for rates, (-1, 1) for differences of rates; None for numbers without bounds, whose interval has no width when
-    all of them are equal. Raises ValueError for fewer than two values (or clusters), and for a value out of bounds.
+    bounds: (0, 1) for rates, (-1, 1) for differences of rates; None for numbers without bounds: when all of them are equal, they
+    say nothing about their spread, and the interval is (-inf, inf).
+    Raises ValueError for fewer than two values (or clusters), and for a value out of bounds.
     """
     groups = _groups(values, clusters)
     C, n = len(groups), len(values)
@@ -102,32 +103,8 @@ def mean_interval(
     freedom = total * C / n - 1  # with weights in clusters: C, or C + 2 HALF
     half = _student(freedom, level) * math.sqrt(square * (freedom + 1) / freedom)
     if bounds is None:
-        return mean - half, mean + half
+        return (mean - half, mean + half) if max(means) > min(means) else (-math.inf, math.inf)
     return max(mean - half, bounds[0]), min(mean + half, bounds[1])
-
-
-def bootstrap_mean(
-    values: Sequence[float], level: float = 0.95, seed: int = 0, resamples: int = 10_000
-) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean of `values`, from a fixed seed.
-
-    Raises ValueError for fewer than two values: one value says nothing about its own spread.
-    """
-    import numpy as np
-
-    sample = np.asarray(values, dtype=np.float64)
-    if sample.ndim != 1 or sample.size < 2:
-        raise ValueError(f"an interval of a mean needs two values or more in one list, got shape {sample.shape}")
-    rng = np.random.default_rng(seed)
-    chunk = max(1, 1_000_000 // sample.size)  # bounds the memory of the index table
-    means = np.concatenate(
-        [
-            sample[rng.integers(0, sample.size, (min(chunk, resamples - start), sample.size))].mean(axis=1)
-            for start in range(0, resamples, chunk)
-        ]
-    )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def difference_interval(

@@ -32,8 +32,9 @@ def test_a_removed_experiment_test_module_and_model(audited):
             "stale  snapshots/gone_model (no model has this name)",
             "stale  snapshots/toy_a/norms.json: test_lang[[]fr[]]@quick (no test records it)",
             "stale  snapshots/toy_a/norms.json: test_lang[[]fr[]]@smoke (no test records it)",
+            "stale  snapshots/toy_a/rescue.json: rescue@quick test_rescues (no test judges it)",
             "stale  snapshots/toy_a/rescue.json: rescue@quick (no test records it)",
-            "9 stale",
+            "13 stale",
         ]
     )
     assert audited.snapshots() == before
@@ -51,7 +52,7 @@ def test_what_a_test_records_beside_an_experiment_is_not_stale(repo):
     )
     repo.suite(test_rescue=text)
     repo.run("--model", "toy_a").assert_outcomes(passed=2)
-    assert sorted(repo.document()) == ["_made_by", "rescue@quick", "test_metrics:own@quick"]
+    assert sorted(repo.document()) == ["_made_by", "_verdicts", "rescue@quick", "test_metrics:own@quick"]
     repo.run("--snapshots", "audit").stdout.fnmatch_lines(["0 stale"])
 
 

@@ -9,7 +9,7 @@ from assay.record import files, metric
 from assay.record.compare import diff, merge
 from assay.record.metric import FIELDS, Field, Metric, from_row, number, to_row
 
-FULL = Metric(0.6, n=30, ci=(0.42, 0.75), tol=0.07, unit="nats", control="null")
+FULL = Metric(0.6, n=30, ci=(0.42, 0.75), tol=0.07, unit="nats", control="null", clusters=9)
 
 
 def test_every_field_is_described():
@@ -18,7 +18,7 @@ def test_every_field_is_described():
 
 def test_a_row_has_the_order_of_the_class_and_a_text_that_of_the_table():
     assert list(to_row(FULL)) == [field.name for field in fields(Metric)]
-    assert number(to_row(FULL)) == "0.6 nats [0.42, 0.75] n 30"
+    assert number(to_row(FULL)) == "0.6 nats [0.42, 0.75] n 30 in 9 clusters"
     assert number({}) == ""
 
 
@@ -71,7 +71,7 @@ def test_a_field_without_its_line_stops_the_first_measurement(monkeypatch):
     [
         (
             '{"value": 1, "toll": 2}',
-            r"'rate' has an unknown field 'toll'; a metric has value, unit, ci, n, tol, control",
+            r"'rate' has an unknown field 'toll'; a metric has value, unit, ci, n, tol, control, clusters",
         ),
         ('{"value": 1, "ci": 3}', r"'rate' has the interval 3, not \[low, high\]"),
         ('{"value": 1, "ci": [3]}', r"'rate' has the interval \[3\], not \[low, high\]"),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from assay.errors import DataError
-from assay.plugin import Metric, Result, bootstrap_mean, not_eligible, wilson
+from assay.plugin import Metric, Result, not_eligible, wilson
 from assay.plugin.results.result import forget_reads, read_since
-from assay.record.metric import from_row, to_row
+from assay.record.metric import from_row, number, to_row
 
 
 def test_it_is_its_number():
@@ -59,7 +59,9 @@ def test_interval():
     mean = Metric.mean([1.0, 2.0, 4.0], tol=0.1)
     assert mean.n == 3
     assert mean == 7 / 3
-    assert 1 <= mean.low < mean < mean.high <= 4
+    assert mean.low < 1 < mean < 4 < mean.high  # three values without bounds
+    low, high = Metric.mean([0.2, 0.4, 0.8] * 4, (0, 1)).ci
+    assert 0.2 < low < 7 / 15 < high < 0.7
 
 
 @pytest.mark.parametrize(
@@ -185,16 +187,25 @@ def test_wilson_covers():
     assert 0.93 < covered < 0.985
 
 
-def test_bootstrap_is_deterministic_and_near_the_normal_interval():
-    values = np.random.default_rng(1).normal(5, 2, 200)
-    low, high = bootstrap_mean(list(values))
-    assert (low, high) == bootstrap_mean(values)
-    half = 1.96 * values.std(ddof=1) / 200**0.5
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.04)
-    assert bootstrap_mean([1.0, 1.0, 1.0]) == (1.0, 1.0)
+def test_one_value_and_none_support_no_claim():
+    assert Metric.mean([0.4], (0, 1)).ci == (0, 1)
+    assert Metric.mean([0.4]).ci == (-math.inf, math.inf)
+    none = Metric.mean([])
+    assert none.n == 0
+    assert math.isnan(none.value)
+    assert not none.low > 0
+    assert not none.low < 0
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [[1.0, 2.0]]])
-def test_bootstrap_of_too_little(values):
-    with pytest.raises(ValueError, match="two values or more"):
-        bootstrap_mean(values)
+def test_clusters_widen_an_interval_and_are_stored():
+    flags, groups = [True] * 6 + [False] * 6, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    wide, narrow = Metric.share(flags, clusters=groups), Metric.share(flags)
+    assert wide.low < narrow.low
+    assert narrow.high < wide.high
+    assert to_row(wide)["clusters"] == 4
+    assert from_row(to_row(wide)).clusters == 4
+    assert number(to_row(wide)).endswith("n 12 in 4 clusters")
+
+
+def test_an_area_of_one_has_an_interval():
+    assert 0.9 < Metric.auroc(1.0, 24, 24).low < 1

@@ -1,7 +1,7 @@
 """Experiments on language models as pytest tests. Load it with `-p assay.plugin`, in any repository.
 
     # suites/test_backpatch.py
-    from assay.plugin import Metric, experiment, finding, not_replicated
+    from assay.plugin import Metric, above, experiment, finding, not_replicated
 
     @experiment
     def backpatch(lm, tier):
@@ -14,13 +14,13 @@
     @finding("back-patching rescues two-hop failures", paper="Hopping Too Late", id="HTL-7")
     @not_replicated("llama3b", reason="both hops happen at the last position")
     def test_rescues(backpatch):
-        assert backpatch.rescue_rate.low > backpatch.null_rate.high
+        assert above(backpatch.rescue_rate, backpatch.null_rate)
 
     $ pytest suites --model qwen7b,llama3b
 
 An *experiment* measures, once per model. Its *metrics* are recorded in `snapshots/<model>/<experiment>.json` on the first
 run and compared afterwards, each within its own tolerance. A *finding* is a test of one claim, judged on the recorded
-metrics; its *verdict* on a model is yes, no (known, strict), new yes, new no, NOW YES, LOST, ERROR, not eligible or not run.
+metrics; its *verdict* on a model is yes, no (known, strict), undecided or not eligible (`claims/findings.py` has them all).
 A *tier* says how much of the data is used.
 
 Users meet options.py, fixtures.py, own_data.py (`--dataset`) and hookspecs.py (for other repositories). models/ selects the
@@ -38,9 +38,9 @@ import pytest
 from assay import blas
 from assay.models.registry import is_random
 from assay.plugin import hookspecs, options, own_data
-from assay.plugin.claims import findings, summary
-from assay.plugin.claims.findings import finding, not_replicated
-from assay.plugin.fixtures import journal, lm, metrics, model_spec, progress, system_prompt, tier
+from assay.plugin.claims import findings, marks, summary, verdicts
+from assay.plugin.claims.marks import finding, not_replicated
+from assay.plugin.fixtures import journal, lm, metrics, model_spec, null_world, progress, system_prompt, tier
 from assay.plugin.models import collected, order, scheduling, select
 from assay.plugin.own_data import datasets
 from assay.plugin.results import audit, locations
@@ -48,14 +48,16 @@ from assay.plugin.results import journal as journals
 from assay.plugin.results import progress as progress_lines
 from assay.plugin.results.experiment import MeasurementError, experiment
 from assay.plugin.results.result import Result, not_eligible
+from assay.record.judgement import above, below, holds, ordered, within
 from assay.record.metric import Metric
 from assay.record.tier import Tier
-from assay.stats import bootstrap_mean, wilson
+from assay.stats import wilson
 
 # The fixtures are among them: pytest finds fixtures as names of this module.
 __all__ = [
-    "MeasurementError", "Metric", "Result", "Tier", "bootstrap_mean", "datasets", "experiment", "finding",
-    "journal", "lm", "metrics", "model_spec", "not_eligible", "not_replicated", "progress", "system_prompt", "tier", "wilson",
+    "MeasurementError", "Metric", "Result", "Tier", "above", "below", "datasets", "experiment", "finding", "holds",
+    "journal", "lm", "metrics", "model_spec", "not_eligible", "not_replicated", "null_world", "ordered", "progress",
+    "system_prompt", "tier", "wilson", "within",
 ]  # fmt: skip
 
 pytest_addoption = options.add
@@ -69,7 +71,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(trylast=True)  # after all other plugins: the wrapper of order.py is then the outermost
 def pytest_configure(config: pytest.Config) -> None:
-    for line in findings.MARKERS:
+    for line in marks.MARKERS:
         config.addinivalue_line("markers", line)
     # Syrupy warns when crashed or differing workers keep it from deleting unused snapshots. This plugin never deletes any,
     # and under `filterwarnings = error` the warning would end the run with an internal error. A filter cannot contain ":".
@@ -110,12 +112,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     try:
         select.needs_models(config, items)
         locations.check(config, items)
-        findings.prepare(config, items)
+        marks.prepare(config, items)
     except pytest.UsageError:
         items.clear()  # pytest finishes the collection all the same; `collected` and the audit must find nothing
         raise
-    if options.recorded(config):
-        findings.keep_only(config, items)
+    if options.recorded(config) or options.null_world(config):
+        marks.keep_only(config, items)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -134,8 +136,10 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(trylast=True)  # after syrupy has written the metrics
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     journals.finish(session.config, exitstatus)
+    verdicts.write(session.config)
     if options.recorded(session.config):
         end_quickly(session.config)
 

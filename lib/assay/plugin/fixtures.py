@@ -3,6 +3,7 @@
     def test_anything(lm, metrics): ...          model_spec   which model; cheap
     @experiment                                  lm           that model, loaded once, freed before the next
     def anything(lm, tier, progress): ...        metrics      `assert metrics == {...}` records or compares
+                                                 null_world   is nothing there in this run (`--null`)?
                                                  tier         how much to measure
                                                  progress     shows how far a loop is
                                                  journal      the same, and survives an interruption
@@ -76,6 +77,15 @@ def forget_last_failure() -> None:
 def tier(pytestconfig: pytest.Config) -> Tier:
     """How much to measure: `tier.choose(smoke=8, quick=40, full=None)`."""
     return Tier(options.tier(pytestconfig))
+
+
+@pytest.fixture(scope="session")
+def null_world(pytestconfig: pytest.Config) -> bool:
+    """With `--null` True: the experiment then puts a second draw of its control in the place of what it claims an effect of.
+
+    The claims of an experiment that takes this fixture, itself or through another, are judged in such a run.
+    """
+    return options.null_world(pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "only judge the findings, from the recorded metrics and without loading any model",
     },
+    "--null": {
+        "action": "store_true",
+        "help": "judge the findings in a world where nothing is there: each claim's own series is a second draw of its control; "
+        "records nothing, and fails if more than 5%% of the claims hold",
+    },
     "--resume": {
         "action": "store_true",
         "help": "take over the prompts that an interrupted run of the same code and model has finished",
@@ -101,8 +106,8 @@ def check(config: pytest.Config) -> None:
             blas.put_in_front()
     except AssayError as error:
         raise pytest.UsageError(str(error)) from error
-    if option.recorded and option.update_snapshots:
-        raise pytest.UsageError("--recorded measures nothing, so there is nothing to update: drop --snapshot-update")
+    if option.null and (option.recorded or option.update_snapshots):
+        raise pytest.UsageError("--null measures and records nothing: drop --recorded and --snapshot-update")
     if option.weights == "random" and (option.recorded or option.update_snapshots):
         raise pytest.UsageError("--weights random measures speed: there is nothing to judge or to update")
     if option.snapshots in ("none", "audit") and option.update_snapshots:
@@ -123,6 +128,11 @@ def recorded(config: pytest.Config) -> bool:
     return config.option.recorded
 
 
+def null_world(config: pytest.Config) -> bool:
+    """Is each claim's own series a second draw of its control in this run?"""
+    return config.option.null
+
+
 def random_weights(config: pytest.Config) -> bool:
     """Do the models of this run have random weights, in their true shapes?"""
     return config.option.weights == "random"
@@ -138,6 +148,8 @@ def records_missing(config: pytest.Config) -> bool:
     # An empty variable counts as unset, as in pytest itself. Read in every process: xdist workers parse the original command
     # line again, and never see an option that the controller has changed.
     ci = os.environ.get("CI") or os.environ.get("BUILD_NUMBER")
+    if null_world(config):
+        return False
     return config.option.snapshots == "new" or (config.option.snapshots == "auto" and not ci)
 
 

@@ -25,6 +25,12 @@ REL_TOL, ABS_TOL = 1e-4, 1e-6
 MADE_BY = "_made_by"
 """Key of the block that says what produced the metrics."""
 
+VERDICTS = "_verdicts"
+"""Key of the block with the verdicts of the claims that rest on the metrics."""
+
+BLOCKS = (VERDICTS, MADE_BY)
+"""The keys of a file that are no entries, in their order at its end."""
+
 MEASURED = (
     "model", "revision", "bits", "quantised", "ignored_keys", "activations", "chat_date", "system", "prompts", "datasets"
 )  # fmt: skip
@@ -78,7 +84,7 @@ def merge(
 
 def diff(new: Mapping[str, Row], old: Mapping[str, Row]) -> Iterator[str]:
     """One line per metric that changed, appeared or went."""
-    names = [name for name in (*old, *(name for name in new if name not in old)) if name != MADE_BY]
+    names = [name for name in (*old, *(name for name in new if name not in old)) if name not in BLOCKS]
     width = max(map(len, names), default=0)
     for name in names:
         now, was = new.get(name), old.get(name)

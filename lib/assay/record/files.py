@@ -8,13 +8,16 @@
           [0.3, 0.4]
         ], "tol": 0.1}
       },
+      "_verdicts": {
+        "backpatch@quick test_rescues": "yes"
+      },
       "_made_by": {
         "backpatch@quick": {"mlx": "0.32.4", "prompts": "5f2c91ab03de"}
       }
     }
 
-An *entry* holds what one measurement recorded at one tier. A line holds one metric or one row of a heatmap, so a changed number
-is one changed line in a review, and git can merge two people's updates. Nothing here uses pytest.
+An *entry* holds what one measurement recorded at one tier. A line holds one metric, one row of a heatmap or one verdict, so
+a changed number is one changed line in a review, and git can merge two people's updates. Nothing here uses pytest.
 """
 
 import json
@@ -24,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import SnapshotError
-from assay.record.compare import MADE_BY
+from assay.record.compare import BLOCKS
 from assay.record.metric import FIELDS, show
 
 Document = dict[str, dict[str, Any]]
@@ -72,7 +75,7 @@ def _check(document: Any, path: Path) -> None:
     for entry, rows in document.items():
         if not isinstance(rows, dict):
             raise bad(f"{entry!r} is not an object of metrics")
-        if entry == MADE_BY:
+        if entry in BLOCKS:
             continue
         for name, row in rows.items():
             if not isinstance(row, dict) or "value" not in row:
@@ -123,11 +126,12 @@ def make_scratch(scratch: Path) -> Path:
 
 
 def dumps(document: Document) -> str:
-    """The text of a file: entries sorted by name, metrics in the order of measurement, `_made_by` last."""
-    entries = [_entry(name, document[name]) for name in sorted(document) if name != MADE_BY]
-    if made_by := document.get(MADE_BY):
-        lines = [f"    {_json(name)}: {_json(made_by[name])}" for name in sorted(made_by)]
-        entries.append(f"  {_json(MADE_BY)}: {{\n" + ",\n".join(lines) + "\n  }")
+    """The text of a file: entries sorted by name, metrics in the order of measurement, the blocks last."""
+    entries = [_entry(name, document[name]) for name in sorted(document) if name not in BLOCKS]
+    for name in BLOCKS:
+        if block := document.get(name):
+            lines = [f"    {_json(key)}: {_json(block[key])}" for key in sorted(block)]
+            entries.append(f"  {_json(name)}: {{\n" + ",\n".join(lines) + "\n  }")
     return "{\n" + ",\n".join(entries) + "\n}\n"
 
 

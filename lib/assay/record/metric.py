@@ -18,12 +18,12 @@ A new field of `Metric` needs one line in `FIELDS`: from there come its place in
 import json
 import math
 import operator as op
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeGuard
 
 from assay.errors import DataError
-from assay.stats import bootstrap_mean, wilson
+from assay.stats import auroc_interval, mean_interval, rate_interval, wilson
 
 
 def _plain(other: object) -> Any:
@@ -51,6 +51,8 @@ class Metric:
     """Unit for the table and figures: "nats", "layers"."""
     control: str | None = None
     """Name of the metric, in the same experiment, that is the control."""
+    clusters: int | None = None
+    """Number of independent groups (requests, bridges, entities...) that the n prompts fall into; None: each is its own."""
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equal to a number, but maybe a list
 
@@ -60,15 +62,41 @@ class Metric:
         return cls(hits / n if n else math.nan, n=n, ci=wilson(hits, n), **options)
 
     @classmethod
-    def share(cls, flags: Iterable[Any], **options: Any) -> "Metric":
-        """The rate of true ones among `flags`, one per prompt."""
+    def share(cls, flags: Iterable[Any], clusters: Sequence[Hashable] | None = None, **options: Any) -> "Metric":
+        """The rate of true ones among `flags`, one per prompt.
+
+        clusters: a label for each, equal where they are not independent.
+        """
         flags = [bool(flag) for flag in flags]
-        return cls.rate(sum(flags), len(flags), **options)
+        if clusters is None:
+            return cls.rate(sum(flags), len(flags), **options)
+        value, ci = (sum(flags) / len(flags) if flags else math.nan), rate_interval(flags, clusters)
+        return cls(value, n=len(flags), ci=ci, clusters=len(set(clusters)), **options)
 
     @classmethod
-    def mean(cls, values: Sequence[float], **options: Any) -> "Metric":
-        """The mean of `values`, one per prompt, with its bootstrap interval."""
-        return cls(math.fsum(values) / len(values), n=len(values), ci=bootstrap_mean(values), **options)
+    def mean(
+        cls,
+        values: Sequence[float],
+        bounds: tuple[float, float] | None = None,
+        clusters: Sequence[Hashable] | None = None,
+        **options: Any,
+    ) -> "Metric":
+        """The mean of `values`, one per prompt.
+
+        bounds: what a value can be, (0, 1) for shares and (-1, 1) for their differences; None for numbers without bounds.
+        clusters: as for `share`. One value has the bounds for an interval; none has NaN, for which <, > and == are False.
+        """
+        n, groups = len(values), None if clusters is None else len(set(clusters))
+        if not n:
+            return cls(math.nan, n=0, ci=(math.nan, math.nan), **options)
+        few = (n if groups is None else groups) < 2
+        ci = (bounds or (-math.inf, math.inf)) if few else mean_interval(values, bounds, clusters)
+        return cls(math.fsum(values) / n, n=n, ci=ci, clusters=groups, **options)
+
+    @classmethod
+    def auroc(cls, area: float, positives: int, negatives: int, **options: Any) -> "Metric":
+        """An area under the ROC curve, from that many independent values of both kinds."""
+        return cls(area, n=positives + negatives, ci=auroc_interval(area, positives, negatives), **options)
 
     @property
     def low(self) -> float:
@@ -84,7 +112,7 @@ class Metric:
         if self.ci is None:
             raise DataError(
                 f"this metric ({self.value!r:.40}) was measured without an interval: "
-                "give it ci=wilson(hits, n), ci=bootstrap_mean(values), or use Metric.rate or Metric.mean"
+                "use Metric.rate, Metric.share, Metric.mean or Metric.auroc, or give it ci=(low, high)"
             )
         return self.ci
 
@@ -227,5 +255,6 @@ FIELDS = {
     "n": Field("n", text=lambda n: f" n {n}"),
     "tol": Field("tolerance"),
     "control": Field("control"),
+    "clusters": Field("clusters", text=lambda clusters: f" in {clusters} clusters"),
 }
 """By the field's name, in the order of a number's text; a row has the order of `Metric`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from assay.errors import SnapshotError
 from assay.models.registry import REGISTRY
 from assay.record import files
-from assay.record.compare import MADE_BY
+from assay.record.compare import BLOCKS
 from assay.record.metric import Metric, from_row
 from assay.record.tier import TIERS
 
@@ -44,7 +44,7 @@ def read_snapshots(folder: Path, tier: str) -> list[Recorded]:
     for path in sorted(folder.glob("*/*.json"), key=lambda path: (*by_size(path.parent.name), path.name)):
         for entry, rows in files.read(path).items():
             name, _, of_tier = entry.rpartition("@")
-            if entry != MADE_BY and of_tier == tier:
+            if entry not in BLOCKS and of_tier == tier:
                 metrics = {metric: from_row(row) for metric, row in rows.items()}
                 found.setdefault(name, {})[path.parent.name] = metrics
     if not found:

@@ -3,11 +3,13 @@
     @finding("back-patching rescues two-hop failures", id="HTL-7")
     @not_replicated("llama3b", reason="both hops happen at the last position")
     def test_rescues(backpatch):
-        assert backpatch.rescue_rate.low > backpatch.null_rate.high
+        assert above(backpatch.rescue_rate, backpatch.null_rate)
 
     yes           the claim holds
     no            the claim fails by assertion, as `not_replicated` says (a strict xfail)
-    NOW YES       the claim holds, though `not_replicated` says that it fails: a failed test
+    undecided     the prompts are too few to tell (`assay.record.judgement`): neither a pass nor a failure
+    NOW YES, NOW UNDECIDED, NOW NO
+                  the verdict is not the one that is recorded, or that `not_replicated` says: a failed test
     new yes       the claim holds in its first measurement
     new no        the claim fails in its first measurement: a failed test; the `not_replicated` line to paste is below the table
     LOST          the claim fails on a recorded measurement, and no `not_replicated` says so: a failed test
@@ -24,131 +26,25 @@ from typing import Any
 
 import pytest
 
-from assay.errors import AssayError
 from assay.plugin import options
-from assay.plugin.models.select import ids_of, model_of
+from assay.plugin.claims import verdicts
+from assay.plugin.claims.marks import ids, source
+from assay.plugin.models.select import model_of
 from assay.plugin.results.result import Result, forget_reads, is_new, read_since, rows_of
-from assay.record import papers
+from assay.record.judgement import Judgement, Undecided, heard
 from assay.record.tier import TIERS, Tier
 
-MARKERS = (
-    "finding(claim, *, paper='', ref='', id=None, measure=None, control=None, tier='smoke'): the test judges a claim",
-    "not_replicated(*models, reason, tier=None): the claim is known to fail on these models (strict, by assertion)",
-)
-SKIP = "not eligible: "
+SKIP, OPEN = "not eligible: ", "undecided: "
+VERDICTS = ("not eligible", "undecided", "no")
+"""Those that a skip's reason begins with."""
 MEASURED = pytest.StashKey[dict[str, dict[str, Any]]]()
 """The metrics that a finding rests on, name -> row."""
 NEW = pytest.StashKey[bool]()
 """Does a finding rest on first measurements only?"""
-
-
-def finding(
-    claim: str,
-    *,
-    paper: str = "",
-    ref: str = "",
-    id: str | tuple[str, ...] | None = None,
-    measure: str | None = None,
-    control: str | None = None,
-    tier: str = "smoke",
-) -> pytest.MarkDecorator:
-    """Marks a test that judges `claim`.
-
-    id: its id, or ids, in the catalogue of experiments: "HTL-7". The catalogue knows the paper.
-    paper, ref: the claim's source, if it has no id in the catalogue: "Our paper" and "arXiv:...".
-    measure, control: metrics to show beside the verdict, instead of those that the test reads.
-    tier: the smallest tier whose intervals are narrow enough to judge; below it the claim is "not eligible".
-    """
-    return pytest.mark.finding(claim, paper=paper, ref=ref, id=id, measure=measure, control=control, tier=tier)
-
-
-def not_replicated(*models: str, reason: str = "", tier: str | None = None) -> pytest.MarkDecorator:
-    """Marks models (ids, aliases, groups, globs) on which the claim is known to fail: if it holds there, the test fails.
-
-    reason: why the claim fails, in a few words; printed below the table, and required.
-    tier: only at this tier.
-    """
-    return pytest.mark.not_replicated(*models, reason=reason, tier=tier)
-
-
-# --- collection -------------------------------------------------------------------------------------------
-
-
-def prepare(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Checks the marks and turns `not_replicated` into strict xfail. Raises UsageError."""
-    for item in items:
-        for mark in item.iter_markers("finding"):
-            _check_finding(item, mark)
-        for mark in item.iter_markers("not_replicated"):
-            known = _check_not_replicated(item, mark)
-            spec, at = model_of(item), mark.kwargs.get("tier")
-            if spec and spec.id in known and at in (None, options.tier(config)):
-                reason = mark.kwargs["reason"]
-                item.add_marker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
-                if options.recorded(config) and not (config.option.xfail_tb or config.option.runxfail):
-                    _without_traceback(item)
-
-
-def keep_only(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects every test that judges no claim, for a run with --recorded."""
-    others = [item for item in items if item.get_closest_marker("finding") is None]
-    items[:] = [item for item in items if item.get_closest_marker("finding") is not None]
-    if others:
-        config.hook.pytest_deselected(items=others)
-
-
-def _without_traceback(item: pytest.Item) -> None:
-    """Gives an expected failure no traceback: it is not printed, and takes longer to make than the claim to judge."""
-    full = item.repr_failure
-
-    def repr_failure(excinfo: pytest.ExceptionInfo, *args: Any, **kwargs: Any) -> Any:
-        return str(excinfo.value) if excinfo.errisinstance(AssertionError) else full(excinfo, *args, **kwargs)
-
-    item.repr_failure = repr_failure  # type: ignore[method-assign]
-
-
-def _check_finding(item: pytest.Item, mark: pytest.Mark) -> None:
-    if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0].strip():
-        raise pytest.UsageError(f"{item.nodeid}: finding needs its claim, one sentence")
-    if mark.kwargs.get("tier", TIERS[0]) not in TIERS:
-        raise pytest.UsageError(f"{item.nodeid}: finding has no tier {mark.kwargs['tier']!r}: {', '.join(TIERS)}")
-    if "subtests" in getattr(item, "fixturenames", ()):
-        # pytest passes a test whose subtests are expected to fail: a strict xfail would turn that into NOW YES (#14101).
-        raise pytest.UsageError(
-            f"{item.nodeid}: a finding is one claim, and cannot have subtests: write one test for each"
-        )
-    try:
-        source(mark)
-    except AssayError as error:
-        raise pytest.UsageError(f"{item.nodeid}: {error}") from error
-
-
-def _check_not_replicated(item: pytest.Item, mark: pytest.Mark) -> set[str]:
-    """Ids of the models that the mark names."""
-    reason = mark.kwargs.get("reason")
-    if not isinstance(reason, str) or not reason.strip():
-        raise pytest.UsageError(f"{item.nodeid}: not_replicated needs a reason: why does the claim fail there?")
-    if not mark.args:
-        raise pytest.UsageError(f"{item.nodeid}: not_replicated names no model")
-    if mark.kwargs.get("tier") not in (None, *TIERS):
-        raise pytest.UsageError(f"{item.nodeid}: not_replicated has no tier {mark.kwargs['tier']!r}")
-    try:
-        return ids_of(mark.args)
-    except AssayError as error:
-        raise pytest.UsageError(f"{item.nodeid}: not_replicated: {error}") from error
-
-
-def ids(mark: pytest.Mark) -> tuple[str, ...]:
-    """The catalogue ids of a finding."""
-    id = mark.kwargs.get("id") or ()
-    return (id,) if isinstance(id, str) else tuple(id)
-
-
-def source(mark: pytest.Mark) -> dict[str, str]:
-    """The paper and reference that a finding names, or those of its first id. Raises UnknownExperiment for a misspelt id."""
-    found = [paper for id in ids(mark) if (paper := papers.of(id))]
-    named = {"paper": mark.kwargs.get("paper", ""), "ref": mark.kwargs.get("ref", "")}
-    return named if any(named.values()) or not found else {"paper": found[0]["name"], "ref": found[0]["ref"]}
+RESTS = pytest.StashKey[str]()
+"""What a verdict rests on: "intervals", "identity" (`holds`) or "assertion" (a bare `assert`)."""
+CHANGED = pytest.StashKey[str]()
+"""The verdict, where it is another than the recorded one, or than `not_replicated` says."""
 
 
 def describe(item: pytest.Item) -> dict[str, Any] | None:
@@ -167,9 +63,6 @@ def describe(item: pytest.Item) -> dict[str, Any] | None:
     }
 
 
-# --- running ----------------------------------------------------------------------------------------------
-
-
 def call(item: pytest.Item) -> Iterator[None]:
     """Wraps the test's body: skips a claim that cannot be judged, and records which metrics the test read."""
     mark = item.get_closest_marker("finding")
@@ -179,15 +72,52 @@ def call(item: pytest.Item) -> Iterator[None]:
     if not Tier(options.tier(item.config)).at_least(smallest):
         pytest.skip(f"{SKIP}needs --tier {smallest}")
     results = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Result)]
-    item.stash[NEW] = bool(results) and all(map(is_new, results))
+    item.stash[NEW] = bool(results) and all(map(is_new, results)) and not options.null_world(item.config)
     for result in results:
         if result.ineligible is not None:
+            _agrees(item, results, "not eligible")
             pytest.skip(SKIP + result.ineligible)
         forget_reads(result)
-    try:
-        return (yield)
-    finally:
-        item.stash[MEASURED] = _measured(mark, results)
+    with heard() as said:
+        try:
+            value = yield
+        except AssertionError as reason:
+            if options.null_world(item.config):
+                pytest.skip(f"no: {reason}")  # what is to be expected there
+            if item.get_closest_marker("xfail"):
+                _agrees(item, results, "no")  # else the run fails anyway, and the assertion says more
+            else:
+                verdicts.note(item, results, "no")
+            raise
+        except Undecided as reason:
+            _agrees(item, results, "undecided", str(reason))
+            pytest.skip(f"{OPEN}{reason}")
+        finally:
+            item.stash[MEASURED], item.stash[RESTS] = _measured(mark, results), _rests(said)
+    _agrees(item, results, "yes")
+    return value
+
+
+def _rests(said: list[Judgement]) -> str:
+    if not said:
+        return "assertion"
+    return "identity" if all(one.identity for one in said) else "intervals"
+
+
+def _agrees(item: pytest.Item, results: list[Result], word: str, reason: str = "") -> None:
+    """Notes a verdict for its snapshot; fails if another is recorded, or expected by `not_replicated`."""
+    recorded = verdicts.was(item, results)
+    if recorded is None and word == "undecided" and item.get_closest_marker("xfail"):
+        recorded = "no"  # as `not_replicated` says
+    if recorded in (None, word):
+        verdicts.note(item, results, word)
+        return
+    item.stash[CHANGED] = f"NOW {word.upper()}"
+    pytest.fail(
+        f"the verdict was {recorded} and is {word}{reason and f': {reason}'}. If that is the result, record it with "
+        "--snapshot-update (verdicts alone: --recorded --snapshot-update), and change the `not_replicated` above the test",
+        pytrace=False,
+    )
 
 
 def _measured(mark: pytest.Mark, results: list[Result]) -> dict[str, dict[str, Any]]:
@@ -216,7 +146,8 @@ def report(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         del report.wasxfail
     if not (report.when == "call" or (report.when == "setup" and not report.passed)):
         return
-    properties = [("verdict", verdict(report, call, new=item.stash.get(NEW, False))), ("why", why(report))]
+    word = item.stash.get(CHANGED, None) or verdict(report, call, new=item.stash.get(NEW, False))
+    properties = [("verdict", word), ("why", why(report)), ("rests", item.stash.get(RESTS, ""))]
     if measured := item.stash.get(MEASURED, {}):
         properties.append(("measured", json.dumps(_short(measured), ensure_ascii=False)))
     described = describe(item) or {}
@@ -240,7 +171,7 @@ def verdict(report: pytest.TestReport, call: pytest.CallInfo[None], new: bool = 
     if report.passed:
         return "new yes" if new else "yes"
     if report.skipped:
-        return "not eligible" if why(report).startswith(SKIP) else "not run"
+        return next((word for word in VERDICTS if why(report).startswith(f"{word}: ")), "not run")
     if call.excinfo is None:
         return "NOW YES"  # a strict xfail that passed
     if report.when == "call" and call.excinfo.errisinstance(AssertionError):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from assay.plugin import options
-from assay.plugin.claims import catalogue, table, terminal
+from assay.plugin.claims import catalogue, counts, table, terminal
 from assay.plugin.claims.table import Cell
 from assay.plugin.models.collected import COLLECTED, is_worker
 from assay.record import files
@@ -30,7 +30,7 @@ class Summary:
         said = dict(report.user_properties)
         if "verdict" in said and (report.when == "call" or not report.passed):
             measured = json.loads(str(said.get("measured", "{}")))
-            self.cells[report.nodeid] = Cell(str(said["verdict"]), str(said["why"]), measured)
+            self.cells[report.nodeid] = Cell(str(said["verdict"]), str(said["why"]), measured, str(said["rests"]))
         elif report.failed and report.when not in ("setup", "call", "teardown"):
             self.cells[report.nodeid] = Cell("ERROR", "the worker process died")  # xdist: when is "???"
 
@@ -41,13 +41,18 @@ class Summary:
         if found:
             terminalreporter.section(table.title(self.config), bold=True)
             terminal.write(terminalreporter, found, options.tier(self.config))
+            null = counts.of_null_world(found) if options.null_world(self.config) else counts.lines(found)
+            for line in null:
+                terminalreporter.line(line)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         collected = self.config.stash.get(COLLECTED, None)
         if collected is None or exitstatus == pytest.ExitCode.USAGE_ERROR or self.config.option.collectonly:
             return
         found, option = table.lines(collected, self.cells), self.config.option
+        if options.null_world(self.config) and counts.too_many_by_chance(found) and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         here = Path(self.config.invocation_params.dir)
         if option.findings:
             text = table.to_json if option.findings.endswith(".json") else table.to_markdown

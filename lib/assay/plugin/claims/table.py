@@ -28,6 +28,8 @@ class Cell:
     verdict: str = "not run"
     why: str = ""
     measured: dict[str, Row] = field(default_factory=dict)
+    rests: str = ""
+    """What it rests on: "intervals", "identity" or "assertion"; "" where nothing was judged."""
 
 
 @dataclass
@@ -91,13 +93,13 @@ def rests_on(line: Line) -> dict[str, str]:
 
 
 def reasons(found: list[Line]) -> list[str]:
-    """Why some cells say no, not eligible or not run; claims and models with the same reason share a line."""
+    """Why some cells say no, undecided, not eligible or not run; claims and models with the same reason share a line."""
     where: dict[tuple[str, str], dict[str, None]] = {}
     for line in found:
         for model, cell in line.cells.items():
             if cell.why:
                 label = line.ids[0] if line.ids else line.claim
-                where.setdefault((cell.why.removeprefix("not eligible: "), label), {})[model] = None
+                where.setdefault((cell.why.removeprefix(f"{cell.verdict}: "), label), {})[model] = None
     told: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (why, label), models in where.items():
         told.setdefault((why, tuple(models)), []).append(label)

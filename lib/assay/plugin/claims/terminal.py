@@ -33,6 +33,7 @@ COLOURS = {
     "yes": {"green": True},
     "new yes": {"green": True},
     "no": {"yellow": True},
+    "undecided": {"cyan": True},
     "not eligible": {},
     "not run": {},
     "": {},
@@ -40,7 +41,7 @@ COLOURS = {
 """The colour of a verdict; a verdict that is not here is red."""
 GAP = 2
 """Blanks between two columns."""
-LONGEST_VERDICT = len("not eligible")
+LONGEST_VERDICT = len("NOW UNDECIDED")
 LEAST = 20
 """The width of the first column when no claim rests on a metric."""
 

@@ -18,7 +18,7 @@ from assay.models.registry import resolve
 from assay.plugin import options
 from assay.plugin.results import locations
 from assay.record import files
-from assay.record.compare import MADE_BY
+from assay.record.compare import BLOCKS, MADE_BY, VERDICTS
 from assay.record.tier import TIERS
 
 
@@ -28,11 +28,13 @@ class Audit:
     def __init__(self, config: pytest.Config) -> None:
         self.root = options.snapshots_folder(config)
         self.stale: list[str] = []
+        self.findings: set[str] = set()
         config.option.collectonly = True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
         owned = {entry: locations.model_folder(item) for item in items for entry in locations.recorded_by(item)}
+        self.findings = {locations.test_name(item) for item in items if item.get_closest_marker("finding")}
         for folder in sorted(path for path in self.root.glob("*") if path.is_dir()):
             if folder.name != locations.NO_MODEL and not _is_model(folder):
                 self._stale(folder, "no model has this name")
@@ -43,8 +45,12 @@ class Audit:
 
     def _look_at(self, file: Path, owned: dict[tuple[str, str], str]) -> None:
         without_model = file.parent.name == locations.NO_MODEL
-        for key in files.read(file):
-            if key == MADE_BY:
+        document = files.read(file)
+        for key in document.get(VERDICTS, {}):
+            if key.partition(" ")[2] not in self.findings:
+                self._stale(file, "no test judges it", f": {key}")
+        for key in document:
+            if key in BLOCKS:
                 continue
             name, tier = locations.split_entry(key)
             owner = owned.get((file.stem, name)) or owned.get((file.stem, locations.top_name(name)))

@@ -84,7 +84,8 @@ def _fixture(measure: Measure, prompts: Any) -> Any:
             measured = not_eligible(str(reason))
         except AssertionError as error:
             raise MeasurementError(f"experiment {name} on {model_spec.id} failed an assertion: {error}") from error
-        return Result(name, measured, described(), *_recorded(config, name, model_spec))
+        recorded = (None, None) if options.null_world(config) else _recorded(config, name, model_spec)
+        return Result(name, measured, described(), *recorded)
 
     run.__doc__ = measure.__doc__
     run.assay_experiment = measure  # type: ignore[attr-defined]  # read by locations.experiments_of

@@ -8,6 +8,7 @@ An experiment has a file of its own per model; the other tests of a module share
 in its location: two experiments of one name would share an entry, and the run is refused at collection.
 """
 
+import inspect
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -75,6 +76,19 @@ def experiments_of(item: pytest.Item) -> dict[str, Any]:
     info = getattr(item, "_fixtureinfo", None)
     defined = {name: defs[-1].func for name, defs in info.name2fixturedefs.items()} if info else {}
     return {name: func.assay_experiment for name, func in defined.items() if hasattr(func, "assay_experiment")}
+
+
+def fixtures_of(item: pytest.Item) -> set[str]:
+    """Names of all fixtures that a test depends on, those that its experiments ask for when they measure included."""
+    manager, found = item.session._fixturemanager, set()
+    asked = [*getattr(item, "fixturenames", ())]
+    while asked:
+        if (name := asked.pop()) not in found:
+            found.add(name)
+            for fixture in manager.getfixturedefs(name, item) or ():
+                measure = getattr(fixture.func, "assay_experiment", None)
+                asked += inspect.signature(measure).parameters if measure else fixture.argnames
+    return found
 
 
 def owned_by(item: pytest.Item) -> dict[tuple[str, str], str]:

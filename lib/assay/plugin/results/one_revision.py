@@ -20,7 +20,7 @@ from assay.errors import SnapshotError
 from assay.plugin import options
 from assay.plugin.results import locations
 from assay.record import compare, files
-from assay.record.compare import MADE_BY
+from assay.record.compare import MADE_BY, VERDICTS
 from assay.record.metric import show
 
 
@@ -52,6 +52,8 @@ def make_room(session: pytest.Session, path: Path, key: str, made_by: dict[str, 
         for other in others:
             document.pop(other, None)
             document[MADE_BY].pop(other)
+            for verdict in [key for key in document.get(VERDICTS, {}) if key.startswith(f"{other} ")]:
+                del document[VERDICTS][verdict]
         files.write(path, document)
 
 
