@@ -37,10 +37,10 @@ def test_the_twenty_lines(repo):
     (repo.path / "suites").mkdir()
     (repo.path / "suites" / "test_capitals.py").write_text(code)
     result = repo.run()
-    result.assert_outcomes(passed=3, failed=1)
+    result.assert_outcomes(passed=3, skipped=1)
     result.stdout.fnmatch_lines(
         [
-            "  the model knows capitals *new yes *new no*",
+            "  the model knows capitals *new yes *undecided*",
             "    accuracy * 1 [[]0.61, 1[]] n 6 *0.167 [[]0.03, 0.56[]] n 6",
             "    chance (control) * 0 [[]0, 0.39[]] n 6 * 0.167*",
         ]
