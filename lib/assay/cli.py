@@ -6,8 +6,9 @@
     assay doctor qwen7b tiny      check that assay's forward equals each model's own
     assay train llama_tiny        make a built-in model again
     assay report                  figures and a page from the metrics in snapshots/
+    assay diff main               what changed in snapshots/ since a revision: verdicts first
 
-Exit status: 0; 2 for anything that cannot be done, with one line on stderr for each; 1 is left to real failures of the program.
+Exit status: 0; 1 if `assay diff` finds a verdict that changed; 2 for what cannot be done, with one line on stderr for each.
 Of several models all that can be found are dealt with.
 """
 
@@ -74,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
         "--findings", type=Path, metavar="FILE.json", help="verdicts, as `pytest --findings` wrote them"
     )
     report.set_defaults(command=_report)
+
+    diff = commands.add_parser("diff", help="what changed in the recorded snapshots, verdicts first")
+    diff.add_argument("old", nargs="?", default="HEAD", metavar="REV", help="a git revision (default: HEAD)")
+    diff.add_argument("new", nargs="?", metavar="REV", help="another one (default: the files as they are)")
+    diff.add_argument("--snapshots", type=Path, default=Path("snapshots"), metavar="DIR", help="what is recorded")
+    diff.add_argument("--markdown", action="store_true", help="tables for a pull request")
+    diff.set_defaults(command=_diff)
     return parser
 
 
@@ -192,6 +200,15 @@ def _report(args: argparse.Namespace, rest: list[str]) -> int:
 
     print(write_report(args.snapshots, args.out, args.tier, args.findings))
     return 0
+
+
+def _diff(args: argparse.Namespace, rest: list[str]) -> int:
+    from assay.report.changes import changes, in_git, lines, on_disk
+
+    old = in_git(args.snapshots, args.old)
+    found = changes(old, in_git(args.snapshots, args.new) if args.new else on_disk(args.snapshots))
+    print("\n".join(lines(found, args.markdown)))
+    return int(bool(found.verdicts))
 
 
 if __name__ == "__main__":

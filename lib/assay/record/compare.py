@@ -96,6 +96,18 @@ def diff(new: Mapping[str, Row], old: Mapping[str, Row]) -> Iterator[str]:
             yield f"~ {name:<{width}}  {'; '.join(changes)}"
 
 
+def differs(new: Row, old: Row) -> bool:
+    """Is one metric another result: beyond its tolerance, or with another n, unit, tolerance or control?"""
+    return bool(_changes(new, old))
+
+
+def where_moved(new: Row, old: Row) -> str:
+    """How many numbers of a curve or heatmap moved beyond the tolerance, and where first; "" for anything else."""
+    a, b = new["value"], old["value"]
+    moved = isinstance(a, list | dict) and isinstance(b, type(a)) and not close(a, b, new.get("tol"))
+    return _where(a, b, new.get("tol")) if moved else ""
+
+
 def made_by_diff(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
     """One line per key in which two `made_by` blocks differ."""
     for key in sorted(new.keys() | old.keys()):

@@ -41,6 +41,11 @@ def read(path: Path) -> Document:
         return {}
     except UnicodeDecodeError as error:
         raise SnapshotError(f"{path} is not a text file: {error}. {REMEDY}") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path | str) -> Document:
+    """The entries of a file's text. Raises SnapshotError, which names `path`."""
     try:
         document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
     except json.JSONDecodeError as error:
@@ -66,7 +71,7 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _check(document: Any, path: Path) -> None:
+def _check(document: Any, path: Path | str) -> None:
     def bad(what: str) -> SnapshotError:
         return SnapshotError(f"{path}: {what}. {REMEDY}")
 
