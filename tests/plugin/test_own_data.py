@@ -91,6 +91,30 @@ def test_the_folder_is_named_by_the_pairs_and_not_by_how_the_file_is_written(own
     assert folders(own) == before
 
 
+def test_prompts_stand_in_for_the_built_in_ones_in_this_run_only(own, run):
+    suite = """
+        from assay.data.instructions import instructions
+        from assay.plugin import experiment
+
+        @experiment
+        def asked(lm):
+            return {"texts": [item.text for item in instructions("harmless")][:2]}
+
+        def test_metrics(asked, metrics):
+            assert metrics == asked
+    """
+    own.suite(test_asked=suite)
+    (own.path / "poems.json").write_text('["Write a poem.", "Name a river."]')
+    result = run("--model", "toy_a", "-k", "asked", "--dataset", "harmless=poems.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["assay: --dataset harmless: 2 prompts of yours, recorded in snapshots-harmless-*"])
+    [folder] = folders(own)
+    rows = json.loads((own.path / folder / "toy_a" / "asked.json").read_text())["asked@quick"]
+    assert rows["texts"]["value"] == ["Write a poem.", "Name a river."]
+    own.run("--model", "toy_a", "-k", "asked").assert_outcomes(passed=1)
+    assert own.rows(name="asked")["texts"]["value"] != rows["texts"]["value"]
+
+
 def test_a_path_is_relative_to_where_the_command_was_given(own, run, monkeypatch):
     (own.path / "below").mkdir()
     (own.path / "mine.json").rename(own.path / "below" / "mine.json")
@@ -116,7 +140,7 @@ def test_a_journal_of_other_data_is_not_taken_over(own, monkeypatch):
         (["antonym"], "--dataset is NAME=PATH, such as antonym=mine.json, not 'antonym'"),
         (["=mine.json"], "--dataset is NAME=PATH*not '=mine.json'"),
         (["antonym="], "--dataset is NAME=PATH*not 'antonym='"),
-        (["antonyms=mine.json"], "--dataset: unknown task 'antonyms'. Did you mean antonym?*"),
+        (["antonyms=mine.json"], "--dataset: unknown task or prompt set 'antonyms'. Did you mean antonym?*"),
         (["antonym=nowhere.json"], "--dataset: */nowhere.json: not a readable JSON file: *No such file*"),
         (["antonym=bad.json"], "--dataset: */bad.json: entry 1 is not {*"),
         (["antonym=half.json"], "--dataset: */half.json: not a readable JSON file: *"),

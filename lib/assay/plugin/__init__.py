@@ -90,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     select.unconfigure(config)
+    own_data.unconfigure(config)
 
 
 @pytest.hookimpl(trylast=True)

@@ -35,7 +35,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "action": "append",
         "default": [],
         "metavar": "NAME=PATH",
-        "help": "use the pairs in PATH, a list of {'input', 'output'}, in place of the built-in task NAME; repeatable",
+        "help": "use the file PATH, in the form of the paper's authors, in place of the built-in task or prompt set NAME "
+        "(harmful, harmless, two-hop, statements); repeatable",
     },
     "--tier": {
         "choices": TIERS,
