@@ -72,8 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where the page and figures go")
     report.add_argument("--tier", default="quick", help="smoke, quick (default) or full")
     report.add_argument(
-        "--findings", type=Path, metavar="FILE.json", help="verdicts, as `pytest --findings` wrote them"
+        "--findings",
+        type=Path,
+        metavar="FILE.json",
+        help="verdicts, as `pytest --recorded --findings` wrote them (default: it is run)",
     )
+    report.add_argument("--csv", type=Path, metavar="FILE", help="write every metric as a line of CSV too")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write claims and metrics as JSON too")
     report.set_defaults(command=_report)
 
     diff = commands.add_parser("diff", help="what changed in the recorded snapshots, verdicts first")
@@ -198,7 +203,7 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
 def _report(args: argparse.Namespace, rest: list[str]) -> int:
     from assay.report import write_report
 
-    print(write_report(args.snapshots, args.out, args.tier, args.findings))
+    print(write_report(args.snapshots, args.out, args.tier, args.findings, args.csv, args.json))
     return 0
 
 

@@ -9,24 +9,28 @@ from assay.record.metric import Metric
 from assay.report.figures import pictures
 from assay.report.page import cell, page
 from assay.report.read import read_snapshots
+from assay.report.study import Experiment, Paper, Study
+from assay.report.suites import Module
 
 ROOT = Path(__file__).parents[2]
 
 
 class Tables(HTMLParser):
-    """The cells of a page's tables: by (experiment, model, metric), what stands there."""
+    """The cells of the tables of numbers: by (experiment, model, metric), what stands there."""
 
     def __init__(self, html):
         super().__init__()
-        self.cells, self.heading, self.row, self.models, self.into = {}, "", [], [], None
+        self.cells, self.article, self.row, self.models, self.into = {}, "", [], [], None
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
+        if tag == "article":
+            self.article = dict(attrs)["id"]
         if tag == "tr":
             self.row = []
         if tag == "table":
             self.models = []
-        if tag in ("td", "th", "h2"):
+        if tag in ("td", "th"):
             self.into = ""
 
     def handle_data(self, data):
@@ -34,25 +38,25 @@ class Tables(HTMLParser):
             self.into += data
 
     def handle_endtag(self, tag):
-        if tag == "h2":
-            self.heading, self.into = self.into, None
-        elif tag in ("td", "th"):
+        if tag in ("td", "th"):
             self.row.append(self.into)
             self.into = None
-        elif tag == "thead":
+        elif tag == "thead" and self.article:
             self.models = self.row[1:]
         elif tag == "tr" and self.models:
             name = self.row[0].partition(" (control: ")[0]
             for model, text in zip(self.models, self.row[1:], strict=True):
                 if text:
-                    self.cells[self.heading, model, name] = text
+                    self.cells[self.article, model, name] = text
 
 
 def shown_of(folder, tier="quick"):
     """(recorded, the page's cells, what its figures show)."""
     recorded = read_snapshots(folder, tier)
+    paper = Paper("Ours", "Ours", "", "", {}, [Experiment(one, one.name, Module("")) for one in recorded])
+    study = Study(tier, [paper], list(dict.fromkeys(model for one in recorded for model in one.models)))
     drawn = {one.name: [(p, Path("figures") / f"{p.stem}.svg") for p in pictures(one)] for one in recorded}
-    html = page(recorded, drawn)
+    html = page(study, drawn)
     assert all(path.as_posix() in html for found in drawn.values() for _, path in found)
     figures = {(name, *metric) for name, found in drawn.items() for p, _ in found for metric in p.metrics}
     return recorded, Tables(html).cells, figures

@@ -30,7 +30,10 @@ def one_model(snapshots):
 def test_every_picture_is_two_vector_files_with_a_caption(one_model, tmp_path, capsys):
     out = tmp_path / "out"
     findings = tmp_path / "findings.json"
-    claim = {"claim": "patching <rescues>", "ids": ["HTL-7"], "models": {"llama_tiny": {"verdict": "yes"}}}
+    claim = {
+        "claim": "patching <rescues>", "ids": ["HTL-7"], "test": "suites/test_p.py::test_rescues", "experiments": ["patching"],
+        "paper": "Hopping Too Late", "ref": "arXiv:2406.12775", "models": {"llama_tiny": {"verdict": "yes"}},
+    }  # fmt: skip
     findings.write_text(json.dumps({"tier": "quick", "findings": [claim]}), encoding="utf-8")
     assert main(["report", "--snapshots", str(one_model), "--out", str(out), "--findings", str(findings)]) == 0
     assert capsys.readouterr().out.strip() == str(out / "index.html")
@@ -58,7 +61,7 @@ def test_the_same_numbers_give_the_same_bytes(one_model, tmp_path):
         write_report(one_model, tmp_path / name)
         made.append({p.name: p.read_bytes() for p in (tmp_path / name).rglob("*.*") if p.is_file()})
     assert made[0] == made[1]
-    assert len(made[0]) == 6  # two figures as SVG and PDF, captions, the page
+    assert len(made[0]) == 7  # two figures as SVG and PDF, what was drawn, captions, the page
 
 
 @pytest.mark.parametrize("needed", ["matplotlib", "jinja2"])

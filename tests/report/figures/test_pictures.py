@@ -129,10 +129,10 @@ def test_only_models_of_a_known_size_are_compared_by_size(by_stem):
 
 def test_captions_say_what_of_how_many_and_what_the_bands_are(by_stem):
     assert by_stem["patching-heatmap_back"].caption == (
-        "patching: heatmap_back (tier quick). llama_tiny: n = 16; qwen7b: n = 16; stranger: n = 16."
+        "patching: back. heatmap back. Tier quick. llama_tiny: n = 16; qwen7b: n = 16; stranger: n = 16."
     )
     caption = by_stem["knockout-right_against_right_of_by_layer"].caption
-    assert caption.startswith("knockout: right_e1_by_layer, right_r1_by_layer, right_of_by_layer (tier quick).")
+    assert caption.startswith("knockout: right. right e1 by layer, right r1 by layer, right of by layer. Tier quick.")
     assert caption.endswith("Bands and bars are 95 % intervals.")
 
 

@@ -30,6 +30,7 @@ from assay.plugin import options
 from assay.plugin.claims import verdicts
 from assay.plugin.claims.marks import ids, source
 from assay.plugin.models.select import model_of
+from assay.plugin.results import locations
 from assay.plugin.results.result import Result, forget_reads, is_new, read_since, rows_of
 from assay.record.judgement import Judgement, Undecided, heard
 from assay.record.tier import TIERS, Tier
@@ -60,6 +61,7 @@ def describe(item: pytest.Item) -> dict[str, Any] | None:
         **source(mark),
         "ids": list(ids(mark)),
         "control": mark.kwargs.get("control"),
+        "experiments": list(locations.experiments_of(item)),
     }
 
 

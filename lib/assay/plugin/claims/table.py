@@ -43,6 +43,8 @@ class Line:
     ids: list[str]
     control: str | None
     cells: dict[str, Cell]
+    experiments: list[str] = field(default_factory=list)
+    """The experiments whose metrics it is judged from."""
 
     @property
     def source(self) -> str:
@@ -54,7 +56,7 @@ def lines(collected: Collected, cells: dict[str, Cell]) -> list[Line]:
     found: dict[str, Line] = {}
     for nodeid, planned in collected.items():
         if about := planned["finding"]:
-            keys = ("test", "claim", "paper", "ref", "ids", "control")
+            keys = ("test", "claim", "paper", "ref", "ids", "control", "experiments")
             # One test may be parametrized beyond the model: then every variant is a claim of its own.
             variant = "-".join(
                 id for id in nodeid.partition("[")[2].removesuffix("]").split("-") if id != about["model"]
@@ -127,7 +129,7 @@ def to_json(found: list[Line], config: pytest.Config) -> str:
     """For programs: every claim with its cells."""
     claims = [
         {
-            **{key: getattr(line, key) for key in ("claim", "paper", "ref", "ids", "test")},
+            **{key: getattr(line, key) for key in ("claim", "paper", "ref", "ids", "test", "experiments")},
             "models": {model: vars(cell) for model, cell in line.cells.items()},
         }
         for line in found

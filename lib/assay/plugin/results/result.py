@@ -58,8 +58,8 @@ class Result(Mapping[str, Metric]):
         new = recorded is None or compare.other_model(made_by or {}, recorded_by or {})
         self._hold(name, rows, dict(made_by or {}), new=new)
 
-    def _hold(self, name: str, rows: Mapping[str, Row], made_by: dict[str, Any], new: bool) -> None:
-        self._name, self._rows, self._made_by, self._new = name, dict(rows), made_by, new
+    def _hold(self, name: str, rows: Mapping[str, Row], made_by: dict[str, Any], new: bool, old: bool = False) -> None:
+        self._name, self._rows, self._made_by, self._new, self._old = name, dict(rows), made_by, new, old
         self._metrics: dict[str, Metric] = {}  # those that were read; a heatmap that no test reads stays a row
         self._seen: dict[str, None] = {}
 
@@ -67,7 +67,7 @@ class Result(Mapping[str, Metric]):
     def from_rows(cls, name: str, rows: Mapping[str, Row]) -> "Result":
         """The result that a snapshot entry holds."""
         result = cls.__new__(cls)
-        result._hold(name, rows, {}, new=False)
+        result._hold(name, rows, {}, new=False, old=True)
         return result
 
     @property
@@ -93,6 +93,10 @@ class Result(Mapping[str, Metric]):
     def _unmeasured(self, metric: str) -> str:
         if self.ineligible is not None:
             pytest.skip(f"not eligible: {self.ineligible}")
+        if self._old:
+            pytest.skip(
+                f"recorded before {self._name} had the metric {metric!r}: measure it again with --snapshot-update"
+            )
         return f"{self._name} has no metric {metric!r}; measured: {', '.join(self._rows)}"
 
     def __iter__(self) -> Iterator[str]:

@@ -49,19 +49,23 @@ def kind_of(name: str) -> tuple[Kind, Rule] | None:
     return next(((kind, rule) for kind in KINDS for rule in kind.rules if rule.fits(name)), None)
 
 
-def pictures(recorded: Recorded) -> list[Picture]:
-    """All figures of one experiment, kind by kind, each kind in the order in which its metrics were recorded."""
+def pictures(recorded: Recorded, title: str = "") -> list[Picture]:
+    """All figures of one experiment, kind by kind, each kind in the order in which its metrics were recorded.
+
+    title: of the experiment; by default its name in words.
+    """
     rules: dict[str, dict[str, Rule]] = {kind.name: {} for kind in KINDS}
     for name in recorded.names:
         if of := kind_of(name):
             rules[of[0].name][name] = of[1]
     made = (picture for kind in KINDS for picture in kind.plan(recorded, rules[kind.name]))
-    return [_entitled(picture, recorded) for picture in made if picture.panels]
+    return [_entitled(picture, recorded, title) for picture in made if picture.panels]
 
 
-def _entitled(picture: Picture, recorded: Recorded) -> Picture:
+def _entitled(picture: Picture, recorded: Recorded, title: str) -> Picture:
     """The picture with its experiment in the file's name, the title and the caption."""
     of = kind_of(recorded.name)
-    experiment = of[1].words(recorded.name) if of else recorded.name.replace("_", " ")
-    title = f"{experiment}: {picture.title}" if picture.title else experiment
-    return replace(picture, stem=f"{recorded.name}-{picture.stem}", title=title, caption=caption(picture, recorded))
+    experiment = title or (of[1].words(recorded.name) if of else recorded.name.replace("_", " "))
+    whole = f"{experiment}: {picture.title}" if picture.title else experiment
+    named = replace(picture, stem=f"{recorded.name}-{picture.stem}", title=whole)
+    return replace(named, caption=caption(named, recorded))

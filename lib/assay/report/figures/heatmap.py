@@ -3,7 +3,8 @@
     >>> [short(value) for value in (0.07, -0.2, 0.0, 12.5)]
     ['.07', '-.2', '0', '12.5']
 
-One figure for each table. All tables of one rule in an experiment share their colours, so that they can be compared.
+One figure for each table; a table that names a control has it beside it, model by model. All tables of one rule in an
+experiment share their colours, so that they can be compared.
 """
 
 import math
@@ -25,7 +26,10 @@ CELLS_WITH_NUMBERS = 100
 
 
 def plan(recorded: Recorded, named: Mapping[str, Rule]) -> Iterator[Picture]:
+    controls = {m.control for metrics in recorded.models.values() for name, m in metrics.items() if name in named}
     for name, rule in named.items():
+        if name in controls:
+            continue
         panels, labels, x, y = {}, None, rule.x, rule.y
         for model, metrics in recorded.models.items():
             if name not in metrics or not is_table(metrics[name].value):
@@ -38,9 +42,20 @@ def plan(recorded: Recorded, named: Mapping[str, Rule]) -> Iterator[Picture]:
                 x, y = metrics[f"{name}_axes"].value
                 shows.append(f"{name}_axes")
             panels[model] = [Series(rule.words(name), range(len(table)), table, n=metrics[name].n, shows=shows)]
+            control = metrics.get(metrics[name].control or "")
+            if control is not None and is_table(control.value):
+                beside = Series(
+                    "control",
+                    range(len(control.value)),
+                    control.value,
+                    control=True,
+                    shows=[metrics[name].control or ""],
+                )
+                panels[f"{model}, control"] = [beside]
         together = [metric.value for other in named if named[other] == rule for metric in recorded.of(other).values()]
         span = _span(together)
-        yield Picture(KIND, name, rule.words(name), x, y, panels, [name], span, labels)
+        columns = 4 if len(panels) > len(recorded.models) else 3
+        yield Picture(KIND, name, rule.words(name), x, y, panels, [name], span, labels, columns)
 
 
 def _labels(metric: Metric | None, table: list[list[Any]]) -> tuple[Sequence[str], Sequence[str]] | None:
@@ -63,6 +78,11 @@ def _span(tables: Iterable[Any]) -> tuple[float, float]:
     return 0.0, high or 1.0
 
 
+def upwards(picture: Picture) -> bool:
+    """Is the first row at the bottom? Layers count upwards, lists are read downwards."""
+    return not picture.labels
+
+
 def height(picture: Picture, width: float) -> float:
     return min(2.9, 0.95 * width)
 
@@ -73,9 +93,15 @@ def draw(axes: Any, picture: Picture, series: Sequence[Series]) -> Any:
     table = np.array([blank(row) for row in series[0].values], float)
     low, high = picture.span or (0.0, 1.0)
     colours = library("matplotlib").colormaps["PuOr_r" if low < 0 else "viridis"].with_extremes(bad=NOT_MEASURED)
-    origin = "upper" if picture.labels else "lower"  # layers count upwards, lists are read downwards
-    aspect = "equal" if table.shape[0] == table.shape[1] else "auto"
-    image = axes.imshow(table, cmap=colours, vmin=low, vmax=high, origin=origin, interpolation="nearest", aspect=aspect)
+    # A mesh of rectangles: an image would be pixels inside the vector file.
+    edges = [np.arange(size + 1) - 0.5 for size in reversed(table.shape)]
+    image = axes.pcolormesh(
+        *edges, np.ma.masked_invalid(table), cmap=colours, vmin=low, vmax=high, edgecolors="face", linewidth=0.1
+    )
+    axes.set_facecolor(NOT_MEASURED)
+    axes.set_aspect("equal" if table.shape[0] == table.shape[1] else "auto")
+    if not upwards(picture):
+        axes.invert_yaxis()
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
     if picture.labels:

@@ -66,12 +66,19 @@ class Picture:
     """The range of a heatmap's colours, the same in all panels."""
     labels: tuple[Sequence[str], Sequence[str]] | None = None
     """The names of a heatmap's rows and columns, when they have names."""
+    columns: int = 3
+    """The most panels side by side."""
     caption: str = ""
 
     @property
     def metrics(self) -> set[tuple[str, str]]:
         """(model, metric) for every metric that is drawn in full."""
         return {(model, name) for model, series in self.panels.items() for one in series for name in one.shows}
+
+
+def two_inches(picture: Picture, width: float) -> float:
+    """The height of a row of panels of most kinds."""
+    return 2.2
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Kind:
     """The pictures of an experiment, given the metrics that the rules fit, each with its rule."""
     draw: Callable[[Any, Picture, Sequence[Series]], Any]
     """Draws one panel into matplotlib's axes; returns the image where colours need a bar beside the panels, else None."""
-    height: Callable[[Picture, float], float] = lambda picture, width: 2.2
+    height: Callable[[Picture, float], float] = two_inches
     """Height in inches of a row of panels that are each `width` inches wide."""
     wide: bool = False
     """One panel takes the whole width."""
@@ -97,8 +104,14 @@ def caption(picture: Picture, recorded: Recorded) -> str:
     ns = {model: {s.n for s in series if s.n is not None} for model, series in picture.panels.items()}
     counts = "; ".join(f"{model + ': ' if model else ''}{count(found)}" for model, found in ns.items() if found)
     banded = any(low is not None for series in picture.panels.values() for one in series for low in one.low)
-    shown = ": ".join(filter(None, [recorded.name, ", ".join(picture.names)]))
-    parts = [f"{shown} (tier {recorded.tier})", counts, "Bands and bars are 95 % intervals" if banded else ""]
+    shown = ", ".join(name.replace("_", " ") for name in picture.names)
+    parts = [
+        picture.title,
+        shown,
+        f"Tier {recorded.tier}",
+        counts,
+        "Bands and bars are 95 % intervals" if banded else "",
+    ]
     return ". ".join(filter(None, parts)) + "."
 
 

@@ -2,8 +2,11 @@
 
     >>> from assay.report.figures import curves
     >>> panels = {"llama_tiny": [Series("e1", range(3), [0.1, 0.5, 0.2])]}
-    >>> save(draw(Picture(curves.KIND, "e1", "e1", "layer", "share", panels)), Path("figures"), "e1")
+    >>> save(figure := draw(Picture(curves.KIND, "e1", "e1", "layer", "share", panels)), Path("figures"), "e1")
     [PosixPath('figures/e1.svg'), PosixPath('figures/e1.pdf')]
+    >>> [(left, top, width, height)] = boxes(figure, 1)
+    >>> 0 < left < left + width < 1, 0 < top < top + height < 1
+    (True, True)
 
 Files of the same numbers are equal byte for byte.
 """
@@ -18,14 +21,13 @@ from assay.report.figures.style import styled
 from assay.report.library import library
 
 WIDTH = 7.0  # inches: two columns of print
-COLUMNS = 3
 
 
 def draw(picture: Picture) -> Any:
     """The figure of a picture (`matplotlib.figure.Figure`), laid out and labelled."""
     with styled():
         kind, n = picture.kind, len(picture.panels)
-        rows = math.ceil(n / COLUMNS)
+        rows = math.ceil(n / picture.columns)
         columns = math.ceil(n / rows)
         width = WIDTH if columns > 1 or kind.wide else WIDTH * 0.6
         size = (width, rows * kind.height(picture, width / columns) + 0.45)
@@ -55,11 +57,19 @@ def draw(picture: Picture) -> Any:
 def save(figure: Any, folder: Path, stem: str) -> list[Path]:
     """Writes `stem`.svg and `stem`.pdf without a date, so that the same numbers give the same files."""
     folder.mkdir(parents=True, exist_ok=True)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, and not again for every file
     paths = [folder / f"{stem}.svg", folder / f"{stem}.pdf"]
     with styled():
         figure.savefig(paths[0], metadata={"Date": None})
         figure.savefig(paths[1], metadata={"CreationDate": None})
     return paths
+
+
+def boxes(figure: Any, panels: int) -> list[tuple[float, float, float, float]]:
+    """Where each panel's axes lie in a saved figure: left, top, width and height, as shares of the picture from its top left."""
+    found = [axes.get_position() for axes in figure.axes[:panels]]
+    return [(round(b.x0, 5), round(1 - b.y1, 5), round(b.width, 5), round(b.height, 5)) for b in found]
 
 
 def _heading(model: str, series: Sequence[Series]) -> str:
