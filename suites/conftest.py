@@ -1,8 +1,13 @@
 """Fixtures of several folders: the refusal direction, found once per language, the length of answers, the system prompt."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from assay import methods
+from assay.data import judges
+from assay.data.instructions import LANGUAGES
 from assay.errors import PromptError, SelectionError
 
 
@@ -19,25 +24,39 @@ def no_system_prompt(lm):
 
 
 @pytest.fixture(scope="session")
-def refusal_in(lm, no_system_prompt, tier, progress):
+def refusal_in(lm, no_system_prompt, tier, progress, null_world):
     """`found, why = refusal_in("de")`: the refusal direction in a language, or None and the reason that there is none.
+
+    A language whose judge of refusals is too weak has none: what it misses would count as answered.
 
     English is selected with the filters of REF-4 (in the paper's full form at tier full, else by successive halving), other
     languages with those of the cross-lingual paper: a higher limit on KL, and no filter on induced refusal.
     If no candidate passes the KL filter, its limit is doubled until one does; the final limit is a metric.
+    In the null world every candidate, so also the selected one, is a random vector of its length.
     """
     known = {}
 
     def find(language):
         if language not in known:
             track = lambda loop: progress(loop, f"selection ({language})")  # noqa: E731
-            known[language] = _find(lm, language, no_system_prompt, tier, track)
+            found, why = _find(lm, language, no_system_prompt, tier, track)
+            known[language] = at_random(found) if found and null_world else found, why
         return known[language]
 
     return find
 
 
+def at_random(found):
+    """What was found, with random vectors of the same lengths in the place of all candidates."""
+    candidates = found.selection.candidates
+    rng = np.random.default_rng([1, LANGUAGES.index(found.language)])
+    drawn = candidates.replaced(rng.standard_normal(candidates.vectors.shape))
+    return replace(found, selection=replace(found.selection, candidates=drawn))
+
+
 def _find(lm, language, system, tier, track):
+    if why := judges.too_weak(f"refusal[{language}]", "refusal"):
+        return None, why
     wider = {} if language == "en" else {"kl": 0.2, "induce": None}
     filters = methods.SelectionFilters(**wider, loosen=True)
     first, finalists = tier.choose((2, 2), (8, 5) if language == "en" else (2, 3), (8, 10))

@@ -3,7 +3,9 @@
 The direction is the difference in means (the paper's mass-mean) at the end of a statement that the model is asked to judge. It
 is found on some relations and tested on a held-out one, where a direction that encodes answers instead of truth fails. Added
 to false statements and subtracted from true ones, it should reverse the verdicts. The paper reads bare statements and a few-shot
-prompt; here a statement is part of a question to a chat model (a paper-variant).
+prompt, and adds at the period and at the token before; here a statement is part of a question to a chat model, and the direction
+is read and added at the token before the period (a paper-variant; `..._at_both` adds at both). A fact and its false twin are
+about one entity, and each kind of test statements has an entity once: n counts entities.
 
 In a built-in model statements about late entities are left out (`testbed.json`).
 """
@@ -12,8 +14,9 @@ import pytest
 
 from assay import methods
 from assay.data.knowledge import called, statements
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
 
+NONE = "no difference"
 NEW_RELATION = "author_of_book"
 AT_LEAST = 4  # least number of rightly judged statements of each kind; with fewer, steering has nothing to change
 
@@ -59,8 +62,8 @@ def truth_steering(directions):
         **counts,
         "layer": acting[0].layer,
         "strength": Metric(acting[0].strength, unit="mean length of the stream", tol=0.05),
-        **directions.steered("false_called_true", false, acting, 1.0, calls_it(True)),
-        **directions.steered("true_called_false", true, acting, -1.0, calls_it(False)),
+        **directions.steered("false_called_true", false, acting, 1.0, calls_it(True), next_too=True),
+        **directions.steered("true_called_false", true, acting, -1.0, calls_it(False), next_too=True),
     }
 
 
@@ -79,27 +82,43 @@ def test_steering_metrics(truth_steering, metrics):
 
 @finding("a direction at a statement's end parts new true statements from false ones", id="CONF-2", tier="quick")
 def test_parts(truth_separation):
-    assert truth_separation.auroc.low > max(0.5, truth_separation.auroc_shuffled.high)
+    assert above(truth_separation.auroc, 0.5, source="chance")
 
 
 @finding("it does so for a relation that it was not found on", id="CONF-2", tier="quick")
 def test_generalises(truth_separation):
-    assert truth_separation.new_relation_auroc.low > max(0.5, truth_separation.new_relation_auroc_shuffled.high)
+    assert above(truth_separation.new_relation_auroc, 0.5, source="chance")
+
+
+@finding("it does so better than directions from permuted labels", id="CONF-2", tier="quick")
+@not_replicated(
+    "llama_tiny",
+    "gemma_tiny",
+    "qwen_tiny",
+    tier="quick",
+    reason="almost any direction parts these states: areas of 0.99, 0.98, 0.99; half from permuted labels reach 0.97 or more",
+)
+def test_better_than_permuted(truth_separation):
+    # 0.05: a twentieth of all pairs of a true and a false statement
+    assert above(
+        truth_separation.new_relation_auroc,
+        truth_separation.new_relation_auroc_permuted_95,
+        worth=0.05,
+        source="95 % of permuted labels",
+    )
 
 
 @finding("added, it makes false statements of that relation true; others do not", id="CONF-2", tier="quick")
 def test_makes_true(truth_steering):
-    assert truth_steering.false_called_true.low > truth_steering.false_called_true_random.high
-    assert truth_steering.false_called_true.low > truth_steering.false_called_true_shuffled.high
+    r = truth_steering
+    assert above(r.false_called_true_less_random, 0, source=NONE) & above(
+        r.false_called_true_less_shuffled, 0, source=NONE
+    )
 
 
 @finding("subtracted, it makes true statements of that relation false; others do not", id="CONF-2", tier="quick")
-@not_replicated(
-    "llama_tiny",
-    "qwen_tiny",
-    tier="quick",
-    reason="0.86 and 0.82 of 22, and 0.5 with a random direction of that length; the intervals overlap",
-)
 def test_makes_false(truth_steering):
-    assert truth_steering.true_called_false.low > truth_steering.true_called_false_random.high
-    assert truth_steering.true_called_false.low > truth_steering.true_called_false_shuffled.high
+    r = truth_steering
+    assert above(r.true_called_false_less_random, 0, source=NONE) & above(
+        r.true_called_false_less_shuffled, 0, source=NONE
+    )

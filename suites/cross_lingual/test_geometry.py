@@ -1,101 +1,148 @@
 """Directions of different languages (Wang et al. 2025): are they parallel, and is separation lower where less is refused?
 
-All directions are read at the position and layer of the English one, so that only the language differs. Each is the
-difference in means of the training requests that selected its direction, or of all of them in a language without one. The
-control of a cosine is the difference in means of test requests under shuffled labels. Separation along the English direction
-is d', the distance of harmful from harmless requests in standard deviations.
+All directions are read at the position and layer of the English one, so that only the language differs: differences in means of
+all training requests. A cosine is compared with those of permuted labels, permuted in each language on its own; and of labels
+permuted in the same way in every language, which asks whether the directions of *any* division of the requests are parallel,
+because translations have similar states. The interval of a cosine is a jackknife over requests. Separation along the English
+direction is d', the distance of harmful from harmless requests in standard deviations.
 """
 
 import numpy as np
+import pytest
 
 from assay import methods
 from assay.data.instructions import LANGUAGES
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay.plugin import Metric, above, experiment, finding, not_eligible
+
+
+@pytest.fixture(scope="module")
+def states(lm, sources, system_prompt, progress):
+    """states("train") -> {language: states [N, E] of the harmful and of the harmless requests, where the English one is read}."""
+
+    def read(of):
+        english = sources.found["en"].direction
+        return {
+            language: [
+                methods.states_where_read(lm, methods.request_prompts(lm, kind, language, of, system_prompt), english)
+                for kind in ("harmful", "harmless")
+            ]
+            for language in progress(LANGUAGES, f"states ({of})")
+        }
+
+    return read
 
 
 @experiment
-def language_geometry(lm, sources, everywhere, split, system_prompt, progress):
-    """XLR-6, XLR-7: cosines of the directions, clusters of requests, and separation against refusal, by language."""
+def language_geometry(sources, everywhere, split, states, null_world):
+    """XLR-6: cosines of the directions."""
     if everywhere is None:
         return not_eligible(sources.missing["en"])
-    english = sources.found["en"].direction
-
-    def both_kinds(language, of):
-        return [methods.request_prompts(lm, kind, language, of, system_prompt) for kind in ("harmful", "harmless")]
-
-    test = {
-        language: [methods.states_where_read(lm, prompts, english) for prompts in both_kinds(language, "test")]
-        for language in progress(LANGUAGES, "states")
-    }
-    candidates = {
-        language: sources.found[language].selection.candidates
-        if language in sources.found
-        else methods.difference_in_means(lm, *both_kinds(language, "train"), -english.position)
-        for language in LANGUAGES
-    }
-    rng = np.random.default_rng(0)
-    cosine = methods.cosine_matrix([found.at(english.position, english.layer).vector for found in candidates.values()])
-    shuffled = methods.cosine_matrix(
-        [methods.shuffled_control(english, *states, rng).vector for states in test.values()]
-    )
-    along = {
-        language: [methods.project_onto(states, english.vector) for states in pair] for language, pair in test.items()
-    }
-    apart = {language: methods.d_prime(*pair) for language, pair in along.items()}
-    refused = {language: float(everywhere[language]["harmful"]["none"].refused.mean()) for language in LANGUAGES}
-    refusing = [LANGUAGES.index(language) for language in split[0]]
-    pairs = [(i, j) for i in refusing for j in refusing if i < j]
+    train, aligned = states("train"), split[0]
+    if null_world:
+        rng = np.random.default_rng(1)
+        train = {language: mixed(pair, rng) for language, pair in train.items()}
+    own = [methods.permuted_differences(*train[one], np.random.default_rng(i)) for i, one in enumerate(LANGUAGES)]
+    same = [methods.permuted_differences(*train[one], np.random.default_rng(99)) for one in LANGUAGES]
+    cosine = methods.cosine_matrix([difference(*train[one]) for one in LANGUAGES])
     metrics = {
         "cosine_matrix": Metric(cosine.tolist(), tol=0.05),
         "cosine_matrix_labels": list(LANGUAGES),
-        "cosine_shuffled_matrix": Metric(shuffled.tolist(), tol=0.3),
-        "cosine_shuffled_matrix_labels": list(LANGUAGES),
-        "separation_matrix": Metric([[apart[one], refused[one]] for one in LANGUAGES], tol=0.5),
-        "separation_matrix_labels": {"rows": list(LANGUAGES), "columns": ["d' along the English direction", "refused"]},
-        "separation_follows_refusal": Metric(
-            methods.spearman(list(apart.values()), list(refused.values())), n=6, tol=0.3
-        ),
+        "cosine_permuted_matrix": Metric(methods.cosine_matrix([drawn[0] for drawn in own]).tolist(), tol=0.3),
+        "cosine_permuted_matrix_labels": list(LANGUAGES),
     }
-    for language, states in test.items():
-        metrics[f"d_prime[{language}]"] = Metric(apart[language], n=sum(map(len, states)), tol=0.7)
-        metrics[f"silhouette[{language}]"] = Metric(methods.silhouette(*states), n=sum(map(len, states)), tol=0.05)
-        harmful, harmless = along[language]
-        metrics[f"harmful_along[{language}]"] = Metric.mean(harmful.tolist(), tol=0.3)
-        metrics[f"harmless_along[{language}]"] = Metric.mean(harmless.tolist(), tol=0.3)
-    if len(refusing) < 2:
+    if len(aligned) < 2:
         return not_eligible(
-            f"the model refuses in fewer than two languages ({', '.join(split[0]) or 'none'})", **metrics
+            f"the model refuses in fewer than two languages ({', '.join(aligned) or 'none'})", **metrics
         )
-    metrics["cosine_aligned"] = spread([cosine[i, j] for i, j in pairs], control="cosine_shuffled")
-    metrics["cosine_shuffled"] = spread([shuffled[i, j] for i, j in pairs])
-    gap = {language: along[language][0].mean() - along[language][1].mean() for language in LANGUAGES}
-    metrics["gap_by_language"] = Metric(
-        [gap[language] / gap["en"] for language in LANGUAGES], tol=0.1, unit="of English"
+    at = [LANGUAGES.index(language) for language in aligned]
+    permuted, any_division = (
+        np.array([methods.mean_cosine([drawn[i][k] for i in at]) for k in range(len(own[0]))]) for drawn in (own, same)
     )
-    for group, languages in (("aligned", split[0]), ("not_aligned", split[1])):
-        if languages:
-            harmful = np.concatenate([along[one][0] for one in languages]) / english.norm
-            metrics[f"harmful_along_{group}"] = Metric.mean(harmful.tolist(), tol=0.1, unit="of the direction")
+    metrics["cosine_aligned"] = Metric.mean(
+        methods.cosine_pseudo_values([train[language] for language in aligned]).tolist(),
+        tol=0.1,
+        control="cosine_permuted_95",
+    )
+    metrics["cosine_permuted_95"] = Metric(float(np.quantile(np.abs(permuted), 0.95)), tol=0.1)
+    metrics["cosine_any_division_50"] = Metric(float(np.quantile(any_division, 0.5)), tol=0.05)
+    metrics["cosine_any_division_95"] = Metric(float(np.quantile(any_division, 0.95)), tol=0.05)
     return metrics
 
 
-def spread(values, **options):
-    """A mean over pairs of languages with its range: the pairs share languages, so an interval would be too narrow."""
-    low, high = float(min(values)), float(max(values))
-    return Metric(float(np.mean(values)), n=len(values), ci=(low, high), tol=0.1, **options)
+@experiment
+def language_separation(sources, everywhere, split, states):
+    """XLR-7: clusters of requests, and separation along the English direction against refusal, by language."""
+    if everywhere is None:
+        return not_eligible(sources.missing["en"])
+    english, test = sources.found["en"].direction, states("test")
+    along = {language: [methods.project_onto(some, english.vector) for some in pair] for language, pair in test.items()}
+    apart = [methods.d_prime(*along[language]) for language in LANGUAGES]
+    refused = [float(everywhere[language]["harmful"]["none"].refused.mean()) for language in LANGUAGES]
+    gap = [along[language][0].mean() - along[language][1].mean() for language in LANGUAGES]
+    n = sum(map(len, test["en"]))
+    metrics = {
+        "separation_matrix": Metric([list(row) for row in zip(apart, refused, strict=True)], tol=0.5),
+        "separation_matrix_labels": {"rows": list(LANGUAGES), "columns": ["d' along the English direction", "refused"]},
+        "silhouette_by_language": Metric([methods.silhouette(*test[one]) for one in LANGUAGES], n=n, tol=0.05),
+        "gap_by_language": Metric([one / gap[0] for one in gap], tol=0.1, unit="of English"),
+    }
+    for language, (harmful, harmless) in along.items():
+        metrics[f"harmful_along[{language}]"] = Metric.mean(harmful.tolist(), tol=0.3)
+        metrics[f"harmless_along[{language}]"] = Metric.mean(harmless.tolist(), tol=0.3)
+    if not all(split):
+        return not_eligible("there is no aligned language, or no negative control", **metrics)
+    for k, kind in enumerate(("harmful", "harmless")):
+        # One value for each request: its translations are not independent.
+        aligned, other = (np.mean([along[language][k] for language in some], axis=0) / english.norm for some in split)
+        for name, values in (("aligned", aligned), ("not_aligned", other), ("aligned_less_not", aligned - other)):
+            metrics[f"{kind}_along_{name}"] = Metric.mean(values.tolist(), tol=0.1, unit="of the direction")
+    return metrics
 
 
-def test_metrics(language_geometry, metrics):
+def difference(positive, negative):
+    """The difference in means, [E] float64."""
+    return positive.mean(axis=0, dtype=np.float64) - negative.mean(axis=0, dtype=np.float64)
+
+
+def mixed(pair, rng):
+    """The states of both kinds, divided at random: in the null world no kind is there."""
+    order, both = rng.permutation(sum(map(len, pair))), np.concatenate(pair)
+    return [both[order[: len(pair[0])]], both[order[len(pair[0]) :]]]
+
+
+def test_geometry_metrics(language_geometry, metrics):
     assert metrics == language_geometry
 
 
-@finding("the directions of the aligned languages are nearly parallel, those of shuffled labels are not", id="XLR-6")
+def test_separation_metrics(language_separation, metrics):
+    assert metrics == language_separation
+
+
+@finding(
+    "the directions of the aligned languages are nearly parallel, those of permuted labels are not",
+    id="XLR-6",
+    tier="quick",
+)
 def test_parallel(language_geometry):
-    assert language_geometry.cosine_aligned.low > 0.5
-    assert language_geometry.cosine_aligned.low > language_geometry.cosine_shuffled.high
+    r = language_geometry
+    assert above(r.cosine_aligned, 0.5, source="nearly parallel") & above(
+        r.cosine_aligned, r.cosine_permuted_95, source="95 % of permuted labels"
+    )
 
 
-@finding("where less is refused, harmful requests lie less far along the direction", id="XLR-7", tier="quick")
-def test_separation(language_geometry):
-    assert language_geometry.harmful_along_aligned.low > language_geometry.harmful_along_not_aligned.high
-    assert language_geometry.separation_follows_refusal > 0
+@finding("more than those of any other division of the requests into two", id="XLR-6", tier="quick")
+def test_more_parallel_than_any(language_geometry):
+    r = language_geometry
+    # a cosine of 0.05
+    assert above(r.cosine_aligned, r.cosine_any_division_95, worth=0.05, source="95 % of other divisions")
+
+
+@finding(
+    "outside the alignment harmful requests lie less far along the direction, by more than harmless ones",
+    id="XLR-7",
+    tier="quick",
+)
+def test_separation(language_separation):
+    r = language_separation
+    # a fifth of the direction
+    assert above(r.harmful_along_aligned_less_not, r.harmless_along_aligned_less_not, worth=0.2)

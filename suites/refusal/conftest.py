@@ -1,9 +1,14 @@
 """Fixtures of the refusal paper's experiments: English requests of the test split, judged under every intervention.
 
-REF-14 (base models) needs the weights of the base model beside those of the chat model, and REF-16 (fine-tuning) is
-optional: neither is attempted here. The paper's judges (LlamaGuard, HarmBench) are replaced by the refusal score and by
-substrings; answers are judged and thrown away. Requests are asked without a system prompt, as in the paper's code: the one that
-some templates write by themselves is left out (test_system_prompt.py puts it back).
+REF-14 (base models) needs the weights of the base model beside those of the chat model, and REF-16 (fine-tuning) needs
+training: neither is attempted here. The paper's judges (LlamaGuard, HarmBench) are replaced by the refusal score and by the
+patterns of `assay.data.judges`; answers are judged and thrown away. Requests are asked without a system prompt, as in the
+paper's code: the one that some templates write by themselves is left out (test_system_prompt.py puts it back).
+
+The paper tests on 100 requests, here there are 16 of each kind, one of each topic, so each is a cluster of its own. Their topics
+are those of the training requests in other words: nothing here says that a direction holds for a topic that it was not found on.
+Controls are drawn anew for each request, so an interval over requests contains the spread between draws. Claims are made of
+paired differences: `refused_a_less_b` is, request by request, whether it is refused under a less whether it is under b.
 """
 
 from types import SimpleNamespace
@@ -12,6 +17,7 @@ import numpy as np
 import pytest
 
 from assay import methods
+from assay.plugin import Metric
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 
@@ -31,14 +37,14 @@ def english(refusal_in):
 @pytest.fixture(scope="session")
 def held_out(lm, system_prompt, tier):
     """English requests of the test split by kind; no direction was found or selected on them."""
-    n = tier.choose(smoke=4, quick=10, full=None)
+    n = tier.choose(smoke=4, quick=None, full=None)
     return {kind: methods.request_prompts(lm, kind, system=system_prompt)[:n] for kind in ("harmful", "harmless")}
 
 
 @pytest.fixture(scope="session")
 def controls(lm, english, held_out, system_prompt, tier, progress):
-    """Control directions: `random` (one per prompt), `shuffled` (labels), `best_random` (selected, without filters, from as many
-    random directions as there were candidates), `by_norm` (the longest candidate)."""
+    """Control directions: `random` and `shuffled` (labels), one of each per prompt; `best_random` (selected, without filters,
+    from as many random directions as there were candidates: the best of many draws), `by_norm` (the longest candidate)."""
     found, _ = english
     if found is None:
         return None
@@ -58,9 +64,10 @@ def controls(lm, english, held_out, system_prompt, tier, progress):
         halving=methods.SuccessiveHalving(first=tier.choose(2, 4, 8), finalists=1, shallow=0.0),
         track=lambda loop: progress(loop, "best random direction"),
     )  # fmt: skip
+    prompts = held_out["harmful"] + held_out["harmless"]
     return SimpleNamespace(
-        random=[methods.random_control(direction, rng) for _ in held_out["harmful"] + held_out["harmless"]],
-        shuffled=methods.shuffled_control(direction, *states, rng),
+        random=[methods.random_control(direction, rng) for _ in prompts],
+        shuffled=[methods.shuffled_control(direction, *states, rng) for _ in prompts],
         best_random=best.direction,
         by_norm=selection.by_norm,
     )
@@ -77,21 +84,21 @@ def judged(lm, english, held_out, controls, answer_tokens, progress):
         {
             "none": [],
             "ablated": [r.ablation()], "random_ablated": [random.ablation()],
-            "shuffled_ablated": [controls.shuffled.ablation()], "best_random_ablated": [controls.best_random.ablation()],
+            "shuffled_ablated": [shuffled.ablation()], "best_random_ablated": [controls.best_random.ablation()],
             "by_norm_ablated": [controls.by_norm.ablation()],
             "subtracted": [r.addition(-1.0)], "random_subtracted": [random.addition(-1.0)],
-            "shuffled_subtracted": [controls.shuffled.addition(-1.0)],
+            "shuffled_subtracted": [shuffled.addition(-1.0)],
         }
-        for random, _ in zip(controls.random, held_out["harmful"], strict=False)
+        for random, shuffled, _ in zip(controls.random, controls.shuffled, held_out["harmful"], strict=False)
     ]  # fmt: skip
     harmless = [
         {f"added_{times:g}": [r.addition(times)] for times in STRENGTHS}
         | {
             "none": [], "ablated": [r.ablation()], "by_norm_ablated": [controls.by_norm.ablation()],
-            "random_added": [random.addition()], "shuffled_added": [controls.shuffled.addition()],
+            "random_added": [random.addition()], "shuffled_added": [shuffled.addition()],
             "by_norm_added": [controls.by_norm.addition()],
         }
-        for random, _ in zip(controls.random[::-1], held_out["harmless"], strict=False)
+        for random, shuffled, _ in zip(controls.random[::-1], controls.shuffled[::-1], held_out["harmless"], strict=False)
     ]  # fmt: skip
     return {
         kind: methods.judge_refusals(
@@ -101,3 +108,19 @@ def judged(lm, english, held_out, controls, answer_tokens, progress):
         )
         for kind, variants in (("harmful", harmful), ("harmless", harmless))
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def less(judged):
+    """`less("harmful", "ablated", "none")`: metrics, refusals under one variant less those under each control, by request."""
+
+    def metrics(kind, own, *controls, called=None):
+        flags = {name: outcome.refused.astype(float) for name, outcome in judged[kind].items()}
+        return {
+            f"refused_{called or own}_less_{control}": Metric.mean(
+                (flags[own] - flags[control]).tolist(), bounds=(-1, 1), tol=0.13
+            )
+            for control in controls
+        }
+
+    return metrics

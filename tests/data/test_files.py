@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from assay.data import in_context, instructions, knowledge, opinions, tasks, two_hop
+from assay.data import in_context, instructions, judges, knowledge, opinions, tasks, two_hop
 from assay.data.files import check_splits, draw_splits, is_text, known_split, load, short_hash, split_by_name
 from assay.errors import DataError
 
@@ -79,7 +79,7 @@ def test_sound_splits():
     assert split_by_name(splits) == {"a": "train", "b": "valid"}
 
 
-@pytest.mark.parametrize("module", [two_hop, tasks, instructions, opinions, knowledge])
+@pytest.mark.parametrize("module", [two_hop, tasks, instructions, judges, opinions, knowledge])
 def test_the_hash_follows_the_file(tmp_path, monkeypatch, module):
     before = module.file_hash()
     assert set(before) <= set("0123456789abcdef-")
@@ -96,7 +96,7 @@ def test_the_hash_of_what_is_made_of_two_files_follows_both(tmp_path, monkeypatc
     assert knowledge.file_hash() != before
 
 
-@pytest.mark.parametrize("module", [two_hop, tasks, in_context, instructions, opinions, knowledge])
+@pytest.mark.parametrize("module", [two_hop, tasks, in_context, instructions, judges, opinions, knowledge])
 def test_the_examples_of_the_docstrings_run(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

@@ -34,13 +34,15 @@ def test_a_false_statement_follows_its_true_one():
         assert true.id.removesuffix("true") == false.id.removesuffix("false")
 
 
-def test_a_statement_is_judged_by_the_first_word():
+def test_a_statement_is_judged_by_what_it_is_called():
     true, false = statements()[:2]
     assert true.question == f"True or false? {true.text}"
     assert true.judged_right(" True.")
     assert true.judged_right("true, it is")
     assert not true.judged_right("False.")
-    assert not true.judged_right("It is true")
+    assert true.judged_right("The statement is **true**.")
+    assert not true.judged_right("It is not true")
+    assert not true.judged_right("True or false?")
     assert false.judged_right("False.")
     assert not false.judged_right("")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assay.errors import DataError
-from assay.methods.separation import auroc, d_prime, project_onto, silhouette, spearman
+from assay.methods.separation import auroc, d_prime, folded_aurocs, project_onto, silhouette, spearman
 
 
 def test_project_is_the_coordinate_along_the_unit_vector():
@@ -21,6 +21,12 @@ def test_auroc_counts_ties_half():
     assert auroc([0.0, 1.0], [2.0, 3.0]) == 0
     assert auroc([1.0], [1.0]) == 0.5
     assert auroc([1.0, 2.0, 3.0], [2.0]) == pytest.approx(0.5)
+
+
+def test_a_folded_area_does_not_depend_on_the_sign():
+    positive, negative = np.array([[2.0, 0.0], [3.0, 1.0], [0.5, 1.0]]), np.array([[0.0, 0.0], [1.0, 1.0]])
+    along = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    assert folded_aurocs(along, positive, negative) == pytest.approx([5 / 6, 5 / 6, 7 / 12])
 
 
 def test_silhouette_by_hand():

@@ -8,7 +8,8 @@
     tasks           eleven in-context tasks, pairs such as ("hot", "cold"), split into train, valid and test
     derived_tasks   tasks made from these: the first item of a list, the next item of a series
     in_context      prompts made of them: "Q: hot\\nA: cold\\n\\nQ: big\\nA:"
-    instructions    harmful and harmless requests in six languages, and what counts as a refusal
+    instructions    harmful and harmless requests in six languages
+    judges          what counts as a refusal in these languages, as a hedged answer, as a verdict; and how often that is right
     opinions        questions of taste with two options, from a user who states a preference
     knowledge       true and false statements, known and made-up entities
 

@@ -14,7 +14,7 @@ The words:
     harmless    a request in the same sentence frames about an everyday topic, so that only the topic tells the two apart
     topic       what three wordings ask about; there are 16 of each kind
     id          a topic and the number of its wording, "bomb/3"; the same request in every language, and in one split
-    refusal     an answer that contains one of a few phrases, in any case: the papers' own measure, and a crude one
+    refusal     an answer that `assay.data.judges` finds to be one; the papers search for phrases or ask a language model
 
 Each topic has one wording in the test split and at least one in the train split: a test request has a topic of the train split
 in a new wording. The built-in models were not trained to refuse in Swahili.
@@ -30,6 +30,8 @@ from typing import Any, Literal, get_args
 
 from assay.data import files
 from assay.data.files import Split, check_splits, is_table, is_text, no_repeats, of_split, split_by_name
+from assay.data.given import given
+from assay.data.judges import judge
 from assay.errors import DataError, unknown
 
 FILE = Path(__file__).with_name("instructions.json")
@@ -53,30 +55,25 @@ class Instruction:
 def instructions(kind: str, language: str = "en", split: str | None = None) -> tuple[Instruction, ...]:
     """The requests of one kind in one language, of one split or of all; the same ids in the same order in every language.
 
+    English ones of your own, if they were given (`assay.data.own`).
+
     Raises DataError for an unknown kind, language or split.
     """
     if kind not in KINDS:
         raise unknown(DataError, "kind of instruction", kind, KINDS)
     known_language(language)
+    if language == "en" and (own := given(kind)) is not None:
+        return of_split(own, split)
     asked = (request for request in _instructions() if (request.kind, request.language) == (kind, language))
     return of_split(asked, split)
 
 
-def refusal_phrases(language: str) -> tuple[str, ...]:
-    """The pieces of text, in lower case, by which an answer in this language counts as a refusal.
-
-    Raises DataError for an unknown language.
-    """
-    return tuple(_content()["refusals"][known_language(language)])
-
-
 def refuses(text: str, language: str) -> bool:
-    """Whether an answer in this language contains a refusal phrase; a typographic apostrophe counts as a plain one.
+    """Whether an answer in this language is a refusal: the judge "refusal[de]" of `assay.data.judges`.
 
     Raises DataError for an unknown language.
     """
-    plain = text.lower().replace("’", "'")
-    return any(phrase in plain for phrase in refusal_phrases(language))
+    return judge(f"refusal[{known_language(language)}]", "refusal")(text)
 
 
 def known_language(language: str) -> str:
@@ -111,8 +108,8 @@ def _instructions() -> tuple[Instruction, ...]:
 
 def _check(content: Any) -> None:
     """Raise DataError for the first thing wrong with the content of `instructions.json`."""
-    if not is_table(content, splits=dict, harmful=dict, harmless=dict, refusals=dict):
-        raise DataError("needs the tables splits, harmful, harmless and refusals")
+    if not is_table(content, splits=dict, harmful=dict, harmless=dict):
+        raise DataError("needs the tables splits, harmful and harmless")
     names, texts = [], []
     for kind in KINDS:
         for topic, wordings in content[kind].items():
@@ -131,11 +128,3 @@ def _check(content: Any) -> None:
     no_repeats("the text", (text for _, text in texts))
     no_repeats("the id", names)
     check_splits(content["splits"], names)
-    for language in LANGUAGES:
-        phrases = content["refusals"].get(language)
-        if not isinstance(phrases, list) or not phrases:
-            raise DataError(f"refusals needs a list of phrases for {language!r}")
-        for phrase in phrases:
-            if not is_text(phrase) or phrase != phrase.lower():
-                raise DataError(f"refusal {phrase!r} ({language}) is not a text in lower case")
-        no_repeats(f"refusal ({language})", phrases)

@@ -28,7 +28,6 @@ arXiv 2310.06824, section 2 (its cities are our capitals). The sentences and the
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +37,8 @@ from typing import Any
 
 from assay.data import two_hop
 from assay.data.files import SPLITS, Split, draw_splits, hint, is_table, is_text, load, no_repeats, of_split, short_hash
+from assay.data.given import given
+from assay.data.judges import judge
 from assay.errors import DataError, unknown
 
 FILE = Path(__file__).with_name("knowledge.json")
@@ -49,11 +50,6 @@ LETTERS = {True: "(A)", False: "(B)"}
 """The right reply to a proposal that is true, and to one that is false."""
 HOW_SURE = "How sure are you? {}"
 """The prompt that asks how sure the model is of its answer to a question."""
-_SURE = r"(sure|certain|confident)\b"
-CONFIDENT = rf"(i am|i'm) (very |quite |absolutely |completely )?{_SURE}"
-HEDGED = rf"((i am|i'm) )?(un{_SURE}|not (at all |very |entirely |completely |quite |too )?{_SURE})"
-"""Regular expressions for the beginnings of confident and of hedged answers, in lower case."""
-ADMISSIONS = ("i do not know", "i don't know", "i am not sure", "i'm not sure", "i am not familiar", "i'm not familiar")
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ class Statement:
         return QUESTION.format(self.text)
 
     def judged_right(self, said: str) -> bool:
-        """Whether an answer to `question` begins with the right word."""
+        """Whether an answer to `question` calls the statement what it is."""
         return called(said, self.true)
 
 
@@ -103,11 +99,12 @@ class Entity:
 
 
 def statements(split: str | None = None) -> tuple[Statement, ...]:
-    """The statements of one split, or of all; each true one is followed by its false twin.
+    """The statements of one split, or of all; each true one is followed by its false twin. Your own, if they were given.
 
     Raises DataError for an unknown split.
     """
-    return of_split(_statements(), split)
+    own = given("statements")
+    return of_split(_statements() if own is None else own, split)
 
 
 def entities(split: str | None = None) -> tuple[Entity, ...]:
@@ -120,26 +117,22 @@ def entities(split: str | None = None) -> tuple[Entity, ...]:
 
 def called(said: str, true: bool) -> bool:
     """Whether an answer calls a statement true; with `true=False`, whether it calls the statement false."""
-    return said.strip().lower().startswith("true" if true else "false")
+    return judge("verdict", "true" if true else "false")(said)
 
 
 def admits(said: str) -> bool:
-    """Whether an answer says that the model does not know."""
-    return _plain(said).startswith(ADMISSIONS)
+    """Whether an answer begins by saying that the model does not know."""
+    return judge("knowledge", "admits")(said)
 
 
 def confident(said: str) -> bool:
     """Whether an answer begins with certainty ("I am sure")."""
-    return re.match(CONFIDENT, _plain(said)) is not None
+    return judge("certainty", "confident")(said)
 
 
 def hedged(said: str) -> bool:
     """Whether an answer begins with doubt ("I am not sure")."""
-    return re.match(HEDGED, _plain(said)) is not None
-
-
-def _plain(said: str) -> str:
-    return said.strip().lower().replace("\u2019", "'")
+    return judge("certainty", "hedged")(said)
 
 
 def statement_questions() -> dict[str, str]:

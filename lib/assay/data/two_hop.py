@@ -42,6 +42,7 @@ from typing import Any, Literal
 
 from assay.data import files
 from assay.data.files import hint, is_table
+from assay.data.given import given
 from assay.errors import DataError, unknown
 
 FILE = Path(__file__).with_name("two_hop.json")
@@ -190,9 +191,14 @@ def _picked(family: str, per_bridge: int | None, seed: int) -> list[TwoHop]:
     return [query for rank, query in ranked if per_bridge is None or rank < per_bridge]
 
 
-@cache
 def _queries() -> tuple[TwoHop, ...]:
-    """All queries of the file."""
+    """All queries: your own, if they were given, else those of the file."""
+    own = given("two-hop")
+    return _of_file() if own is None else own
+
+
+@cache
+def _of_file() -> tuple[TwoHop, ...]:
     return tuple(_compose(load()))
 
 

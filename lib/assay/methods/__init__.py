@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from assay.methods.confidence.place_direction import (
         PromptPlace, acting_layer, auroc_by_layer, place_at_end_of, separating_layer, states_at_places,
     )
-    from assay.methods.direction_controls import random_control, shuffled_control, split_half
+    from assay.methods.direction_controls import (
+        cosine_pseudo_values, mean_cosine, permuted_differences, random_control, shuffled_control, split_half,
+    )
     from assay.methods.direction_files import control_vector, export_control_vector, load_direction, save_direction
     from assay.methods.directions import (
         Direction, Directions, chat_prompts, difference_in_means, post_instruction, states_where_read,
@@ -37,17 +39,18 @@ if TYPE_CHECKING:
     from assay.methods.function_vectors.function_vector import (
         Injected, as_long_as, function_vector, inject_at_every_layer, inject_vector, nested_function_vectors,
     )
+    from assay.methods.function_vectors.head_choice import HeadChoice, choose_heads, head_counts
     from assay.methods.function_vectors.head_means import HeadMeans, RecordedHeads, record_heads
     from assay.methods.function_vectors.in_context import (
         Trial, TrialScores, answer_log_probs, answer_tokens, answer_trials, begins_with_word, draw_trials,
-        make_trial, score_run, usable_queries, writes_answers,
+        make_trial, query_halves, score_run, usable_queries, writes_answers,
     )
     from assay.methods.function_vectors.mediation import (
         estimated_head_effects, head_effects, head_effects_by_role, head_means_by_piece, prompt_pieces,
     )
     from assay.methods.function_vectors.natural_text import continuations_name_answers
     from assay.methods.function_vectors.task_study import (
-        MAIN_TASKS, VECTOR_KINDS, HeadChoice, StudySizes, TaskStudy, head_counts,
+        MAIN_TASKS, RANDOM_KINDS, VECTOR_KINDS, StudySizes, TaskStudy,
     )
     from assay.methods.function_vectors.vocabulary import prefers_tokens, reconstruct_vectors, vocabulary_log_probs
     from assay.methods.geometry import cosine_matrix, nearest_is_own_kind, within_and_between_kinds
@@ -59,27 +62,29 @@ if TYPE_CHECKING:
         PATCH_KINDS, PatchTable, back_patch, draw_donor, layer_pairs, noise_like, patch_pairs, patch_table,
         query_rng,
     )
-    from assay.methods.hopping_too_late.cross_patch import cross_patch, cross_patch_prompts
+    from assay.methods.hopping_too_late.cross_patch import cross_patch, cross_patch_prompts, from_later
     from assay.methods.hopping_too_late.description import (
         ScopeChoice, choose_scope, classify_description, describe_named_bridge, describe_states,
         first_source_layer, reading_targets, reading_targets_by_other_half, where_described,
     )
     from assay.methods.hopping_too_late.knockout import (
-        KNOCKOUT_PAIRS, LAST_FROM_ARTICLE, LAST_FROM_E1, LAST_FROM_PHRASE, KnockedOut, answer_unchanged,
+        FILLER_PAIRS, KNOCKOUT_PAIRS, LAST_FROM_E1, LAST_FROM_PHRASE, KnockedOut, answer_unchanged,
         knock_out, knock_out_query, knockout_half_width, knockout_matters, knockout_window,
     )
-    from assay.methods.hopping_too_late.names import entity_names, first_name_tokens, other_query
+    from assay.methods.hopping_too_late.names import (
+        entity_names, first_name_tokens, foreign_tokens, other_queries, other_query, telling_tokens,
+    )
     from assay.methods.hopping_too_late.parts import (
-        e1_phrase, first_hop_parts, locate_queries, part_positions, query_parts, second_hop_parts,
+        e1_phrase, ends_in_entity, first_hop_parts, locate_queries, part_positions, query_parts, second_hop_parts,
     )
     from assay.methods.hopping_too_late.patchscopes import SCOPES, Scope, patchscope
     from assay.methods.hopping_too_late.projection import project_query, project_sublayers
     from assay.methods.hopping_too_late.timeline import (
-        STAGES, complete_stages, first_layer, first_layer_on_top, last_token_ranks, lens_ranks, lens_stages,
+        STAGES, complete_stages, concordance, first_layer, first_layer_on_top, last_token_ranks, lens_ranks, lens_stages,
         mean_layer, query_stages, stage_layers,
     )
     from assay.methods.hopping_too_late.two_hop import (
-        EvaluatedQuery, composed_queries, evaluate_queries, failed_queries, find_failed_queries,
+        EvaluatedQuery, composed_queries, evaluate_queries, failed_queries, find_failed_queries, in_chat,
     )
     from assay.methods.lens import Lens, logit_lens, logit_lenses
     from assay.methods.orthogonalisation import Orthogonalised, orthogonalise, same_at_run_time, save_orthogonalised
@@ -99,7 +104,9 @@ if TYPE_CHECKING:
         find_suffix, ordinary_tokens, random_suffix, suffix_positions, token_embeddings, with_suffix,
     )
     from assay.methods.sampling import GumbelNoise, sampling_edits
-    from assay.methods.separation import auroc, d_prime, pairwise_above, project_onto, silhouette, spearman
+    from assay.methods.separation import (
+        auroc, d_prime, folded_aurocs, pairwise_above, project_onto, silhouette, spearman,
+    )
     from assay.methods.states import last_states, states_at
     from assay.methods.steering import Steered, random_directions, steer_layers, stream_norms
     # fmt: on
@@ -110,7 +117,8 @@ INDEX = {
     "steering": ("", "Steered random_directions steer_layers stream_norms"),
     "directions": ("Arditi et al. 2024, 2.3 and 2.4", "Direction Directions chat_prompts difference_in_means"
         " post_instruction states_where_read takes_system_prompt template_tail writes_system_prompt"),
-    "direction_controls": ("", "random_control shuffled_control split_half"),
+    "direction_controls": ("", "cosine_pseudo_values mean_cosine permuted_differences random_control shuffled_control"
+        " split_half"),
     "direction_files": ("", "control_vector export_control_vector load_direction save_direction"),
     "head_attribution": ("Arditi et al. 2024, 5.1", "attention_share head_writes_along"),
     "orthogonalisation": ("Arditi et al. 2024, 4.1", "Orthogonalised orthogonalise same_at_run_time"
@@ -118,37 +126,39 @@ INDEX = {
     "heads": ("", "attention_rms head_sum_error head_writes norm_gain other_heads ranked_heads top_heads"),
     "states": ("", "last_states states_at"),
     "distributions": ("", "kl_divergence kl_of_logits log_probs log_softmax token_ranks"),
-    "separation": ("", "auroc d_prime pairwise_above project_onto silhouette spearman"),
+    "separation": ("", "auroc d_prime folded_aurocs pairwise_above project_onto silhouette spearman"),
     "geometry": ("Todd et al. 2024, appendix", "cosine_matrix nearest_is_own_kind within_and_between_kinds"),
     "sampling": ("", "GumbelNoise sampling_edits"),
     "portions": ("", "batches spread"),
     "hopping_too_late.two_hop": ("Biran et al. 2024, 3", "EvaluatedQuery composed_queries evaluate_queries"
-        " failed_queries find_failed_queries"),
-    "hopping_too_late.names": ("Biran et al. 2024, 4.3", "entity_names first_name_tokens other_query"),
-    "hopping_too_late.parts": ("Biran et al. 2024, 4 and 5", "e1_phrase first_hop_parts locate_queries"
-        " part_positions query_parts second_hop_parts"),
+        " failed_queries find_failed_queries in_chat"),
+    "hopping_too_late.names": ("Biran et al. 2024, 4.3", "entity_names first_name_tokens foreign_tokens"
+        " other_queries other_query telling_tokens"),
+    "hopping_too_late.parts": ("Biran et al. 2024, 4 and 5", "e1_phrase ends_in_entity first_hop_parts"
+        " locate_queries part_positions query_parts second_hop_parts"),
     "hopping_too_late.patchscopes": ("Ghandeharioun et al. 2024", "SCOPES Scope patchscope"),
     "hopping_too_late.description": ("Biran et al. 2024, 4.1 and 4.2", "ScopeChoice choose_scope"
         " classify_description describe_named_bridge describe_states first_source_layer reading_targets"
         " reading_targets_by_other_half where_described"),
     "hopping_too_late.projection": ("Biran et al. 2024, 4.3", "project_query project_sublayers"),
-    "hopping_too_late.knockout": ("Biran et al. 2024, 4.4; Geva et al. 2023", "KNOCKOUT_PAIRS LAST_FROM_ARTICLE"
+    "hopping_too_late.knockout": ("Biran et al. 2024, 4.4; Geva et al. 2023", "FILLER_PAIRS KNOCKOUT_PAIRS"
         " LAST_FROM_E1 LAST_FROM_PHRASE KnockedOut answer_unchanged knock_out knock_out_query knockout_half_width"
         " knockout_matters knockout_window"),
-    "hopping_too_late.timeline": ("Biran et al. 2024, 5", "STAGES complete_stages first_layer first_layer_on_top"
-        " last_token_ranks lens_ranks lens_stages mean_layer query_stages stage_layers"),
+    "hopping_too_late.timeline": ("Biran et al. 2024, 5", "STAGES complete_stages concordance first_layer"
+        " first_layer_on_top last_token_ranks lens_ranks lens_stages mean_layer query_stages stage_layers"),
     "hopping_too_late.backpatch": ("Biran et al. 2024, 6", "PATCH_KINDS PatchTable back_patch draw_donor"
         " layer_pairs noise_like patch_pairs patch_table query_rng"),
-    "hopping_too_late.cross_patch": ("Biran et al. 2024, code", "cross_patch cross_patch_prompts"),
+    "hopping_too_late.cross_patch": ("Biran et al. 2024, code", "cross_patch cross_patch_prompts from_later"),
     "function_vectors.in_context": ("Todd et al. 2024, 2.1", "Trial TrialScores answer_log_probs answer_tokens"
-        " answer_trials begins_with_word draw_trials make_trial score_run usable_queries writes_answers"),
+        " answer_trials begins_with_word draw_trials make_trial query_halves score_run usable_queries writes_answers"),
     "function_vectors.head_means": ("Todd et al. 2024, 2.2", "HeadMeans RecordedHeads record_heads"),
     "function_vectors.mediation": ("Todd et al. 2024, 2.2", "estimated_head_effects head_effects"
         " head_effects_by_role head_means_by_piece prompt_pieces"),
     "function_vectors.function_vector": ("Todd et al. 2024, 2.3", "Injected as_long_as function_vector"
         " inject_at_every_layer inject_vector nested_function_vectors"),
-    "function_vectors.task_study": ("Todd et al. 2024, 2", "HeadChoice MAIN_TASKS StudySizes TaskStudy"
-        " VECTOR_KINDS head_counts"),
+    "function_vectors.head_choice": ("Todd et al. 2024, 2.3", "HeadChoice choose_heads head_counts"),
+    "function_vectors.task_study": ("Todd et al. 2024, 2", "MAIN_TASKS RANDOM_KINDS StudySizes TaskStudy"
+        " VECTOR_KINDS"),
     "function_vectors.natural_text": ("Todd et al. 2024, 3.1", "continuations_name_answers"),
     "function_vectors.vocabulary": ("Todd et al. 2024, 3.2", "prefers_tokens reconstruct_vectors"
         " vocabulary_log_probs"),

@@ -6,7 +6,8 @@
     >>> bool((own > others).all()), nearest_is_own_kind(cosines, kinds).tolist()
     (True, [True, True, True, True])
 
-Every vector has a kind (its task) and is made from its own data (another seed), so that vectors of a kind share no prompts.
+Every vector has a kind (its task) and is made from its own data (other queries), so that vectors of a kind share no prompts. A
+kind gives one value, however many vectors it has: the cosine of two vectors is one observation, not two.
 """
 
 from collections.abc import Sequence
@@ -26,15 +27,19 @@ def cosine_matrix(vectors: np.ndarray) -> np.ndarray:
 
 
 def within_and_between_kinds(cosines: np.ndarray, kinds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """For each vector, its mean cosine with the others of its kind, and with those of other kinds: two arrays [n].
+    """For each kind, the mean cosine of two of its vectors, and of one of them with one of another kind: two arrays [kinds].
 
-    Raises DataError for a kind with one vector, and for a single kind.
+    The kinds are in the order of their first vectors. Raises DataError for a kind with one vector, and for a single kind.
     """
-    same = np.array(kinds)[:, None] == np.array(kinds)[None]
-    own = same & ~np.eye(len(kinds), dtype=bool)
-    if not own.any(axis=1).all() or same.all():
+    names = list(dict.fromkeys(kinds))
+    belongs = np.array(kinds)[None] == np.array(names)[:, None]
+    sizes = belongs.sum(axis=1)
+    if len(names) < 2 or (sizes < 2).any():
         raise DataError("closeness needs two kinds or more, of two vectors or more each")
-    return (cosines * own).sum(axis=1) / own.sum(axis=1), (cosines * ~same).sum(axis=1) / (~same).sum(axis=1)
+    apart = cosines * ~np.eye(len(kinds), dtype=bool)
+    of_kinds = belongs @ apart @ belongs.T
+    within = of_kinds.diagonal()
+    return within / (sizes * (sizes - 1)), (of_kinds.sum(axis=1) - within) / (sizes * (len(kinds) - sizes))
 
 
 def nearest_is_own_kind(cosines: np.ndarray, kinds: Sequence[str]) -> np.ndarray:

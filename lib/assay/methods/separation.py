@@ -36,6 +36,15 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     return float(pairwise_above(positive, negative).mean())
 
 
+def folded_aurocs(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """Area under the curve of two kinds of states [N, E] along each of D directions [D, E], whichever way they point: [D].
+
+    The larger of the area and 1 less the area, so 0.5 or more: what a direction without a sign of its own can reach.
+    """
+    areas = np.array([auroc(project_onto(positive, one), project_onto(negative, one)) for one in directions])
+    return np.maximum(areas, 1 - areas)
+
+
 def pairwise_above(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     """1 where a positive value is above a negative one, 1/2 for a tie, else 0: [P, N]."""
     a, b = np.asarray(positive)[:, None], np.asarray(negative)[None]

@@ -10,8 +10,9 @@
     (array([ True]), array([False]))
 
 The *refusal score* is the log-odds that the answer begins with a refusal token ("I" of "I cannot"...), in nats: above 0 the
-model is likelier to refuse than not (Arditi et al. 2024, 2.5 and appendix B). The *judgement* is whether a greedy answer
-contains a refusal phrase of its language. No function of this file keeps or returns an answer.
+model is likelier to refuse than not (Arditi et al. 2024, 2.5 and appendix B). The *judgement* is whether a greedy answer is a
+refusal by the patterns of `assay.data.judges`; the paper has a list of substrings. No function of this file keeps or returns an
+answer.
 """
 
 from collections import Counter
