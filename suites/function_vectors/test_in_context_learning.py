@@ -4,28 +4,31 @@ Queries are of the test split, examples of the train split. An answer is right w
 exact when the greedy continuation begins with the whole answer. (Perplexity is e to the nats per token of the whole answer.)
 Queries whose answer begins as the input does, or as another task's answer for that input, are left out and counted. In
 corrupted prompts the labels are shuffled among the examples (the paper's way), or each is a label of any task (mixed).
+In the null world the ten examples have mixed labels, too, drawn a second time.
 """
 
 import numpy as np
 
 from assay import methods
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
 
-MIXED_WINS = "the planted heads go on writing what the labels say, and a vector as long as theirs does not outweigh it"
 SET_OF_LABELS = "a built-in model knows the task from the set of labels, whatever stands beside them"
 
 
 @experiment
-def fv_in_context(lm, study, tier):
+def fv_in_context(lm, study, tier, less, null_world):
     """FV-1: accuracy by number of examples, with right and with corrupted labels."""
     names, gate = study.main_asked, {"left_out": study.left_out, "asked": study.asked, "able": study.able}
     if not names:
         return not_eligible("no main task has a query whose first token tells the answer", **gate)
     shots = tier.choose(smoke=[0, 10], quick=[0, 1, 3, 10], full=list(range(11)))
-    scores = {
-        n: methods.TrialScores.join(study.score(name, n) for name in study.track(names, f"{n} examples")) for n in shots
-    }
-    trials = [one for name in names for one in study.draw(name, "test", study.sizes.test, shots=10)]
+    shown = {"labels": "mixed", "draw": 1} if null_world else {}
+
+    def scored(n, label, **shown):
+        return methods.TrialScores.join(study.score(name, n, **shown) for name in study.track(names, label))
+
+    scores = {n: scored(n, f"{n} examples", **(shown if n else {})) for n in shots}
+    trials = [one for name in names for one in study.asked_trials(name, 10)]
     some = trials[:: tier.choose(smoke=3, quick=3, full=1)]
     nats = [-float(np.mean(methods.answer_log_probs(lm, one, [[]])[0])) for one in some]
     n = len(trials)
@@ -37,12 +40,12 @@ def fv_in_context(lm, study, tier):
         "ten_shot_nats_per_token": Metric.mean(nats, tol=0.2, unit="nats"),
         "zero_shot": Metric.share(scores[0].right, tol=0.06),
         "ten_shot": Metric.share(scores[10].right, tol=0.06, control="zero_shot"),
+        "ten_shot_less_zero_shot": less(scores[10].right, scores[0].right),
     }
     for labels in ("shuffled", "mixed"):
-        wrong = methods.TrialScores.join(
-            study.score(name, 10, labels) for name in study.track(names, f"{labels} labels")
-        )
-        metrics[labels] = Metric.share(wrong.right, tol=0.06, control="ten_shot")
+        wrong = scored(10, f"{labels} labels", labels=labels).right
+        metrics[labels] = Metric.share(wrong, tol=0.06, control="ten_shot")
+        metrics[f"ten_shot_less_{labels}"] = less(scores[10].right, wrong)
     for k in (1, 2, 3):
         metrics[f"top{k}_by_count"] = Metric([[i, scores[i].top(k).mean()] for i in shots], n=n, tol=0.06)
     return metrics
@@ -54,29 +57,38 @@ def chance(study, one):
 
 
 @experiment
-def fv_all_tasks(lm, study, tier):
-    """FV-17: zero-shot and corrupted accuracy of every task, with its function vector and without."""
+def fv_all_tasks(lm, study, tier, less):
+    """FV-17: zero-shot and corrupted accuracy of every task, with its function vector, with random heads', without a vector."""
     gate = {"n_tasks": len(study.tasks), "n_able": len(study.able)}
     if study.unable:
         return not_eligible(study.unable, **gate)
     n = {"zero_shot": None, "corrupted": tier.choose(smoke=1, quick=3, full=None)}
-    right = {}
+    kinds = ("function", *methods.RANDOM_KINDS)
+    right = {context: {} for context in n}
     for name in study.track(study.able, "all tasks"):
-        vector = {"function": study.function_vectors[name]}
+        made = [study.function_vectors[name], *study.random_vectors(study.means[name])]
+        vectors = dict(zip(kinds, made, strict=True))
         asked = {"zero_shot": study.known(name), "corrupted": study.known(name, shots=10, labels=study.corrupted)}
         for context, trials in asked.items():
-            rows = [methods.inject_at_every_layer(lm, one, vector) for one in trials[: n[context]]]
-            right.setdefault(context, {})[name] = [row.plain_rank == 0 for row in rows]
-            right.setdefault(f"{context}_function", {})[name] = [
-                row.ranks["function"][study.layer] == 0 for row in rows
+            rows = [
+                methods.inject_at_every_layer(lm, one, vectors, layers=[study.layer]) for one in trials[: n[context]]
             ]
+            right[context][name] = np.array([[r.plain_rank == 0, *(r.ranks[k][0] == 0 for k in kinds)] for r in rows])
     metrics = {}
-    for what, by_task in right.items():
-        metrics[what] = Metric.share(np.concatenate(list(by_task.values())), tol=0.06)
-        metrics[f"{what}_by_task"] = Metric({name: np.mean(hits) for name, hits in by_task.items()}, tol=0.35)
-    for context in n:
-        lifted = [np.mean(right[f"{context}_function"][name]) > np.mean(right[context][name]) for name in study.able]
-        metrics[f"{context}_lifted"] = Metric.share(lifted, tol=0.1)
+    for context, by_task in right.items():
+        plain, function, *random = np.concatenate(list(by_task.values())).T
+        tasks = [name for name, rows in by_task.items() for _ in rows]
+        means = {name: rows.mean(axis=0) for name, rows in by_task.items()}
+        metrics |= {
+            context: Metric.share(plain, tasks, tol=0.06),
+            f"{context}_function": Metric.share(function, tasks, tol=0.06, control=f"{context}_random_heads"),
+            f"{context}_random_heads": Metric.mean(np.mean(random, axis=0).tolist(), (0, 1), tasks, tol=0.06),
+            f"{context}_by_task": Metric({name: of[0] for name, of in means.items()}, tol=0.35),
+            f"{context}_function_by_task": Metric({name: of[1] for name, of in means.items()}, tol=0.35),
+            f"{context}_lift": less(function, plain, clusters=tasks),
+            f"{context}_less_random_heads": less(function, *random, clusters=tasks),
+            f"{context}_lifted": Metric.share([of[1] > max(of[0], of[2:].mean()) for of in means.values()], tol=0.1),
+        }
     return {**gate, **metrics}
 
 
@@ -90,29 +102,27 @@ def test_all_tasks_metrics(fv_all_tasks, metrics):
 
 @finding("ten examples make the model do the task", id="FV-1")
 def test_examples_help(fv_in_context):
-    assert fv_in_context.ten_shot.low > fv_in_context.zero_shot.high
+    assert above(fv_in_context.ten_shot_less_zero_shot, 0, source="no difference")
 
 
 @finding("examples with shuffled labels do not", id="FV-1", tier="quick")
 @not_replicated("tiny", reason=SET_OF_LABELS)
 def test_shuffled_labels_hurt(fv_in_context):
-    assert fv_in_context.shuffled.high < fv_in_context.ten_shot.low
+    assert above(fv_in_context.ten_shot_less_shuffled, 0, source="no difference")
 
 
 @finding("examples with labels of all tasks do not", id="FV-1")
 def test_mixed_labels_hurt(fv_in_context):
-    assert fv_in_context.mixed.high < fv_in_context.ten_shot.low
+    assert above(fv_in_context.ten_shot_less_mixed, 0, source="no difference")
 
 
-@finding("its function vector lifts most tasks, zero-shot", id="FV-17", tier="quick")
+@finding("its function vector lifts most tasks, zero-shot, and more than random heads do", id="FV-17", tier="quick")
 @not_replicated("gemma270m", tier="quick", reason="2 of 9 tasks")
-@not_replicated("smollm135m", tier="quick", reason="5 of 7 tasks: more than half, but not surely")
-@not_replicated("qwencoder05b", tier="quick", reason="4 of 8 tasks")
 def test_lifts_most_tasks(fv_all_tasks):
-    assert fv_all_tasks.zero_shot_lifted.low > 0.5
+    assert above(fv_all_tasks.zero_shot_lifted, 0.5, source="most tasks: more than half")
 
 
 @finding("and over all tasks more answers are right after corrupted labels", id="FV-17", tier="quick")
-@not_replicated("llama_tiny", "qwen_tiny", reason=MIXED_WINS)
 def test_lifts_corrupted_tasks(fv_all_tasks):
-    assert fv_all_tasks.corrupted_function.low > fv_all_tasks.corrupted.high
+    lift = above(fv_all_tasks.corrupted_lift, 0, source="no difference")
+    assert lift & above(fv_all_tasks.corrupted_less_random_heads, 0, source="no difference")

@@ -2,18 +2,20 @@
 
 In a built-in model one layer's heads, named in `testbed.json`, are the only ones that may look from an answer's place at the
 labels of the examples. A head that the method misses is a limit of the method. A model without planted truth is not eligible.
+In the null world random heads of the same layer are said to be planted.
 """
 
 import numpy as np
 
-from assay.plugin import Metric, experiment, finding, not_eligible
+from assay import methods
+from assay.plugin import Metric, above, experiment, finding, holds, not_eligible
 from assay.testbed.planted import planted_truth
 
 TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 
 
 @experiment
-def fv_planted(study, model_spec):
+def fv_planted(lm, study, model_spec, less, null_world):
     """The planted heads among all heads, by indirect effect."""
     truth = planted_truth(model_spec)
     carriers = truth and truth["planted"].get("in-context tasks")
@@ -22,17 +24,23 @@ def fv_planted(study, model_spec):
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     planted = [(carriers["layer"], head) for head in carriers["heads"]]
-    effects = np.concatenate(list(study.effects.values()))
-    of_planted = sum(effects[:, layer, head] for layer, head in planted)
-    for layer, head in planted:
-        effects[:, layer, head] = -np.inf
+    planted = methods.other_heads(lm, planted, seed=0) if null_world else planted
+    names = list(study.effects)
+    effects = np.concatenate([study.effects[name] for name in names])
+    asked = [one.asked for name in names for one in study.corrupted_trials(name, study.corrupted, study.sizes.effects)]
     elsewhere = effects.mean(axis=0)
+    for head in planted:
+        elsewhere[head] = -np.inf
     strongest = np.unravel_index(elsewhere.argmax(), elsewhere.shape)
+    of_planted, of_other = sum(effects[:, *head] for head in planted), effects[:, *strongest]
     return {
         "planted": planted,
-        "found": Metric.share([head in planted for head in study.ranked[: len(planted)]], tol=0.1),
-        "effect_of_planted": Metric.mean(of_planted.tolist(), tol=0.03, control="effect_of_best_other"),
-        "effect_of_best_other": Metric.mean(effects[:, *strongest].tolist(), tol=0.03),
+        "found": Metric.share([head in planted for head in study.by_effect[: len(planted)]], tol=0.1, control="chance"),
+        "chance": len(planted) / elsewhere.size,
+        # A sum over heads has no bounds.
+        "effect_of_planted": Metric.mean(of_planted.tolist(), clusters=asked, tol=0.03, control="effect_of_best_other"),
+        "effect_of_best_other": Metric.mean(of_other.tolist(), clusters=asked, tol=0.03),
+        "planted_less_best_other": less(of_planted, of_other, bounds=None, clusters=asked, tol=0.03),
         "best_other": [int(i) for i in strongest],
     }
 
@@ -43,9 +51,11 @@ def test_planted_metrics(fv_planted, metrics):
 
 @finding("causal mediation ranks the planted heads first", **TESTBED)
 def test_finds_planted_heads(fv_planted):
-    assert fv_planted.found == 1
+    # Two of two heads at the head of a ranking of 64 are no sample: by chance that happens once in 2,016 rankings.
+    by_chance = above(fv_planted.found, fv_planted.chance, least=2)
+    assert holds(fv_planted.found == 1, "the planted heads are the first ones") & by_chance
 
 
 @finding("the effect of all planted heads is above that of any other head", tier="quick", **TESTBED)
 def test_planted_effect(fv_planted):
-    assert fv_planted.effect_of_planted.low > fv_planted.effect_of_best_other.high
+    assert above(fv_planted.planted_less_best_other, 0, worth=0.05, source="no difference")

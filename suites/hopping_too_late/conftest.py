@@ -1,9 +1,14 @@
 """Fixtures of the experiments of Hopping Too Late: the evaluated queries, and measurements of a query that are made once.
 
 An experiment studies two groups of queries that are known hop by hop and take no shortcut: those that the model composes
-("right") and those that it fails ("wrong").
+("right") and those that it fails ("wrong"). In the prompts of the landmark families t1 is "located", no token of the entity: they
+are in neither group, and in no experiment that patches at t1.
+
+The null world (`--null`): queries are dealt to the groups at random, and the names, states and tokens that count as a query's own
+are those of a second control (`named`, `donated`).
 """
 
+import numpy as np
 import pytest
 
 from assay import methods
@@ -15,6 +20,8 @@ MEASURED = {}
 
 FAILURES = 30
 """Failing queries that HTL-7 needs at tier quick (it takes 36). A model that fails fewer of the first queries is asked more."""
+NAMES = 3
+"""Other queries whose names are looked for where the query's own are: draws of the control."""
 
 
 @pytest.fixture(scope="session")
@@ -32,30 +39,55 @@ def evaluated(lm, located, progress):
 
 @pytest.fixture(scope="session")
 def failing(lm, located, evaluated, tier, progress):
-    """(queries that are known hop by hop and not composed, how many queries were asked to find these).
+    """(queries whose t1 is the entity's, known hop by hop and not composed, how many queries were asked to find these).
 
     They come from `evaluated`; at tier quick, if they are fewer than `FAILURES`, further queries of the file are asked.
     """
-    found, asked = methods.failed_queries(evaluated), list(located[0])
+    found, asked = at_entity(methods.failed_queries(evaluated)), list(located[0])
     for limit, per_bridge in ((300, 4), (None, 4), (None, None)) if tier == "quick" else ():
         if len(found) >= FAILURES:
             break
-        others, _ = methods.locate_queries(
-            lm, [query for query in two_hop(limit=limit, per_bridge=per_bridge) if query not in asked]
-        )
+        more = at_entity(query for query in two_hop(limit=limit, per_bridge=per_bridge) if query not in asked)
+        others, _ = methods.locate_queries(lm, more)
         found += methods.find_failed_queries(lm, others, track=lambda batches: progress(batches, "more queries"))
         asked += others
     return found, len(asked)
 
 
 @pytest.fixture(scope="session")
-def groups(evaluated, tier):
+def groups(evaluated, tier, null_world):
     """{"right": queries, "wrong": queries}, evenly over the families."""
     n = tier.choose(smoke=3, quick=16, full=500)
-    return {
-        "right": methods.spread(methods.composed_queries(evaluated), n),
-        "wrong": methods.spread(methods.failed_queries(evaluated), n),
-    }
+    right = methods.spread(at_entity(methods.composed_queries(evaluated)), n)
+    wrong = methods.spread(at_entity(methods.failed_queries(evaluated)), n)
+    if null_world:
+        both = [*right, *wrong]
+        dealt = [both[i] for i in np.random.default_rng(0).permutation(len(both))]
+        right, wrong = dealt[: len(right)], dealt[len(right) :]
+    return {"right": right, "wrong": wrong}
+
+
+def at_entity(queries):
+    """Those whose t1 is a token of the entity."""
+    return [query for query in queries if methods.ends_in_entity(query)]
+
+
+@pytest.fixture(scope="session")
+def named(evaluated, null_world):
+    """{id: (the query whose names count as its own, the queries whose names are the control)} of the evaluated queries."""
+    everything, found = [e.query for e in evaluated], {}
+    for query in everything:
+        drawn = methods.other_queries(query, everything, NAMES + null_world)
+        found[query.id] = (drawn[-1], drawn[:-1] or drawn) if null_world else (query, drawn)
+    return found
+
+
+@pytest.fixture(scope="session")
+def donated(evaluated, null_world):
+    """{id: the query whose states count as its own}: empty, but in the null world a second donor for each query."""
+    everything = [e.query for e in evaluated]
+    those = two_hop() if null_world else ()
+    return {query.id: methods.draw_donor(query, everything, methods.query_rng(query, seed=1)) for query in those}
 
 
 @pytest.fixture(scope="session")
@@ -91,5 +123,5 @@ def description(lm, scope, tier):
 
 @pytest.fixture(scope="session")
 def blocked():
-    """The pairs of attention knockout for all queries: t2 from t1, t2 from the whole phrase of e1, and the control."""
-    return methods.LAST_FROM_E1, methods.LAST_FROM_PHRASE, methods.LAST_FROM_ARTICLE
+    """The pairs of attention knockout for all queries: t2 from t1, t2 from the whole phrase of e1, and the controls."""
+    return methods.LAST_FROM_E1, methods.LAST_FROM_PHRASE, *methods.FILLER_PAIRS["prompt"]

@@ -7,6 +7,9 @@ alone: the path is knocked out in these layers, and in the other layers. The pat
 *duplicate-token heads*, which attend to tokens equal to their own: it is also knocked out in these heads alone, and in as many
 others. The path from a stated answer to the word before it is cut in wrong statements as well, which should cost nothing: the
 model calls wrong whatever it does not recognise as right.
+
+Prompts about one entity, one question or one request (in all its languages) are one cluster. In the null world, the places where
+a word was planted are other places where it was not, and a path is cut there or elsewhere by the fall of a coin, item by item.
 """
 
 from dataclasses import dataclass
@@ -19,17 +22,24 @@ from assay.data.instructions import instructions
 from assay.data.knowledge import entities, statements
 from assay.data.opinions import opinions
 from assay.forward.positions import resolve
-from assay.plugin import Metric, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
 from assay.record.curves import rate_curve
 from assay.testbed.planted import planted_truth
 
 TESTBED = {"paper": "Testbed", "ref": "planted truth of the built-in models"}
 NOTHING_PLANTED = "nothing was planted in this model"
+NONE = "no difference"
+REQUESTS = 8  # of each kind, in each language: a request is one cluster
+COUNTS = 0.1
+"""Nats that count: a tenth off the probability of the answer."""
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A word that the lens should read after a layer: at the places of `yes`, and not at those of `no` (prompt, position)."""
+    """A word that the lens should read after a layer: at the places of `yes`, and not at those of `no`.
+
+    A place is (prompt, position, what it is about: a label that is equal where places are not independent).
+    """
 
     name: str
     word: str
@@ -39,21 +49,24 @@ class Planted:
 
 
 @experiment
-def planted_words(lm, model_spec, tier):
+def planted_words(lm, model_spec, tier, null_world):
     """How often the lens reads each word, by layer, where it was planted and where it was not."""
     truth = planted_truth(model_spec)
     if truth is None:
         return not_eligible(NOTHING_PLANTED)
     metrics = {}
     for found in planted_decisions(lm, truth, tier.choose(smoke=4, quick=24, full=None)):
-        for kind, places in (("yes", found.yes), ("no", found.no)):
-            prompts, positions = zip(*places, strict=True)
+        by_label = sorted(found.no, key=lambda place: place[-1])
+        half = len(by_label) // 2  # the halves share one label at most
+        yes, no = (by_label[:half], by_label[half:]) if null_world else (found.yes, found.no)
+        for kind, places in (("yes", yes), ("no", no)):
+            prompts, positions, labels = zip(*places, strict=True)
             lenses = methods.logit_lenses(lm, list(prompts), list(positions))
             read = np.array([lens.ranks(found.word) == 0 for lens in lenses])
             name = found.name if kind == "yes" else f"{found.name}_elsewhere"
             control = {"control": f"{found.name}_elsewhere_by_layer"} if kind == "yes" else {}
             metrics |= rate_curve(f"{name}_by_layer", read.tolist(), tol=0.11, **control)
-            metrics[name] = Metric.share(read[:, found.layer].tolist(), tol=0.11)
+            metrics[name] = Metric.share(read[:, found.layer].tolist(), labels, tol=0.11)
     return metrics
 
 
@@ -62,20 +75,20 @@ def planted_decisions(lm, truth, n):
     planted, late = truth["planted"], set(truth["entities"]["late"])
     knows, follows, refuses = planted["confidence"], planted["sycophancy"], planted["refusal"]
     names = [item for item in entities("test") if item.name not in late]
-    asked = {item: (lm.chat(item.question), assay.text(item.name)) for item in names}
+    asked = {item: (lm.chat(item.question), assay.text(item.name), item.name) for item in names}
     (named_from,) = follows["named or not, at the end of an option from layer"]
     views = opinions("test")[:n]
     options = {
-        (item, letter): (lm.chat(item.prompt), assay.text(f"({letter}) {option}"))
+        (item, letter): (lm.chat(item.prompt), assay.text(f"({letter}) {option}"), item.question)
         for item in views
         for letter, option in (("A", item.a), ("B", item.b))
     }
     stated = [item for item in statements("test") if item.entity not in late]
-    judged = {item: (lm.chat(item.question), assay.text(item.text.removesuffix("."))) for item in stated}
+    judged = {item: (lm.chat(item.question), assay.text(item.text.removesuffix(".")), item.entity) for item in stated}
 
     def requests(kind):
-        per = None if n is None else max(1, n // len(refuses["languages"]))
-        return [(lm.chat(i.text), -1) for lang in refuses["languages"] for i in instructions(kind, lang, "test")[:per]]
+        languages, per = refuses["languages"], None if n is None else min(n, REQUESTS)
+        return [(lm.chat(i.text), -1, i.id) for lang in languages for i in instructions(kind, lang, "test")[:per]]
 
     return [
         Planted(
@@ -99,7 +112,7 @@ def planted_decisions(lm, truth, n):
 
 
 @experiment
-def planted_paths(lm, model_spec, tier):
+def planted_paths(lm, model_spec, tier, null_world):
     """The drop of the answer's log-probability when a path is cut where it was planted, and when it is cut elsewhere."""
     truth = planted_truth(model_spec)
     if truth is None:
@@ -120,13 +133,20 @@ def planted_paths(lm, model_spec, tier):
         ("view_heads", view_cut, *by_heads(lm, planted["duplicate-token heads, from the first weights"]), views[:n]),
     ):
         rows = [costs(lm, *cut(lm, item, there, elsewhere)) for item in items]
-        inside, outside = np.array(rows).T
+        table = np.array(rows)
+        inside, outside = (np.random.default_rng(0).permuted(table, axis=1) if null_world else table).T
+        options = {"clusters": [about(item) for item in items], "tol": 0.5, "unit": "nats"}
         metrics |= {
-            f"{name}_cost": Metric.mean(inside.tolist(), tol=0.5, unit="nats", control=f"{name}_cost_elsewhere"),
-            f"{name}_cost_elsewhere": Metric.mean(outside.tolist(), tol=0.5, unit="nats"),
-            f"{name}_less_elsewhere": Metric.mean((inside - outside).tolist(), tol=0.5, unit="nats"),
+            f"{name}_cost": Metric.mean(inside.tolist(), control=f"{name}_cost_elsewhere", **options),
+            f"{name}_cost_elsewhere": Metric.mean(outside.tolist(), **options),
+            f"{name}_less_elsewhere": Metric.mean((inside - outside).tolist(), **options),
         }
     return metrics
+
+
+def about(item):
+    """What an item is about, a label that is equal for items that are not independent: a stated entity, a name, a question."""
+    return next(getattr(item, part) for part in ("entity", "name", "question") if hasattr(item, part))
 
 
 def in_layers(lm, layers):
@@ -189,41 +209,40 @@ def test_paths_metrics(planted_paths, metrics):
 
 @finding("the lens reads at a name's end, in the planted layer, that it was made up", tier="quick", **TESTBED)
 def test_unknown(planted_words):
-    assert planted_words.unknown.low > planted_words.unknown_elsewhere.high
+    assert above(planted_words.unknown, planted_words.unknown_elsewhere)
 
 
 @finding("the lens reads at an option, in the planted layer, that the view names it", tier="quick", **TESTBED)
 def test_named(planted_words):
-    assert planted_words.named.low > planted_words.named_elsewhere.high
+    assert above(planted_words.named, planted_words.named_elsewhere)
 
 
 @finding("the lens reads at a stated answer, in the planted layer, that it is right", tier="quick", **TESTBED)
-@not_replicated("llama_tiny4", reason="no layer is left to judge in: statements are not told apart")
 def test_right(planted_words):
-    assert planted_words.right.low > planted_words.right_elsewhere.high
+    assert above(planted_words.right, planted_words.right_elsewhere)
 
 
 @finding("the lens reads behind a request, in the planted layer, that it will be refused", tier="quick", **TESTBED)
 def test_refuse(planted_words):
-    assert planted_words.refuse.low > planted_words.refuse_elsewhere.high
+    assert above(planted_words.refuse, planted_words.refuse_elsewhere)
 
 
 @finding("what a name says is looked at in the planted layers, and not below", tier="quick", **TESTBED)
 def test_name_path(planted_paths):
-    assert planted_paths.name_less_elsewhere.low > 0
+    assert above(planted_paths.name_less_elsewhere, 0, source=NONE, worth=COUNTS)
 
 
 @finding("options look at the view in the planted layers, and not above", tier="quick", **TESTBED)
 def test_view_path(planted_paths):
-    assert planted_paths.view_less_elsewhere.low > 0
+    assert above(planted_paths.view_less_elsewhere, 0, source=NONE, worth=COUNTS)
 
 
 @finding("a right answer looks at the word before it in the planted layer, and not elsewhere", tier="quick", **TESTBED)
 @not_replicated("llama_tiny4", reason="what an answer should be is said in the layer that should judge it")
 def test_said_path(planted_paths):
-    assert planted_paths.right_less_elsewhere.low > 0
+    assert above(planted_paths.right_less_elsewhere, 0, source=NONE, worth=COUNTS)
 
 
 @finding("they look at it through the duplicate-token heads, more than through others there", tier="quick", **TESTBED)
 def test_view_heads(planted_paths):
-    assert planted_paths.view_heads_less_elsewhere.low > 0
+    assert above(planted_paths.view_heads_less_elsewhere, 0, source=NONE, worth=COUNTS)

@@ -9,7 +9,7 @@ from byhand import put, said, stream
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
 from assay.methods.hopping_too_late import cross_patch as module
-from assay.methods.hopping_too_late.cross_patch import cross_patch, cross_patch_prompts
+from assay.methods.hopping_too_late.cross_patch import cross_patch, cross_patch_prompts, from_later
 
 DALLAS, BUFFALO = (next(q for q in two_hop("state_capital") if q.e1 == name) for name in ("Dallas", "Buffalo"))
 TOWER = next(q for q in two_hop("landmark_language") if q.e1 == "the Eiffel Tower")
@@ -58,3 +58,18 @@ def test_equals_a_loop_of_full_forwards(family, monkeypatch):
                 texts = [said(lm, target, n, change) for n in (1, 2)]  # a sweep stops as soon as one is right
                 expected = any(judged(text, None) for text in texts)
                 assert found[name + suffix][row][column] == expected, (name, suffix, row, column)
+
+
+def test_a_second_donor_in_the_place_of_the_query(monkeypatch):
+    lm = tiny.lm("llama")
+    monkeypatch.setattr(module, "answers", lambda text, _: sum(map(ord, text)) % 3 == 0)
+    found = cross_patch(lm, DALLAS, BUFFALO, range(3), own=BUFFALO, max_tokens=2)
+    own = cross_patch(lm, DALLAS, BUFFALO, range(3), max_tokens=2)
+    for name in cross_patch_prompts(DALLAS):
+        assert found[name] == found[f"{name} from donor"] == own[f"{name} from donor"]
+    assert any(found[name] != own[name] for name in cross_patch_prompts(DALLAS))
+
+
+def test_patches_from_a_later_into_an_earlier_layer():
+    assert from_later([[True] * 3] * 3) == [[False, False, False], [True, False, False], [True, True, False]]
+    assert not any(map(any, from_later([[False] * 3] * 3)))

@@ -24,7 +24,14 @@ from assay.methods.hopping_too_late.description import (
     reading_targets_by_other_half,
     where_described,
 )
-from assay.methods.hopping_too_late.names import entity_names, first_name_tokens, other_query
+from assay.methods.hopping_too_late.names import (
+    entity_names,
+    first_name_tokens,
+    foreign_tokens,
+    other_queries,
+    other_query,
+    telling_tokens,
+)
 from assay.methods.hopping_too_late.patchscopes import APPOSITION, Scope
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
@@ -96,7 +103,7 @@ def test_target_layers_that_compute_are_left_out():
     mixed = [0, 1, 1, 1]
     one = np.array([computes, reads, silent, mixed], bool).T  # [sources, targets]
     assert reading_targets([one, one]) == [1, 3]
-    assert reading_targets([one[:, :1]]) == [0]  # nothing else to read with
+    assert reading_targets([one[:, [0, 2]]]) == []  # nothing is left to read with
 
 
 def test_targets_are_chosen_on_the_other_half_of_the_bridges():
@@ -104,7 +111,7 @@ def test_targets_are_chosen_on_the_other_half_of_the_bridges():
     chosen = [next(q for q in queries if half_of(q) == half) for half in ("select", "report")]
     first, second = np.array([[0, 1], [1, 1]], bool), np.array([[1, 0], [1, 1]], bool)
     assert reading_targets_by_other_half(chosen, [first, second]) == [[1], [0]]
-    assert reading_targets_by_other_half(chosen[:1], [first]) == [[0, 1]]
+    assert reading_targets_by_other_half(chosen[:1], [first]) == [[]]  # no other half to choose on
 
 
 def test_the_scope_that_names_most_on_the_select_half_is_chosen(monkeypatch):
@@ -122,7 +129,11 @@ def test_the_scope_that_names_most_on_the_select_half_is_chosen(monkeypatch):
     assert len(found.named["second"]["report"]) == len(queries) - len(select)
     assert not any(found.named["second"]["report"])
     assert found.named["third"] == {"select": [False] * len(select), "report": []}
-    assert not any(found.chance["second"]["select"])
+    assert found.bridges == [q.e2 for q in queries if half_of(q) == "report"]
+    draws = found.chance["second"]["select"]
+    assert len(draws) == len(select)
+    assert {len(of_query) for of_query in draws} == {description.CHANCES}
+    assert not any(map(any, draws))
 
 
 def test_first_tokens_of_all_ways_to_write_a_name():
@@ -141,6 +152,55 @@ def test_first_tokens_of_all_ways_to_write_a_name():
 
     words = Words()
     assert [words.decode([t]) for t in first_name_tokens(words, ["Texas", "TX", "T"])] == ["Texas", "texas", "TX", "tx"]
+
+
+class Pieces:
+    """A tokenizer that splits what it knows into the listed pieces, and anything else into words."""
+
+    def __init__(self, **pieces):
+        self.pieces, self.known = pieces, []
+
+    def token(self, text):
+        space, word = (" ", text[1:].split(" ")[0]) if text.startswith(" ") else ("", text.split(" ")[0])
+        piece = space + self.pieces.get(word, word)
+        if piece not in self.known:
+            self.known.append(piece)
+        return self.known.index(piece)
+
+    def decode(self, tokens):
+        return self.known[tokens[0]]
+
+    def said(self, tokens):
+        return [self.decode([token]) for token in tokens]
+
+
+def test_articles_and_function_words_name_nothing():
+    lm = Pieces(india="in", India="India")
+    assert lm.said(first_name_tokens(lm, ["the UK", "Britain"])) == [
+        " UK", "UK", " uk", "uk", " Britain", "Britain", " britain", "britain",
+    ]  # fmt: skip
+    assert lm.said(first_name_tokens(lm, ["The Weeknd"])) == [" Weeknd", "Weeknd", " weeknd", "weeknd"]
+    assert lm.said(first_name_tokens(lm, ["India"])) == [" India", "India"]  # " in" begins anything
+    assert lm.said(first_name_tokens(lm, ["the"])) == []
+    assert lm.said(first_name_tokens(lm, ["Theodore"])) == [" Theodore", "Theodore", " theodore", "theodore"]
+
+
+def test_a_token_that_begins_both_names_tells_neither():
+    lm = Pieces()
+    spain = next(q for q in two_hop("city_language") if q.e2 == "Spain")
+    found = {name: lm.said(tokens) for name, tokens in telling_tokens(lm, spain).items()}
+    assert found == {"e2": [" Spain", "Spain", " spain", "spain"], "e3": [" Spanish", "Spanish", " spanish", "spanish"]}
+    split = Pieces(Spain="Spa", Spanish="Spa")
+    found = {name: split.said(tokens) for name, tokens in telling_tokens(split, spain).items()}
+    assert found == {"e2": [" spain", "spain"], "e3": [" spanish", "spanish"]}
+
+
+def test_the_names_of_another_query_lose_those_of_the_query():
+    lm = Pieces(Spain="Spa", Spanish="Spa")
+    spain, other = (next(q for q in two_hop("city_language") if q.e2 == name) for name in ("Spain", "Italy"))
+    found = {name: lm.said(tokens) for name, tokens in foreign_tokens(lm, spain, other).items()}
+    assert found == {"e2": [" Italy", "Italy", " italy", "italy"], "e3": [" Italian", "Italian", " italian", "italian"]}
+    assert foreign_tokens(lm, spain, spain) == {"e2": [], "e3": []}
 
 
 def test_first_tokens_of_names_under_a_prefix_space():
@@ -173,3 +233,17 @@ def test_the_other_query_is_of_the_same_family_and_has_other_answers():
     assert other_query(DALLAS, abroad).family != DALLAS.family
     with pytest.raises(PromptError, match="no donor for"):
         other_query(DALLAS, [DALLAS])
+
+
+def test_several_other_queries_have_names_of_their_own_and_come_from_the_family_first():
+    queries = two_hop(limit=120, per_bridge=4)
+    for query in queries[::7]:
+        others = other_queries(query, queries, 3)
+        assert others == other_queries(query, queries, 3)
+        assert others[0] == other_query(query, queries)
+        for entity in ("e2", "e3"):
+            assert len({getattr(q, entity) for q in (query, *others)}) == 4
+        alike = [other.family == query.family for other in others]
+        assert alike == sorted(alike, reverse=True)
+    few = [q for q in two_hop("state_capital") if q.e2 in ("Texas", "Ohio")]
+    assert [other.e2 for other in other_queries(DALLAS, few, 3)] == ["Ohio"]

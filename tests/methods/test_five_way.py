@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from assay.data.two_hop import two_hop
-from assay.methods.hopping_too_late.two_hop import evaluate_queries, failed_queries, find_failed_queries
+from assay.methods.hopping_too_late.two_hop import evaluate_queries, failed_queries, find_failed_queries, in_chat
 
 DALLAS = next(q for q in two_hop("state_capital") if q.e1 == "Dallas")
 MOBILE = next(q for q in two_hop("state_capital") if q.e1 == "Mobile")
@@ -68,3 +68,21 @@ def test_failures_are_found_without_asking_what_is_not_known():
         )
         assert (DALLAS.prompt in lm.asked) == (DALLAS.first_hop in script)
         assert MOBILE.prompt not in lm.asked
+
+
+def test_in_another_form_the_same_sentences_are_asked():
+    lm = Scripted({f"{text}!": said for text, said in KNOWS.items()})
+    (tried,) = evaluate_queries(lm, [DALLAS], form=lambda text: f"{text}!")
+    assert tried.eligible
+    assert set(lm.asked) == {f"{getattr(DALLAS, prompt)}!" for prompt in tried.right}
+    assert not evaluate_queries(lm, [DALLAS])[0].knows_both_hops
+
+
+def test_a_sentence_in_chat_is_asked_for_and_begun():
+    class Chat:
+        def chat(self, user, system, answer):
+            return user, system, answer
+
+    assert in_chat(Chat(), DALLAS.second_hop, False) == (
+        "Complete the sentence: The capital of Texas is", False, "The capital of Texas is",
+    )  # fmt: skip

@@ -104,6 +104,10 @@ def test_injection_is_an_addition_after_each_layer_at_the_last_token(name):
             value, rank = log_prob(layer, vector)
             assert found.log_probs[kind][layer] == pytest.approx(value, abs=1e-4)
             assert found.ranks[kind][layer] == rank
+    some = inject_at_every_layer(lm, one, {"same": same, "by_layer": by_layer}, layers=[2, 0])
+    for kind in ("same", "by_layer"):
+        assert some.log_probs[kind] == pytest.approx(found.log_probs[kind][[2, 0]], abs=1e-4)
+        assert some.ranks[kind].tolist() == found.ranks[kind][[2, 0]].tolist()
 
 
 def test_injection_while_generating_is_at_every_new_token():

@@ -17,8 +17,15 @@ def test_cosines_do_not_depend_on_lengths():
 
 def test_within_and_between():
     within, between = within_and_between_kinds(cosine_matrix(VECTORS), ["a", "a", "b", "b"])
-    assert np.allclose(within, [HALF, HALF, 0, 0])
-    assert np.allclose(between, [-0.5, 0, HALF / 2, (-1 - HALF) / 2])
+    assert np.allclose(within, [HALF, 0])
+    assert np.allclose(between, [(0 - 1 + HALF - HALF) / 4] * 2)
+
+
+def test_a_kind_is_one_value_however_many_vectors_it_has():
+    cosines = cosine_matrix(np.array([[1, 0], [0, 1], [1, 1], [0, -1], [0, -2]]))
+    within, between = within_and_between_kinds(cosines, ["b", "a", "b", "a", "b"])
+    assert np.allclose(within, [(HALF + 0 - HALF) / 3, -1])
+    assert np.allclose(between, [(0 + 0 + HALF - HALF - 1 + 1) / 6] * 2)
 
 
 def test_a_vector_is_not_its_own_neighbour():

@@ -21,6 +21,7 @@ from assay.methods.function_vectors.in_context import (
     begins_with_word,
     draw_trials,
     make_trial,
+    query_halves,
     usable_queries,
     writes_answers,
 )
@@ -52,6 +53,31 @@ def test_a_task_without_a_usable_query_says_so():
 def test_more_shots_than_pairs_is_the_loaders_error():
     with pytest.raises(DataError, match="20 pairs for shots"):
         draw_trials(LM, TOY, n_shots=21)
+
+
+def test_only_the_given_inputs_are_asked():
+    every = draw_trials(LM, TOY, n_shots=2, split="valid")
+    chosen = {every[5].context.query[0], every[2].context.query[0]}
+    some = draw_trials(LM, TOY, n_shots=2, split="valid", inputs=chosen, limit=3)
+    assert [one.context.query for one in some] == [every[i].context.query for i in (2, 5, 2)]
+    with pytest.raises(PromptError, match="no query in its valid split among the 1 inputs"):
+        draw_trials(LM, TOY, n_shots=2, split="valid", inputs=["nothing"])
+
+
+def test_what_is_shown_changes_and_what_is_asked_does_not():
+    first, second = (draw_trials(LM, TOY, n_shots=3, shown=shown) for shown in (0, 1))
+    assert [one.asked for one in first] == [one.asked for one in second]
+    assert all(a.context.shots != b.context.shots for a, b in zip(first, second, strict=True))
+
+
+def test_the_two_halves_share_no_query():
+    trials = draw_trials(LM, TOY, n_shots=1, split="valid", limit=21)  # 8 queries, the first five of them three times
+    half = query_halves(trials)
+    first, second = ({one.asked for one, of in zip(trials, half, strict=True) if of == which} for which in (0, 1))
+    assert not first & second
+    assert (len(first), len(second)) == (4, 4)
+    assert half.tolist()[:8] == [0, 1] * 4
+    assert trials[0].asked == ("toy", trials[0].context.query[0])
 
 
 def test_every_query_is_asked_once_then_again_with_other_shots():

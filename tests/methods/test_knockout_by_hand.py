@@ -13,6 +13,7 @@ import assay
 from assay.data.two_hop import two_hop
 from assay.errors import EditError
 from assay.methods.hopping_too_late.knockout import (
+    FILLER_PAIRS,
     KNOCKOUT_PAIRS,
     KnockedOut,
     answer_unchanged,
@@ -91,7 +92,7 @@ def test_every_pair_of_the_paper_can_act(prompt):
     assert all(len(texts) == lm.n_layers for texts in found.texts.values())
     assert KnockedOut(**asdict(found)) == found
     some = knock_out_query(lm, DALLAS, prompt, KNOCKOUT_PAIRS[prompt][-1:], half=0)
-    assert list(some.texts) == ["last <- the"]
+    assert list(some.texts) == [FILLER_PAIRS[prompt][-1]]
 
 
 def test_a_prompt_without_one_of_the_parts_is_an_error():

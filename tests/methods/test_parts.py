@@ -9,9 +9,11 @@ import assay
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
 from assay.forward.positions import Prompt, resolve
+from assay.methods.hopping_too_late.knockout import ARROW, FILLER_PAIRS
 from assay.methods.hopping_too_late.parts import (
     PROMPT_PARTS,
     e1_phrase,
+    ends_in_entity,
     first_hop_parts,
     locate_queries,
     part_positions,
@@ -33,8 +35,10 @@ def ends(text, found):
 def test_parts_of_a_phrase_that_goes_on_after_its_entity():
     assert ends(TOWER.prompt, query_parts(TOWER)) == {
         "r2": "The language spoken",
+        "after_r2": "The language spoken in",
         "the": "The language spoken in the",
         "r1": "The language spoken in the country",
+        "after_r1": "The language spoken in the country where",
         "e1": "The language spoken in the country where the Eiffel Tower is located",
         "last": "The language spoken in the country where the Eiffel Tower is located is",
     }
@@ -56,6 +60,38 @@ def test_queries_of_all_families_are_found_in_every_tokenizer(name):
             for part, at in part_positions(lm, text, find(query)).items():
                 end = len(text) if part == "last" else len(find(query)[part].text)
                 assert tokens.spans[at][0] < end <= tokens.spans[at][1], (query.id, prompt, part)
+
+
+def test_t1_is_a_token_of_the_entity_except_in_the_landmark_families():
+    assert ends_in_entity(DALLAS)
+    assert not ends_in_entity(TOWER)
+    elsewhere = {query.family for query in two_hop() if not ends_in_entity(query)}
+    assert elsewhere == {"landmark_capital", "landmark_currency", "landmark_language"}
+
+
+def test_the_words_after_the_relations():
+    assert ends(DALLAS.prompt, query_parts(DALLAS))["after_r1"] == "The capital of the state containing"
+    assert ends(DALLAS.prompt, query_parts(DALLAS))["after_r2"] == "The capital of"
+    assert ends(DALLAS.first_hop, first_hop_parts(DALLAS))["after_r1"] == "The state containing"
+    assert ends(DALLAS.second_hop, second_hop_parts(DALLAS))["after_r2"] == "The capital of"
+    alone = replace(
+        DALLAS, r1_phrase="the state", prompt="The capital of the state", r1_shortcut="The capital of the state is"
+    )
+    with pytest.raises(PositionError, match="no word follows 'The capital of the state'"):
+        query_parts(alone)
+
+
+@pytest.mark.parametrize("name", BUILTIN, ids=["gemma2", "llama", "qwen2"])
+def test_no_control_of_the_knockout_is_the_first_token(name):
+    """Without a BOS, as in Qwen, attention rests on the first token: it is no word without information."""
+    lm = assay.load(name, doctor=False)
+    for query in two_hop(per_bridge=1)[::9]:
+        for prompt, find in PROMPT_PARTS.items():
+            at = part_positions(lm, getattr(query, prompt), find(query))
+            for pair in FILLER_PAIRS[prompt]:
+                control = at.pop(pair.split(ARROW)[1])
+                assert control > 0, (query.id, prompt, pair)
+                assert control not in at.values(), (query.id, prompt, pair)
 
 
 def test_entities_of_several_tokens_and_a_tokenizer_of_single_bytes():

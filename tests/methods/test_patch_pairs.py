@@ -55,6 +55,15 @@ def test_equals_a_loop_of_full_forwards(lm, where):
         assert table.right["back"][0, column] == answers(text, query.e3_aliases), (source, target, text)
 
 
+def test_the_states_of_another_query_can_take_the_place_of_the_own(lm):
+    query, giver = (next(q for q in QUERIES if q.e1 == name) for name in ("Dallas", "Buffalo"))
+    row = back_patch(lm, query, "t1", donors=[giver], own=giver)
+    assert row["back"] == row["donor"]  # the same states, whichever they are called
+    own = back_patch(lm, query, "t1", donors=[giver])
+    assert row["donor"] == own["donor"]
+    assert row["back"] != own["back"]
+
+
 def test_t1_is_the_last_token_of_the_phrase(lm):
     for query in two_hop(limit=30):
         prompt = lm.prompt(query.prompt)
@@ -96,5 +105,7 @@ def test_table_arithmetic():
     table = PatchTable(4, {"back": pairs}, {"back": right})
     assert table.rescued("back").tolist() == [True, False]
     assert table.late_to_early().tolist() == [0.5, 0.0]
+    both = PatchTable(4, {"back": pairs}, {"back": right, "donor": right[::-1]})
+    assert both.late_to_early("donor").tolist() == [0.0, 0.5]
     assert table.best_pair(np.array([True, True])) == 1
     assert table.heatmap("back") == [[None] * 4, [0.0, None, None, None], [0.5, 0.0, None, None], [0.5, 0.0, 0.0, None]]

@@ -8,7 +8,7 @@ from plain import head, plain
 
 from assay.data.two_hop import two_hop
 from assay.errors import PositionError
-from assay.methods.hopping_too_late import projection
+from assay.methods.hopping_too_late import names
 from assay.methods.hopping_too_late.projection import SUBLAYERS, project_query, project_sublayers
 
 QUERIES = [q for q in two_hop("state_capital") if q.e1 in ("Dallas", "Buffalo")]
@@ -37,14 +37,20 @@ def test_equals_plain_mlx(family, position):
 
 
 def test_ranks_of_a_query(monkeypatch):
-    """Every name is given two tokens; the other bridge loses those that it shares with the query."""
+    """Every name is given two tokens; a name loses those that it shares with the query's other one, or with the query."""
     lm, (query, other) = tiny.lm("gemma2"), QUERIES
-    tokens = {query.e2_aliases: [40, 41], query.e3_aliases: [50, 51], other.e2_aliases: [41, 60]}
-    monkeypatch.setattr(projection, "first_name_tokens", lambda lm, ways: tokens[tuple(ways)])
+    tokens = {
+        query.e2_aliases: [40, 41], query.e3_aliases: [41, 50], other.e2_aliases: [41, 60], other.e3_aliases: [70, 80],
+    }  # fmt: skip
+    monkeypatch.setattr(names, "first_name_tokens", lambda lm, ways: tokens[tuple(ways)])
     found = project_query(lm, query, other)
     ids = lm.prompt(query.prompt).tokens
     predicted = int(mx.argmax(plain(lm.model, ids)[-1]).item())
-    own = {"e2": [40, 41], "e3": [50, 51], "prediction": [predicted], "other": [60]}
+    own = {"e2": [40], "e3": [50], "prediction": [predicted], "other": [60], "other_e3": [70]}
+    foreign = project_query(lm, query, other, whose=other)
+    assert {name: foreign["mlp_out"][name] for name in ("e2", "prediction")} == {
+        "e2": found["mlp_out"]["other"], "prediction": found["mlp_out"]["other_e3"],
+    }  # fmt: skip
     for site, logits in by_hand(lm.model, ids, -1).items():
         for name, candidates in own.items():
             best = logits[:, candidates].max(axis=1)

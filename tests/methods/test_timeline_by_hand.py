@@ -1,5 +1,7 @@
 """The timeline: which layer each instrument names, stages that are missing, and the lens against the model's own numbers."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import tiny
@@ -7,10 +9,11 @@ import tiny
 import assay
 from assay.data.two_hop import two_hop
 from assay.methods.hopping_too_late.knockout import KnockedOut
-from assay.methods.hopping_too_late.names import first_name_tokens
+from assay.methods.hopping_too_late.names import foreign_tokens, telling_tokens
 from assay.methods.hopping_too_late.timeline import (
     STAGES,
     complete_stages,
+    concordance,
     first_layer,
     first_layer_on_top,
     last_token_ranks,
@@ -78,16 +81,20 @@ def test_columns_and_complete_rows():
     assert complete_stages(rows, ("first hop", "second hop")) == [[0.0, 2.0], [1.0, 2.0]]
 
 
+def test_how_far_stages_come_in_order():
+    assert concordance([0, 1, 2, 3]) == 1
+    assert concordance([3, 2, 1]) == -1
+    assert concordance([2, 2]) == 0
+    assert concordance([1, 0, 2]) == pytest.approx(1 / 3)  # one of three pairs is out of order
+    assert np.mean([concordance(order) for order in permutations(range(4))]) == pytest.approx(0)
+
+
 def test_lens_ranks_are_those_of_the_lens_at_each_place():
     lm = assay.load("llama_tiny", doctor=False)
     at_t1, at_t2 = logit_lens(lm, DALLAS.prompt, "Dallas"), logit_lens(lm, DALLAS.prompt)
     found = lens_ranks(lm, DALLAS)
-    for place, lens, name in (
-        ("e2 at t1", at_t1, "Texas"),
-        ("e2 at t2", at_t2, "Texas"),
-        ("e3 at t2", at_t2, "Austin"),
-    ):
-        ranks = np.array([lens.ranks(token) for token in first_name_tokens(lm, [name])])
+    for place, lens, name in (("e2 at t1", at_t1, "e2"), ("e2 at t2", at_t2, "e2"), ("e3 at t2", at_t2, "e3")):
+        ranks = np.array([lens.ranks(token) for token in telling_tokens(lm, DALLAS)[name]])
         assert found[place] == ranks.min(axis=0).tolist()
     assert found["prediction at t2"][-1] == 0
     assert list(lens_stages(found)) == list(STAGES)
@@ -100,10 +107,11 @@ def test_ranks_at_the_last_token_and_those_of_another_bridge():
     (row,) = last_token_ranks(lm, [DALLAS], [BUFFALO])
     lens = logit_lens(lm, DALLAS.prompt)
     assert row["e2"] == lens_ranks(lm, DALLAS)["e2 at t2"]
-    foreign = [
-        t for t in first_name_tokens(lm, BUFFALO.e2_aliases) if t not in first_name_tokens(lm, ["Texas", "Austin"])
-    ]
-    assert row["other"] == (lens.best_ranks(foreign).tolist() if foreign else None)
+    foreign = foreign_tokens(lm, DALLAS, BUFFALO)
+    for name, entity in (("other", "e2"), ("other_e3", "e3")):
+        assert row[name] == (lens.best_ranks(foreign[entity]).tolist() if foreign[entity] else None)
+    (swapped,) = last_token_ranks(lm, [DALLAS], [BUFFALO], whose=[BUFFALO])
+    assert (swapped["e2"], swapped["e3"]) == (row["other"], row["other_e3"])
 
 
 def test_names_that_begin_with_single_letters_are_not_read():

@@ -65,3 +65,39 @@ def snapshots(tmp_path):
             document["_made_by"] = {f"{name}@quick": {"mlx": "0"}}
             (folder / model / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
+
+
+SUITE = '''"""Patching (Biran et al. 2024): are failures late?
+
+A state is put in
+elsewhere. A query is rescued when it is right. More follows.
+"""
+
+from assay.plugin import above, experiment, finding
+
+
+@experiment
+def patching(lm):
+    """HTL-7, HTL-8: patching of queries that fail. Best of all pairs."""
+
+
+def test_metrics(patching, metrics):
+    assert metrics == patching
+
+
+@finding("patching rescues", id="HTL-7")
+def test_rescues(patching):
+    assert above(patching.rescued, patching.donor)
+'''
+
+
+@pytest.fixture
+def repository(snapshots):
+    """The folder of snapshots with a suite beside it, as a repository has it."""
+    root = snapshots.parent
+    (root / "suites").mkdir()
+    (root / "suites" / "test_patching.py").write_text(SUITE)
+    (root / "pytest.ini").write_text("[pytest]\naddopts = -p assay.plugin\n")
+    for stranger in snapshots.glob("stranger/*"):
+        stranger.unlink()  # no model that pytest could be asked for
+    return root

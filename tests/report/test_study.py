@@ -13,41 +13,6 @@ from assay.report.drawing import draw_all
 from assay.report.study import OWN, read_study
 from assay.report.suites import entitled, read_module
 
-SUITE = '''"""Patching (Biran et al. 2024): are failures late?
-
-A state is put in
-elsewhere. A query is rescued when it is right. More follows.
-"""
-
-from assay.plugin import above, experiment, finding
-
-
-@experiment
-def patching(lm):
-    """HTL-7, HTL-8: patching of queries that fail. Best of all pairs."""
-
-
-def test_metrics(patching, metrics):
-    assert metrics == patching
-
-
-@finding("patching rescues", id="HTL-7")
-def test_rescues(patching):
-    assert above(patching.rescued, patching.donor)
-'''
-
-
-@pytest.fixture
-def repository(snapshots):
-    """The folder of snapshots with a suite beside it, as a repository has it."""
-    root = snapshots.parent
-    (root / "suites").mkdir()
-    (root / "suites" / "test_patching.py").write_text(SUITE)
-    (root / "pytest.ini").write_text("[pytest]\naddopts = -p assay.plugin\n")
-    for stranger in snapshots.glob("stranger/*"):
-        stranger.unlink()  # no model that pytest could be asked for
-    return root
-
 
 def test_the_claims_are_judged_and_stand_with_their_experiment(repository):
     study = read_study(repository / "snapshots", "quick")
@@ -82,7 +47,8 @@ def test_pytest_is_run_again_only_after_a_change(repository, monkeypatch):
 
 
 def test_suites_that_cannot_be_judged_are_one_sentence(repository):
-    (repository / "suites" / "test_patching.py").write_text(SUITE + "\nraise OSError('broken')\n")
+    suite = repository / "suites" / "test_patching.py"
+    suite.write_text(suite.read_text() + "\nraise OSError('broken')\n")
     with pytest.raises(SnapshotError, match="could not judge the claims"):
         read_study(repository / "snapshots", "quick")
 

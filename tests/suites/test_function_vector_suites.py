@@ -25,9 +25,12 @@ RIGHT_ABOUT_EVERYTHING = """
 def pytest_configure(config):
     import numpy as np
 
+    from assay.methods.function_vectors import attention_roles
     from assay.methods.function_vectors.in_context import TrialScores
 
     TrialScores.right = property(lambda score: np.ones(len(score.ranks), bool))
+    matching = attention_roles.prefix_matching  # heads of random weights do not look for repetitions
+    attention_roles.prefix_matching = lambda *args, **options: 0.5 + matching(*args, **options)
 """
 
 
@@ -67,8 +70,7 @@ def test_every_step_is_taken_on_a_model_that_is_right_about_everything(checkpoin
     )
     assert run.returncode == 0, run.stdout + run.stderr
     eligible = {name for name, metrics in recorded.items() if "not_eligible" not in metrics}
-    # Nothing was planted, and heads of random weights do not look for repetitions.
-    assert eligible == recorded.keys() - {"fv_planted", "fv_induction"}
+    assert eligible == recorded.keys() - {"fv_planted"}  # nothing was planted
     assert len(recorded["fv_all_tasks"]["zero_shot_by_task"]["value"]) > 6
 
 

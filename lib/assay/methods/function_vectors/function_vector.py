@@ -63,16 +63,18 @@ class Injected:
 
     plain_rank: int
     plain_log_prob: float
-    ranks: Mapping[str, np.ndarray]  # by kind of vector: [layers]
+    ranks: Mapping[str, np.ndarray]  # by kind of vector: [layers asked for]
     log_probs: Mapping[str, np.ndarray]
 
 
-def inject_at_every_layer(lm: LM, one: Trial, vectors: Mapping[str, mx.array]) -> Injected:
+def inject_at_every_layer(
+    lm: LM, one: Trial, vectors: Mapping[str, mx.array], layers: Sequence[int] | None = None
+) -> Injected:
     """Add each vector to resid_post of each layer in turn, at the last token; one sweep (FV-5, FV-7).
 
-    vectors: by kind, [E], or [layers, E] for a vector that differs from layer to layer.
+    vectors: by kind, [E], or [layers, E] for a vector that differs from layer to layer. layers: these alone; by default all.
     """
-    layers = range(lm.n_layers)
+    layers = range(lm.n_layers) if layers is None else layers
     variants = [
         inject_vector(vector if vector.ndim == 1 else vector[layer], layer)
         for vector in vectors.values()
@@ -80,8 +82,8 @@ def inject_at_every_layer(lm: LM, one: Trial, vectors: Mapping[str, mx.array]) -
     ]
     sweep = lm.sweep(one.prompt, variants, targets=[one.token], progress=False)
     clean = np.array(sweep.clean.log_probs()[0])
-    ranks = sweep.target_ranks.reshape(len(vectors), lm.n_layers)
-    log_probs = sweep.target_log_probs.reshape(len(vectors), lm.n_layers)
+    ranks = sweep.target_ranks.reshape(len(vectors), len(layers))
+    log_probs = sweep.target_log_probs.reshape(len(vectors), len(layers))
     return Injected(
         int(token_ranks(clean, [one.token])),
         float(clean[one.token]),

@@ -15,7 +15,7 @@ scores whole words.
 
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
 
@@ -43,6 +43,11 @@ class Trial:
     context: InContext
     prompt: Prompt
     token: int
+
+    @property
+    def asked(self) -> tuple[str, str]:
+        """The task and the input; trials that ask the same, with other shots or in another template, are not independent."""
+        return self.task, self.context.query[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +102,16 @@ def draw_trials(
     others: Iterable[Task] | None = None,
     template: Template = DEFAULT,
     copies: bool = False,
+    inputs: Collection[str] | None = None,
     seed: int = 0,
+    shown: int = 0,
 ) -> list[Trial]:
     """Trials of a task: each usable query of the split once, up to `limit` of them; shots come from the train split.
 
-    With a `limit` above the number of queries, queries repeat with other shots. `seed` decides the order and the shots.
+    With a `limit` above the number of queries, queries repeat with other shots. `seed` decides the order and the shots;
+    another `shown` gives the same queries other shots.
     others: the tasks that `usable_queries` compares with and that mixed labels come from. copies: as in `usable_queries`.
+    inputs: the inputs that may be asked; by default all.
     Raises PromptError when no query is usable, and DataError when the task has fewer pairs than shots.
     """
     queries, left_out = usable_queries(lm, task, split, others or (), copies=copies)
@@ -111,15 +120,26 @@ def draw_trials(
             f"task {task.name!r} has no query to ask in its {split} split: {left_out} of its {left_out} pairs there have an "
             "answer whose first token is that of the input, or of another task's answer"
         )
-    order = random.Random(f"{seed} {task.name} {split}").sample(range(len(queries)), len(queries))
-    count = len(queries) if limit is None else limit
+    order = random.Random(f"{seed} {task.name} {split}").sample(queries, len(queries))
+    order = [query for query in order if inputs is None or query[0] in inputs]
+    if not order:
+        raise PromptError(
+            f"task {task.name!r} has no query in its {split} split among the {len(inputs or ())} inputs asked for"
+        )
+    count = len(order) if limit is None else limit
     trials = []
     for i in range(count):
-        rng = random.Random(f"{seed} {task.name} {split} {labels} {n_shots} {i}")
-        asked = _asking(task, queries[order[i % len(queries)]])
+        rng = random.Random(f"{seed} {task.name} {split} {labels} {n_shots} {i}{f' {shown}' if shown else ''}")
+        asked = _asking(task, order[i % len(order)])
         context = sample(asked, n_shots, rng, query_split="test", labels=labels, others=others, template=template)
         trials.append(make_trial(lm, task.name, context))
     return trials
+
+
+def query_halves(trials: Sequence[Trial]) -> np.ndarray:
+    """0 or 1 for each trial, [trials]: queries are put into two halves in turn, and all trials of a query are in its half."""
+    half = {asked: i % 2 for i, asked in enumerate(dict.fromkeys(one.asked for one in trials))}
+    return np.array([half[one.asked] for one in trials], int)
 
 
 def _asking(task: Task, query: Pair) -> Task:

@@ -11,8 +11,12 @@
     (128,)
 
 The order is the paper's (Todd et al. 2024, section 2): record the heads on prompts that the model answers right, measure
-indirect effects on corrupted prompts, rank the heads over all main tasks, choose the number of heads and the layer, and then
-answer test queries. All steps up to the choice use the valid split; reported numbers use the test split.
+indirect effects on corrupted prompts of the queries that it answers right, rank the heads over all main tasks, choose the
+number of heads and the layer, and then answer test queries. All steps up to the choice use the valid split; reported numbers
+use the test split.
+
+With `null`, random heads of the same layers, at the same length, take the place of the heads with the largest effects: whatever
+is then found for "the function vector" is found for random heads.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,13 +30,8 @@ import numpy as np
 from assay.data.in_context import Labels
 from assay.data.tasks import Task
 from assay.forward.lm import LM
-from assay.methods.function_vectors.function_vector import (
-    Injected,
-    as_long_as,
-    function_vector,
-    inject_at_every_layer,
-    nested_function_vectors,
-)
+from assay.methods.function_vectors.function_vector import Injected, as_long_as, function_vector, inject_at_every_layer
+from assay.methods.function_vectors.head_choice import HeadChoice, choose_heads, head_counts
 from assay.methods.function_vectors.head_means import HeadMeans, RecordedHeads, record_heads
 from assay.methods.function_vectors.in_context import Trial, TrialScores, answer_trials, draw_trials, usable_queries
 from assay.methods.function_vectors.mediation import head_effects
@@ -40,7 +39,9 @@ from assay.methods.heads import Head, other_heads, ranked_heads
 
 MAIN_TASKS = ("antonym", "capitalize", "country-capital", "english-french", "present-past", "singular-plural")
 """The paper's six main tasks."""
-VECTOR_KINDS = ("function", "random_heads", "corrupted_labels", "other_task", "layer_mean")
+RANDOM_KINDS = ("random_heads", "random_heads_2", "random_heads_3")
+"""Draws of random heads: a control with randomness is drawn several times."""
+VECTOR_KINDS = ("function", *RANDOM_KINDS, "corrupted_labels", "other_task", "layer_mean")
 """The function vector and its controls (see `TaskStudy.vectors`)."""
 
 
@@ -55,16 +56,6 @@ class StudySizes:
     shots: int = 10
 
 
-@dataclass(frozen=True, eq=False)
-class HeadChoice:
-    """The number of heads in the vector, and the layer whose resid_post it is added to, chosen by `accuracy` [counts, layers]."""
-
-    count: int
-    layer: int
-    counts: tuple[int, ...]
-    accuracy: np.ndarray
-
-
 class TaskStudy:
     """The steps of the study, as cached properties: each runs the steps that it needs."""
 
@@ -76,15 +67,18 @@ class TaskStudy:
         main: Sequence[str] = MAIN_TASKS,
         corrupted: Labels = "shuffled",
         sizes: StudySizes | None = None,
+        null: bool = False,
         track: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
     ):
         """corrupted: how the labels of corrupted prompts are drawn. track(items, label) wraps the long loops, for progress."""
         self.lm, self.tasks, self.track = lm, {t.name: t for t in tasks}, track
         self.corrupted: Labels = corrupted
-        self.main, self.sizes = tuple(main), sizes or StudySizes()
-        self._scores: dict[tuple[str, int, str], TrialScores] = {}
+        self.main, self.sizes, self.null = tuple(main), sizes or StudySizes(), null
+        self._scores: dict[tuple[str, int, str, int], TrialScores] = {}
 
-    def draw(self, name: str, split: str, limit: int | None, *, shots: int, labels: Labels = "own") -> list[Trial]:
+    def draw(
+        self, name: str, split: str, limit: int | None, *, shots: int, labels: Labels = "own", **options: Any
+    ) -> list[Trial]:
         """Trials of a task of the study; the queries are the same for any number of shots and any labels."""
         return draw_trials(
             self.lm,
@@ -94,6 +88,7 @@ class TaskStudy:
             limit=limit,
             labels=labels,
             others=self.tasks.values(),
+            **options,
         )
 
     @cached_property
@@ -123,10 +118,12 @@ class TaskStudy:
     @cached_property
     def recorded(self) -> dict[str, RecordedHeads]:
         """Heads and answers of the model on ten-shot prompts of each task (FV-2)."""
-        return {
-            name: record_heads(self.lm, self.draw(name, "valid", self.sizes.record, shots=self.sizes.shots))
-            for name in self.track(self.asked, "recording heads")
-        }
+        names = self.track(self.asked, "recording heads")
+        return {name: record_heads(self.lm, self.recorded_trials(name)) for name in names}
+
+    def recorded_trials(self, name: str) -> list[Trial]:
+        """The ten-shot prompts of `recorded`, on valid queries."""
+        return self.draw(name, "valid", self.sizes.record, shots=self.sizes.shots)
 
     @cached_property
     def able(self) -> list[str]:
@@ -150,9 +147,16 @@ class TaskStudy:
         """Mean activations over the prompts that were answered right, for each task in `able`."""
         return {name: self.recorded[name].means(self.recorded[name].score.right) for name in self.able}
 
+    def done(self, name: str) -> set[str]:
+        """The inputs of the valid queries whose first recorded prompt was answered right."""
+        first: dict[str, bool] = {}
+        for one, right in zip(self.recorded_trials(name), self.recorded[name].score.right, strict=True):
+            first.setdefault(one.context.query[0], bool(right))
+        return {given for given, right in first.items() if right}
+
     def corrupted_trials(self, name: str, labels: Labels, limit: int) -> list[Trial]:
-        """Prompts of a task with corrupted labels, on valid queries."""
-        return self.draw(name, "valid", limit, shots=self.sizes.shots, labels=labels)
+        """Prompts of a task with corrupted labels, on the valid queries that are `done`, as in the authors' code."""
+        return self.draw(name, "valid", limit, shots=self.sizes.shots, labels=labels, inputs=self.done(name))
 
     @cached_property
     def effects(self) -> dict[str, np.ndarray]:
@@ -168,37 +172,33 @@ class TaskStudy:
         return {name: np.stack(of) for name, of in rows.items()}
 
     @cached_property
-    def ranked(self) -> list[Head]:
+    def by_effect(self) -> list[Head]:
         """All heads, the largest mean effect over trials and tasks first: the first of them are the paper's universal set."""
         mean = np.mean([effects.mean(axis=0) for effects in self.effects.values()], axis=0)
         return ranked_heads(mean)
+
+    @cached_property
+    def ranked(self) -> list[Head]:
+        """The heads in the order in which vectors take them: `by_effect`; with `null` a random order."""
+        return self.random_order(len(RANDOM_KINDS)) if self.null else self.by_effect
+
+    def random_order(self, draw: int) -> list[Head]:
+        """Other heads of the same layers in random order, for each draw another: the control for every number of heads."""
+        return other_heads(self.lm, self.by_effect[: head_counts(self.lm)[-1]], seed=draw)
 
     # ------------------------------------------------------------------ the choice
 
     @cached_property
     def choice(self) -> HeadChoice:
-        """The number of heads and the layer whose vector answers zero-shot valid queries best.
-
-        By accuracy, then by the log-probability of the right answers, then the fewest heads and the lowest layer.
-        """
+        """The number of heads and the layer whose vector answers zero-shot valid queries best (`choose_heads`)."""
         counts = head_counts(self.lm)
-        right, log_probs = [], []
-        for name in self.track(self.main_able, "choosing heads and layer"):
-            vectors = dict(
-                zip(
-                    map(str, counts),
-                    nested_function_vectors(self.lm, self.means[name], self.ranked, counts),
-                    strict=True,
-                )
-            )
-            for one in self.draw(name, "valid", self.sizes.choose, shots=0):
-                tried = inject_at_every_layer(self.lm, one, vectors)
-                right.append(np.stack([tried.ranks[kind] == 0 for kind in vectors]))
-                log_probs.append(np.stack([tried.log_probs[kind] for kind in vectors]))
-        accuracy, likely = np.mean(right, axis=0), np.mean(log_probs, axis=0)
-        best = np.lexsort((-likely.ravel(), -accuracy.ravel()))[0]
-        count, layer = np.unravel_index(best, accuracy.shape)
-        return HeadChoice(counts[count], int(layer), counts, accuracy)
+        vectors = {name: [self.vector(self.means[name], count) for count in counts] for name in self.main_able}
+        jobs = [
+            (one, vectors[name])
+            for name in self.main_able
+            for one in self.draw(name, "valid", self.sizes.choose, shots=0)
+        ]
+        return choose_heads(self.lm, self.track(jobs, "choosing heads and layer"), counts)
 
     @property
     def heads(self) -> list[Head]:
@@ -210,23 +210,31 @@ class TaskStudy:
         """The layer whose resid_post vectors are added to."""
         return self.choice.layer
 
-    def random_order(self, name: str) -> list[Head]:
-        """Other heads of the same layers in random order, drawn for each task: the control for every number of heads."""
-        return other_heads(self.lm, self.ranked[: self.choice.counts[-1]], seed=list(self.tasks).index(name))
-
     # ------------------------------------------------------------------ vectors
+
+    def vector(self, means: HeadMeans, count: int | None = None) -> mx.array:
+        """The function vector [E] of the first `count` heads, by default the chosen number, over some prompts (FV-4)."""
+        count = self.choice.count if count is None else count
+        vector = function_vector(self.lm, means, self.ranked[:count])
+        return as_long_as(vector, function_vector(self.lm, means, self.by_effect[:count])) if self.null else vector
+
+    def random_vectors(self, means: HeadMeans, count: int | None = None) -> list[mx.array]:
+        """The same of random heads, as long as `vector`: one for each of `RANDOM_KINDS`."""
+        count, own = self.choice.count if count is None else count, self.vector(means, count)
+        orders = map(self.random_order, range(len(RANDOM_KINDS)))
+        return [as_long_as(function_vector(self.lm, means, order[:count]), own) for order in orders]
 
     @cached_property
     def function_vectors(self) -> dict[str, mx.array]:
-        """The function vector [E] of each task in `able` (FV-4)."""
-        return {name: function_vector(self.lm, self.means[name], self.heads) for name in self.able}
+        """`vector` of each task in `able`."""
+        return {name: self.vector(self.means[name]) for name in self.able}
 
     @cached_property
     def vectors(self) -> dict[str, dict[str, mx.array]]:
         """The vectors to add, {kind: {main task: [E], or [layers, E] for one that differs from layer to layer}}:
 
         function          the chosen heads' mean writes over the task's own prompts
-        random_heads      mean writes of other heads of the same layers
+        random_heads      mean writes of other heads of the same layers, also random_heads_2, random_heads_3
         corrupted_labels  mean writes of the chosen heads over the task's corrupted prompts
         other_task        the function vector of the next task
         layer_mean        the mean residual stream of the task's own prompts, at the layer of the edit (FV-6)
@@ -237,10 +245,9 @@ class TaskStudy:
         made: dict[str, dict[str, mx.array]] = {kind: {} for kind in VECTOR_KINDS}
         for i, name in enumerate(self.track(self.main_able, "vectors")):
             corrupted = record_heads(self.lm, self.corrupted_trials(name, self.corrupted, self.sizes.effects)).means()
-            random_heads = self.random_order(name)[: self.choice.count]
             given = {
                 "function": function[name],
-                "random_heads": function_vector(self.lm, self.means[name], random_heads),
+                **dict(zip(RANDOM_KINDS, self.random_vectors(self.means[name]), strict=True)),
                 "corrupted_labels": function_vector(self.lm, corrupted, self.heads),
                 "other_task": function[self.main_able[(i + 1) % len(self.main_able)]],
             }
@@ -251,18 +258,26 @@ class TaskStudy:
 
     # ------------------------------------------------------------------ reported numbers
 
-    def score(self, name: str, shots: int, labels: Labels = "own") -> TrialScores:
-        """Scores of the test queries of a task."""
-        key = (name, shots, labels)
+    def score(self, name: str, shots: int, labels: Labels = "own", *, draw: int = 0) -> TrialScores:
+        """Scores of the test queries of a task; another `draw` has other shots and labels."""
+        key = (name, shots, labels, draw)
         if key not in self._scores:
-            trials = self.draw(name, "test", self.sizes.test, shots=shots, labels=labels)
+            trials = self.asked_trials(name, shots, labels, draw=draw)
             self._scores[key] = answer_trials(self.lm, trials)
         return self._scores[key]
 
+    def asked_trials(self, name: str, shots: int, labels: Labels = "own", *, draw: int = 0) -> list[Trial]:
+        """The trials of `score`: test queries, in the same order for any number of shots, labels and draw."""
+        return self.draw(name, "test", self.sizes.test, shots=shots, labels=labels, shown=draw)
+
     def known(self, name: str, *, shots: int = 0, labels: Labels = "own") -> list[Trial]:
         """Trials of the test queries that the model answers right at ten shots: the paper evaluates these."""
-        trials = self.draw(name, "test", self.sizes.test, shots=shots, labels=labels)
+        trials = self.asked_trials(name, shots, labels)
         return [one for one, right in zip(trials, self.score(name, self.sizes.shots).right, strict=True) if right]
+
+    def known_trials(self, *, shots: int = 0, labels: Labels = "own", limit: int | None = None) -> list[Trial]:
+        """The first `limit` `known` trials of each main task that is able, one task after the other."""
+        return [one for name in self.main_able for one in self.known(name, shots=shots, labels=labels)[:limit]]
 
     @cached_property
     def zero_shot(self) -> list[Injected]:
@@ -272,16 +287,10 @@ class TaskStudy:
     def injected(
         self, kinds: Sequence[str], *, shots: int = 0, labels: Labels = "own", limit: int | None = None
     ) -> list[Injected]:
-        """Scores of each known test query of the main tasks, with each kind of vector added after each layer (FV-5)."""
-        jobs = [(name, one) for name in self.main_able for one in self.known(name, shots=shots, labels=labels)[:limit]]
+        """Scores of `known_trials`, with each kind of vector added after each layer (FV-5)."""
+        jobs = [(one.task, one) for one in self.known_trials(shots=shots, labels=labels, limit=limit)]
         label = f"adding vectors, {shots} shots" + (f" with {labels} labels" if shots else "")
         return [
             inject_at_every_layer(self.lm, one, {kind: self.vectors[kind][name] for kind in kinds})
             for name, one in self.track(jobs, label)
         ]
-
-
-def head_counts(lm: LM) -> tuple[int, ...]:
-    """The numbers of heads to try: 1, 2, 4... up to an eighth of all heads (the paper chooses a fiftieth), at least 1 and 2."""
-    most = max(2, lm.n_layers * lm.n_heads // 8)
-    return tuple(2**i for i in range(most.bit_length()))

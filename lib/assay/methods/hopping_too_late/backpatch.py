@@ -56,12 +56,12 @@ class PatchTable:
         """Share of queries answered right, [source][target]; None where no pair was tried."""
         return _grid(self.pairs[kind], self.right[kind].mean(axis=0), self.n_layers)
 
-    def late_to_early(self) -> np.ndarray:
-        """The share of right back-patches among pairs from the upper into the lower half of the layers, minus the share
-        among all other pairs, [queries]."""
+    def late_to_early(self, kind: Literal["back", "donor", "noise"] = "back") -> np.ndarray:
+        """The share of right answers among pairs from the upper into the lower half of the layers, minus the share among
+        all other pairs, [queries]."""
         half = self.n_layers / 2
         inside = np.array([source >= half > target for source, target in self.pairs["back"]])
-        right = self.right["back"]
+        right = self.right[kind]
         return right[:, inside].mean(axis=1) - right[:, ~inside].mean(axis=1)
 
     def best_pair(self, queries: np.ndarray) -> int:
@@ -75,6 +75,7 @@ def back_patch(
     where: Literal["t1", "t2"],
     *,
     donors: Sequence[TwoHop],
+    own: TwoHop | None = None,
     stride: int = 1,
     seed: int = 0,
 ) -> dict[str, list[bool]]:
@@ -82,15 +83,15 @@ def back_patch(
 
     One sweep runs the back-patches and all controls -> {kind: for each of its pairs, whether the answer was right}, in
     the order of `layer_pairs(lm.n_layers, stride)`. donors: queries whose states the control may use; `seed` and the query
-    alone decide which one with another bridge is drawn. Raises PromptError when there is none.
+    alone decide which one with another bridge is drawn. own: the query whose states count as the query's own; another query
+    makes "back" a second donor, with which no effect is real. Raises PromptError when there is no donor.
     """
     pairs = layer_pairs(lm.n_layers, stride)
     rng = query_rng(query, seed)
     clean = lm.run(query.prompt, keep=SWEEPABLE)
-    own = states_at(clean, _position(query, where))
-    other = draw_donor(query, donors, rng)
-    lent = states_at(lm.run(other.prompt, keep="resid_post"), _position(other, where))
-    given = {"back": own, "donor": lent, "noise": noise_like(own, rng), "forward": own}
+    mine = states_at(clean, _position(query, where)) if own is None else _states(lm, own, where)
+    lent = _states(lm, draw_donor(query, donors, rng), where)
+    given = {"back": mine, "donor": lent, "noise": noise_like(mine, rng), "forward": mine}
     tries = {kind: (given[kind], pairs[kind]) for kind in PATCH_KINDS}
     right = patch_pairs(lm, clean, _position(query, where), tries, lambda text: answers(text, query.e3_aliases))
     return {kind: row.tolist() for kind, row in right.items()}
@@ -112,6 +113,11 @@ def _back_pairs(n_layers: int, stride: int = 1) -> list[Pair]:
     """(source, target) with source > target: L (L - 1) / 2 of them at stride 1."""
     layers = range(0, n_layers, stride)
     return [(source, target) for source in layers for target in layers if source > target]
+
+
+def _states(lm: LM, query: TwoHop, where: Literal["t1", "t2"]) -> mx.array:
+    """The states of all layers at one position of a query's own prompt, [layers, E]."""
+    return states_at(lm.run(query.prompt, keep="resid_post"), _position(query, where))
 
 
 def _position(query: TwoHop, where: Literal["t1", "t2"]) -> Position:

@@ -15,6 +15,7 @@ Dallas is", for every source and every target layer:
     r2 to composition     "capital"            into  "The x of the state containing Dallas is"
 
 A patch succeeds when the answer comes out. Control: the same patches with the states of a query with other bridge and answer.
+The published code counts patches from a later into an earlier layer only (`from_later`); here all pairs are tried.
 """
 
 from collections.abc import Sequence
@@ -55,18 +56,20 @@ def _with_x(before: str, after: str) -> tuple[str, Text]:
 
 
 def cross_patch(
-    lm: LM, query: TwoHop, donor: TwoHop, layers: Sequence[int], *, max_tokens: int = 10
+    lm: LM, query: TwoHop, donor: TwoHop, layers: Sequence[int], *, own: TwoHop | None = None, max_tokens: int = 10
 ) -> dict[str, Grid]:
     """Run every variant from each of `layers` to each; with the donor's states as "... from donor".
 
     -> {variant: whether the continuation is the query's answer, [source][target]}. One sweep for each target prompt.
+    own: the query whose states count as the query's own; with a second donor no effect is real.
     """
-    own, lent = (lm.run(q.prompt, keep="resid_post") for q in (query, donor))
+    owner = own or query
+    given_by = [(q, lm.run(q.prompt, keep="resid_post")) for q in (owner, donor)]
     tasks = cross_patch_prompts(query)
     clean: list[Run] = []
     variants: list[list[Edit]] = []
     for part, prompt, x in tasks.values():
-        given = (states_at(own, query_parts(query)[part]), states_at(lent, query_parts(donor)[part]))
+        given = [states_at(run, query_parts(giver)[part]) for giver, run in given_by]
         clean.append(lm.run(prompt, keep=SWEEPABLE))
         variants.append(
             [
@@ -84,3 +87,8 @@ def cross_patch(
         for name in (variant, f"{variant} from donor"):
             right[name] = [[next(hits) for _ in layers] for _ in layers]
     return right
+
+
+def from_later(grid: Grid) -> Grid:
+    """The grid without patches into the same or a later layer: False there."""
+    return [[hit and source > target for target, hit in enumerate(row)] for source, row in enumerate(grid)]

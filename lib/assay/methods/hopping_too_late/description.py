@@ -27,12 +27,13 @@ import numpy as np
 from assay.data.two_hop import TwoHop, half_of
 from assay.forward.lm import LM
 from assay.methods.hopping_too_late.backpatch import noise_like, query_rng
-from assay.methods.hopping_too_late.names import entity_names, other_query
+from assay.methods.hopping_too_late.names import entity_names, other_queries
 from assay.methods.hopping_too_late.parts import query_parts, second_hop_parts
 from assay.methods.hopping_too_late.patchscopes import Scope, Texts, patchscope
 from assay.methods.states import states_at
 
 FORMS = (": {} ", ": {},", ": {}.", ": {}:", "{}: ")
+CHANCES = 3  # other queries whose names are looked for in the same texts
 COMPUTES = 0.2  # a target layer computes when source layer 0 names bridges at over this share of the best one's rate
 
 
@@ -102,23 +103,22 @@ def first_source_layer(held: np.ndarray, targets: Sequence[int] | None = None) -
 def reading_targets(held: Sequence[np.ndarray]) -> list[int]:
     """Indices of the target layers that read and do not compute, by `held` of the bridge at t1 of one query or more.
 
-    Give other queries than those that the result is used for. All indices when none qualify.
+    Give other queries than those that the result is used for. Empty when no target layer reads without computing.
     """
     share = np.mean(np.array(held, float), axis=0)  # [sources, targets]
     best = share.max(axis=0)
-    chosen = np.flatnonzero((best > 0) & (share[0] <= COMPUTES * best))
-    return chosen.tolist() or list(range(share.shape[1]))
+    return np.flatnonzero((best > 0) & (share[0] <= COMPUTES * best)).tolist()
 
 
 def reading_targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.ndarray]) -> list[list[int]]:
     """For each query, the `reading_targets` of the queries in the other half of the bridges (`half_of`).
 
-    held: for each query, where t1 is described as the bridge. All targets for a query whose other half is empty.
+    held: for each query, where t1 is described as the bridge. Empty for a query whose other half is empty.
     """
     chosen = {}
     for half in ("select", "report"):
         others = [grid for query, grid in zip(queries, held, strict=True) if half_of(query) != half]
-        chosen[half] = reading_targets(others) if others else list(range(held[0].shape[1]))
+        chosen[half] = reading_targets(others) if others else []
     return [chosen[half_of(query)] for query in queries]
 
 
@@ -126,13 +126,14 @@ def reading_targets_by_other_half(queries: Sequence[TwoHop], held: Sequence[np.n
 class ScopeChoice:
     """The chosen scope, and the measurements by scope and half of the bridges ("select", "report").
 
-    named: for each query whether its bridge was named. chance: whether the bridge of another query was named in the same
-    texts. The half "report" is empty for scopes that were not chosen.
+    named: for each query whether its bridge was named. chance: for each query whether the bridges of several other queries
+    were named in the same texts. The half "report" is empty for scopes that were not chosen. bridges: of the queries of "report".
     """
 
     name: str
     named: Mapping[str, Mapping[str, Sequence[bool]]]
-    chance: Mapping[str, Mapping[str, Sequence[bool]]]
+    chance: Mapping[str, Mapping[str, Sequence[Sequence[bool]]]]
+    bridges: Sequence[str]
 
 
 def choose_scope(
@@ -148,17 +149,22 @@ def choose_scope(
     A bridge is named when its state at one of `layers`, patched into one of them, is described as it (`describe_named_bridge`).
     donors: the queries whose names give the rate of chance.
     """
-    named, chance = ({name: {"select": [], "report": []} for name in scopes} for _ in range(2))
+    named: dict[str, dict[str, list[bool]]] = {name: {"select": [], "report": []} for name in scopes}
+    chance: dict[str, dict[str, list[list[bool]]]] = {name: {"select": [], "report": []} for name in scopes}
 
     def try_scope(name: str, half: str) -> None:
         for query in queries:
             if half_of(query) == half:
-                texts, other = describe_named_bridge(lm, query, scopes[name], layers), other_query(query, donors)
-                named[name][half].append(bool(where_described(texts, query, "e2").any()))
-                chance[name][half].append(bool(where_described(texts, query, "e2", whose=other).any()))
+                texts = describe_named_bridge(lm, query, scopes[name], layers)
+                own, *others = (
+                    bool(where_described(texts, query, "e2", whose=whose).any())
+                    for whose in (query, *other_queries(query, donors, CHANCES))
+                )
+                named[name][half].append(own)
+                chance[name][half].append(others)
 
     for name in scopes:
         try_scope(name, "select")
     best = max(scopes, key=lambda name: sum(named[name]["select"]))
     try_scope(best, "report")
-    return ScopeChoice(best, named, chance)
+    return ScopeChoice(best, named, chance, [query.e2 for query in queries if half_of(query) == "report"])

@@ -29,13 +29,17 @@ LAST_FROM_E1 = "last <- e1"
 """The paper's main pair: t2 cannot attend to t1."""
 LAST_FROM_PHRASE = "last <- phrase"
 """Not in the paper: t2 cannot attend to any token from e1 to t1, since tokens before t1 may hold the bridge too."""
-LAST_FROM_ARTICLE = "last <- the"
-"""The control: t2 cannot attend to the article "the", which the answer does not depend on."""
+FILLER_PAIRS = {
+    "prompt": ("last <- the", "last <- after_r1", "last <- after_r2"),
+    "first_hop": ("last <- after_r1",),
+    "second_hop": ("last <- after_r2",),
+}
+"""The controls, by prompt: t2 cannot attend to a word without information, which is never the first token (see `parts.py`)."""
 WITHIN = ("last <- r1", "last <- r2", "e1 <- r1", "e1 <- r2", "r1 <- r2")
 KNOCKOUT_PAIRS = {
-    "prompt": (LAST_FROM_E1, LAST_FROM_PHRASE, *WITHIN, LAST_FROM_ARTICLE),
-    "first_hop": (LAST_FROM_E1, "last <- r1", LAST_FROM_ARTICLE),
-    "second_hop": ("last <- e2", "last <- r2", LAST_FROM_ARTICLE),
+    "prompt": (LAST_FROM_E1, LAST_FROM_PHRASE, *WITHIN, *FILLER_PAIRS["prompt"]),
+    "first_hop": (LAST_FROM_E1, "last <- r1", *FILLER_PAIRS["first_hop"]),
+    "second_hop": ("last <- e2", "last <- r2", *FILLER_PAIRS["second_hop"]),
 }
 """The pairs of parts (see `parts.py`) that are blocked in each prompt of a query."""
 SIDE, OF_LAYERS = 3, 32  # the paper's window, in the paper's smallest model

@@ -8,17 +8,29 @@
     [' Texas', 'te']
 
 The lens reads single tokens, so it reads a name when it reads the first token of any way to write the name: label or alias,
-with and without a space before it, as given and in lower case (Biran et al. 2024, 4.3), as it follows any text. First tokens
-with fewer than two letters or digits (" T") begin too many names and are left out.
+with and without a space before it, as given and in lower case (Biran et al. 2024, 4.3), as it follows any text. Tokens that say
+nothing of a name are left out:
+
+    an article         "the UK" is read as "UK"
+    a function word    " in", with which " india" may begin
+    a single letter    " T" begins too many names
+    a shared token     " Ital" may begin both the bridge "Italy" and the answer "Italian", and tells neither (`telling_tokens`)
+
+The names of another query, of the same family if there is one, are the control: how often is a name read that should not be?
 """
 
 from collections.abc import Iterable, Sequence
 
 from assay.data.two_hop import TwoHop
+from assay.errors import PromptError
 from assay.forward.lm import LM
-from assay.methods.hopping_too_late.backpatch import draw_donor, query_rng
+from assay.methods.hopping_too_late.backpatch import query_rng
 
 LETTERS = 2
+ARTICLES = ("the ", "a ", "an ")
+FUNCTION_WORDS = frozenset(
+    ("a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "it", "of", "on", "or", "that", "the", "to", "was")
+)
 
 
 def entity_names(query: TwoHop) -> dict[str, tuple[str, ...]]:
@@ -27,20 +39,51 @@ def entity_names(query: TwoHop) -> dict[str, tuple[str, ...]]:
 
 
 def first_name_tokens(lm: LM, ways: Iterable[str]) -> list[int]:
-    """The first tokens of all ways to write a name, each once, in order; empty when none has two letters or digits."""
+    """The first tokens of all ways to write a name, each once, in order; empty when none of them says anything of the name."""
     found: dict[int, None] = {}
-    for way in ways:
+    for way in map(_bare, ways):
         for written in (f" {way}", way, f" {way.lower()}", way.lower()):
             token = lm.token(written)
-            if sum(map(str.isalnum, lm.decode([token]))) >= LETTERS:
+            said = lm.decode([token])
+            if sum(map(str.isalnum, said)) >= LETTERS and said.strip().lower() not in FUNCTION_WORDS:
                 found[token] = None
     return list(found)
 
 
-def other_query(query: TwoHop, queries: Sequence[TwoHop]) -> TwoHop:
-    """A query with another bridge and answer, of the same family if there is one: its names give the rate of chance.
+def _bare(way: str) -> str:
+    """A name without its article."""
+    article = next((word for word in ARTICLES if way.lower().startswith(word)), "")
+    return way[len(article) :]
 
-    The result depends on the query and the list alone. Raises PromptError when every query has its bridge or its answer.
+
+def telling_tokens(lm: LM, query: TwoHop) -> dict[str, list[int]]:
+    """{"e2", "e3": the first tokens of its names that do not begin the other's}; empty for a name without any."""
+    e2, e3 = (first_name_tokens(lm, entity_names(query)[entity]) for entity in ("e2", "e3"))
+    return {"e2": [token for token in e2 if token not in e3], "e3": [token for token in e3 if token not in e2]}
+
+
+def foreign_tokens(lm: LM, query: TwoHop, other: TwoHop) -> dict[str, list[int]]:
+    """The `telling_tokens` of another query, without those that begin a name of `query`."""
+    own = {token for entity in ("e2", "e3") for token in first_name_tokens(lm, entity_names(query)[entity])}
+    return {name: [token for token in tokens if token not in own] for name, tokens in telling_tokens(lm, other).items()}
+
+
+def other_query(query: TwoHop, queries: Sequence[TwoHop]) -> TwoHop:
+    """The first of `other_queries`."""
+    return other_queries(query, queries, 1)[0]
+
+
+def other_queries(query: TwoHop, queries: Sequence[TwoHop], n: int) -> list[TwoHop]:
+    """Up to n queries with other bridges and answers than `query` and than each other, those of its family first.
+
+    The draw depends on the query and the list alone. Raises PromptError when every query has its bridge or its answer.
     """
-    alike = [q for q in queries if q.family == query.family and q.e2 != query.e2 and q.e3 != query.e3]
-    return draw_donor(query, alike or queries, query_rng(query))
+    drawn = query_rng(query).permutation(len(queries))
+    ranked = sorted((queries[i] for i in drawn), key=lambda other: other.family != query.family)
+    found: list[TwoHop] = []
+    for other in ranked:
+        if len(found) < n and all(other.e2 != one.e2 and other.e3 != one.e3 for one in (query, *found)):
+            found.append(other)
+    if not found:
+        raise PromptError(f"no donor for {query.id}: every other query has its bridge or its answer")
+    return found

@@ -11,9 +11,13 @@ Every part is named by its last token, as in the paper (Biran et al. 2024, secti
 
     e1      t1, the end of the r1 phrase: "Dallas", but "located" in "the country where the Eiffel Tower is located"
     r1, r2  the word that names the relation: "state", "capital"
-    the     the article that begins the r1 phrase (in a hop's own prompt: the prompt), without information: a control
+    the     the article that begins the r1 phrase (in a hop's own prompt: the prompt)
+    after_r1, after_r2    the word after the relation's: "containing", "of"
     e2      in the second hop's own prompt, the bridge: "Texas"
     last    t2, the last token of the prompt
+
+The article of the r1 phrase and the words after the relations carry no information by themselves: they are the controls. The
+article that begins a hop's own prompt is none, since without a BOS it is the first token, on which attention rests ("sink").
 
 A part is found by its characters, so its place does not depend on how a tokenizer splits the text or on a BOS. `locate_queries`
 drops queries in which two parts share a token.
@@ -39,34 +43,43 @@ def query_parts(query: TwoHop) -> dict[str, Part]:
     bare = query.r1_shortcut[start:].removesuffix(" is")  # the r1 phrase without its entity
     return {
         "r2": _up_to(query.prompt, query.prompt.rindex(noun, 0, start) + len(noun)),
+        "after_r2": _up_to(query.prompt, len(query.prompt[:start].rstrip())),
         "the": _up_to(query.prompt, start + len(query.r1_phrase.split()[0])),
         "r1": _up_to(query.prompt, start + len(_shared(bare, query.prompt[start:]))),
+        "after_r1": _word_after(query.prompt, start + len(bare)),
         "e1": _up_to(query.prompt, start + len(query.r1_phrase)),
         "last": -1,
     }
 
 
 def first_hop_parts(query: TwoHop) -> dict[str, Part]:
-    """The parts of the first hop's own prompt: the, r1, e1 and last."""
+    """The parts of the first hop's own prompt: the, r1, after_r1, e1 and last."""
     start = _find(query.r1_phrase, query.prompt)
     bare = _shared(query.r1_shortcut[start:].removesuffix(" is"), query.r1_phrase)
     _find(query.r1_phrase.lower(), query.first_hop.lower())  # the phrase begins the sentence, with a capital letter
     return {
         "the": _up_to(query.first_hop, len(query.r1_phrase.split()[0])),
         "r1": _up_to(query.first_hop, len(bare)),
+        "after_r1": _word_after(query.first_hop, len(bare)),
         "e1": _up_to(query.first_hop, len(query.r1_phrase)),
         "last": -1,
     }
 
 
 def second_hop_parts(query: TwoHop) -> dict[str, Part]:
-    """The parts of the second hop's own prompt: the, r2, e2 and last."""
+    """The parts of the second hop's own prompt: the, r2, after_r2, e2 and last."""
     end = _find(query.e2, query.second_hop) + len(query.e2)
     noun = query_parts(query)["r2"]
     if not isinstance(noun, Text) or not query.second_hop.startswith(noun.text):
         raise PositionError(f"the second relation of {query.prompt!r} does not begin {query.second_hop!r}")
     the = _up_to(query.second_hop, len(query.second_hop.split()[0]))
-    return {"the": the, "r2": noun, "e2": _up_to(query.second_hop, end), "last": -1}
+    after = _word_after(query.second_hop, len(noun.text))
+    return {"the": the, "r2": noun, "after_r2": after, "e2": _up_to(query.second_hop, end), "last": -1}
+
+
+def ends_in_entity(query: TwoHop) -> bool:
+    """Is t1 the last token of e1, as in the paper? Not in "the country where X is located", where it is "located"."""
+    return query.r1_phrase.endswith(query.e1)
 
 
 def e1_phrase(query: TwoHop) -> Text:
@@ -109,6 +122,14 @@ def _is_located(lm: LM, query: TwoHop) -> bool:
 def _up_to(prompt: str, end: int) -> Text:
     """The last token of the first `end` characters of a prompt: unlike a part's own text, that beginning occurs only once."""
     return text(prompt[:end], occurrence=0)
+
+
+def _word_after(prompt: str, end: int) -> Text:
+    """The word that follows the first `end` characters of a prompt. Raises PositionError at its end."""
+    after = prompt[end:].split()
+    if not after:
+        raise PositionError(f"no word follows {prompt[:end]!r} in {prompt!r}")
+    return _up_to(prompt, prompt.index(after[0], end) + len(after[0]))
 
 
 def _find(part: str, prompt: str) -> int:

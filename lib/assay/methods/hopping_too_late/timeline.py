@@ -18,6 +18,7 @@ t1, the bridge at t2, the answer at t2, and the prediction at t2.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from assay.data.two_hop import TwoHop
 from assay.forward.lm import LM
 from assay.methods.hopping_too_late.description import first_source_layer, where_described
 from assay.methods.hopping_too_late.knockout import LAST_FROM_E1, KnockedOut, knockout_matters
-from assay.methods.hopping_too_late.names import entity_names, first_name_tokens
+from assay.methods.hopping_too_late.names import foreign_tokens, telling_tokens
 from assay.methods.hopping_too_late.parts import query_parts
 from assay.methods.hopping_too_late.patchscopes import Texts
 from assay.methods.lens import logit_lenses
@@ -67,10 +68,10 @@ def query_stages(
 def lens_ranks(lm: LM, query: TwoHop) -> dict[str, list[int] | None]:
     """Ranks by layer through the logit lens: "e2 at t1", "e2 at t2", "e3 at t2", "prediction at t2".
 
-    The rank of a name is that of the likeliest of its `first_name_tokens`; None without such tokens.
+    The rank of a name is that of the likeliest of its `telling_tokens`; None without such tokens.
     """
     at_t1, at_t2 = logit_lenses(lm, [query.prompt] * 2, [query_parts(query)["e1"], -1])
-    e2, e3 = (first_name_tokens(lm, entity_names(query)[entity]) for entity in ("e2", "e3"))
+    e2, e3 = telling_tokens(lm, query).values()
     predicted = [int(at_t2.log_probs[-1].argmax())]
     read = {
         "e2 at t1": (at_t1, e2),
@@ -109,20 +110,30 @@ def stage_layers(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> lis
 
 
 def complete_stages(stages: Sequence[Stages], which: Sequence[str] = STAGES) -> list[list[float]]:
-    """The queries in which all of these stages were found, as rows for `assay.stats.page_trend`."""
+    """The queries in which all of these stages were found, as rows of layers."""
     rows = [[row[stage] for stage in which] for row in stages]
     return [[float(layer) for layer in row if layer is not None] for row in rows if None not in row]
 
 
-def last_token_ranks(lm: LM, queries: Sequence[TwoHop], others: Sequence[TwoHop]) -> list[dict[str, list[int] | None]]:
-    """Ranks by layer at the last token, through the lens, of "e2", "e3", and as a control of another query's bridge, "other".
+def concordance(layers: Sequence[float]) -> float:
+    """How far stages come in order: the mean over all pairs of 1 (the later stage in a higher layer), 0, or -1 (in a lower)."""
+    signs = [np.sign(later - earlier) for earlier, later in combinations(layers, 2)]
+    return float(np.mean(signs))
 
-    The rank of a name is that of the likeliest of its `first_name_tokens`; None without such tokens.
+
+def last_token_ranks(
+    lm: LM, queries: Sequence[TwoHop], others: Sequence[TwoHop], whose: Sequence[TwoHop] | None = None
+) -> list[dict[str, list[int] | None]]:
+    """Ranks by layer at the last token, through the lens, of "e2", "e3", and as controls of another query's, "other", "other_e3".
+
+    The rank of a name is that of the likeliest of its `telling_tokens`; None without such tokens. whose: for each query, the
+    one whose names count as its own; with other names no effect is real.
     """
     rows = []
-    for lens, query, other in zip(logit_lenses(lm, [q.prompt for q in queries]), queries, others, strict=True):
-        e2, e3 = (first_name_tokens(lm, entity_names(query)[entity]) for entity in ("e2", "e3"))
-        foreign = [token for token in first_name_tokens(lm, entity_names(other)["e2"]) if token not in {*e2, *e3}]
-        tokens = {"e2": e2, "e3": e3, "other": foreign}
+    lenses = logit_lenses(lm, [query.prompt for query in queries])
+    for lens, query, other, owner in zip(lenses, queries, others, whose or queries, strict=True):
+        tokens = telling_tokens(lm, query) if owner == query else foreign_tokens(lm, query, owner)
+        foreign = foreign_tokens(lm, query, other)
+        tokens |= {"other": foreign["e2"], "other_e3": foreign["e3"]}
         rows.append({name: lens.best_ranks(found).tolist() if found else None for name, found in tokens.items()})
     return rows

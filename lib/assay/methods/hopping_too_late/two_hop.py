@@ -9,16 +9,25 @@
 A query is *eligible* when the model answers both single hops right and neither shortcut (the prompt without r1, without e1):
 then a right answer to the composition needs both hops, and a wrong one is a failure to compose two known facts. Answers are
 greedy, up to ten tokens, and right when they contain the answer or an alias; case is ignored.
+
+The paper's models continue the bare sentence. `in_chat` asks a chat model for the same in its own form:
+
+    >>> lm.decode(in_chat(lm, query.second_hop).tokens[-5:])       # the answer begins with the sentence
+    'The capital of Texas is'
+    >>> evaluate_queries(lm, [query], form=lambda text: in_chat(lm, text))[0].right["second_hop"]
+    True
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from assay.data.two_hop import TwoHop, answers
-from assay.forward.lm import LM
+from assay.forward.lm import LM, PromptLike
+from assay.forward.positions import Prompt
 from assay.methods.portions import Track, batches
 
 MAX_TOKENS = 10
+COMPLETE = "Complete the sentence: {}"
 HOPS = ("first_hop", "second_hop")
 PROMPTS = ("prompt", "first_hop", "second_hop", "e1_shortcut", "r1_shortcut")
 
@@ -52,14 +61,28 @@ def _expected(query: TwoHop, prompt: str) -> tuple[str, ...]:
     return query.e2_aliases if prompt == "first_hop" else query.e3_aliases
 
 
+def in_chat(lm: LM, sentence: str, system: str | bool | None = None) -> Prompt:
+    """The beginning of a sentence as a user's request to complete it, and as the beginning of the answer.
+
+    system: as for `lm.chat`. Raises NoChatTemplate for a base model.
+    """
+    return lm.chat(COMPLETE.format(sentence), system, answer=sentence)
+
+
 def evaluate_queries(
-    lm: LM, queries: Sequence[TwoHop], *, batch: int = 32, track: Track = iter
+    lm: LM,
+    queries: Sequence[TwoHop],
+    *,
+    form: Callable[[str], PromptLike] | None = None,
+    batch: int = 32,
+    track: Track = iter,
 ) -> list[EvaluatedQuery]:
     """Answer the five prompts of each query. A prompt that queries share is answered once.
 
+    form: makes the prompt of a sentence; by default the sentence itself, as in the paper.
     `track` wraps the loop over batches, for progress. Short prompts come first, so that batches are of similar lengths.
     """
-    right = _answered(lm, queries, PROMPTS, batch, track)
+    right = _answered(lm, queries, PROMPTS, batch, track, form or str)
     return [EvaluatedQuery(query, found) for query, found in zip(queries, right, strict=True)]
 
 
@@ -72,14 +95,20 @@ def find_failed_queries(lm: LM, queries: Sequence[TwoHop], *, batch: int = 32, t
 
 
 def _answered(
-    lm: LM, queries: Sequence[TwoHop], prompts: Sequence[str], batch: int, track: Track
+    lm: LM,
+    queries: Sequence[TwoHop],
+    prompts: Sequence[str],
+    batch: int,
+    track: Track,
+    form: Callable[[str], PromptLike] = str,
 ) -> list[dict[str, bool]]:
     """For each query, whether the model's answer to each of `prompts` is right."""
-    texts = {getattr(query, prompt) for query in queries for prompt in prompts}
-    ordered = sorted(texts, key=lambda text: (len(lm.prompt(text)), text))
+    texts = {getattr(query, prompt): form(getattr(query, prompt)) for query in queries for prompt in prompts}
+    ordered = sorted(texts, key=lambda text: (len(lm.prompt(texts[text])), text))
     said: dict[str, str] = {}
     for part in track(list(batches(ordered, batch))):
-        said.update(zip(part, (g.text for g in lm.generate(part, max_tokens=MAX_TOKENS)), strict=True))
+        told = lm.generate([texts[text] for text in part], max_tokens=MAX_TOKENS)
+        said.update(zip(part, (generation.text for generation in told), strict=True))
     return [{prompt: answers(said[getattr(q, prompt)], _expected(q, prompt)) for prompt in prompts} for q in queries]
 
 
