@@ -81,7 +81,11 @@ def test_they_stand_in_for_the_built_in_ones_until_taken_back(tmp_path):
         ("statements", "statement\nIt is.", "has no column 'label'; it needs statement, label"),
         ("statements", "statement,label\n", "has no rows"),
         ("statements", "statement,label\n ,1", "line 2: statement is empty"),
-        ("two-hop", "e1_label,e2_label,e3_label,r1_template,r2_template\na,b,c,the x,y of {}", "the template 'the x' needs one {}"),
+        (
+            "two-hop",
+            "e1_label,e2_label,e3_label,r1_template,r2_template\na,b,c,the x,y of {}",
+            "the template 'the x' needs one {}",
+        ),
         (
             "two-hop",
             "e1_label,e2_label,e3_label,r1_template,r2_template,e2_aliases\na,b,c,the x of {},the y of {},b c",

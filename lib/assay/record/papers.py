@@ -23,7 +23,10 @@ class UnknownExperiment(AssayError):
 
 @cache
 def papers() -> list[dict[str, Any]]:
-    """`{"name", "paper", "authors", "ref", "experiments": {id: title}}`, in the order of the page."""
+    """`{"name", "paper", "authors", "ref", "experiments": {id: title}}`, in the order of the page.
+
+    Some have "claims", what the paper claims in our words, and "published", {id: the numbers that it reports}.
+    """
     return json.loads(resources.files("assay.record").joinpath("catalogue.json").read_text(encoding="utf-8"))
 
 
