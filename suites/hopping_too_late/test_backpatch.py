@@ -116,7 +116,7 @@ def rescue(lm, queries, where, evaluated, donated, tier, stride, journal):
     metrics["late_to_early"] = Metric.mean(early.tolist(), (-1, 1), bridges, tol=0.05)
     # A donor's states make twice the difference: bounded by (-2, 2).
     metrics["late_to_early_less_donor"] = Metric.mean((early - donor).tolist(), (-2, 2), bridges, tol=0.05)
-    metrics["heatmap_back"] = Metric(table.heatmap("back"), n=n, tol=0.11)
+    metrics["heatmap_back"] = Metric(table.heatmap("back"), n=n, tol=0.11, control="heatmap_donor")
     metrics["heatmap_donor"] = Metric(table.heatmap("donor"), n=n, tol=0.11)
     return metrics
 
