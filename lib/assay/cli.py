@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.json",
         help="verdicts, as `pytest --recorded --findings` wrote them (default: it is run)",
     )
+    report.add_argument("--against", metavar="REV", help="begin with what changed since this git revision")
     report.add_argument("--csv", type=Path, metavar="FILE", help="write every metric as a line of CSV too")
     report.add_argument("--json", type=Path, metavar="FILE", help="write claims and metrics as JSON too")
     report.set_defaults(command=_report)
@@ -203,7 +204,8 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
 def _report(args: argparse.Namespace, rest: list[str]) -> int:
     from assay.report import write_report
 
-    print(write_report(args.snapshots, args.out, args.tier, args.findings, args.csv, args.json))
+    made = write_report(args.snapshots, args.out, args.tier, args.findings, args.csv, args.json, args.against)
+    print(made)
     return 0
 
 

@@ -98,6 +98,17 @@ def test_new_and_gone_and_between_two_revisions(history, capsys):
     assert said(capsys, "HEAD", "HEAD") == (0, ["nothing changed in 3 metrics"])
 
 
+def test_the_page_begins_with_what_changed(history, tmp_path):
+    history({"rescued": ROW | {"value": 0.5, "ci": [0.35, 0.65]}}, {"patching@quick test_rescues": "undecided"})
+    assert main(["report", "--against", "HEAD", "--out", "out"]) == 0
+    text = Path("out/index.html").read_text(encoding="utf-8")
+    assert "<h2>Since HEAD</h2>" in text
+    assert "<td>test_rescues</td><td>yes</td><td>undecided</td>" in text
+    assert "0.5 [0.35, 0.65] n 36" in text
+    assert main(["report", "--against", "nonsense", "--out", "other"]) == 2
+    assert not Path("other").exists()
+
+
 def test_markdown_is_tables(history, capsys):
     history(verdicts={"patching@quick test_rescues": "no"})
     assert "| toy | patching@quick | test_rescues | yes | no |" in said(capsys, "--markdown")[1]

@@ -93,23 +93,26 @@ def lines(found: Changes, markdown: bool = False) -> Iterator[str]:
         return
     for what, n in found.made:
         yield f"{'- ' if markdown else ''}measured with {what}, in {_count(n, 'experiment')}"
-    for title, some in (
-        (f"{_count(len(found.verdicts), 'verdict')} changed", found.verdicts),
-        (
-            f"{_count(len(found.moved), 'metric')} moved by more than {'its' if len(found.moved) == 1 else 'their'} tolerance",
-            found.moved,
-        ),
-        (f"{_count(len(found.new), 'experiment')} new", found.new),
-        (f"{_count(len(found.gone), 'experiment')} gone", found.gone),
-    ):
-        if some:
-            yield from _markdown(title, some) if markdown else _columns(title, some)
+    for title, some in sections(found):
+        yield from _markdown(title, some) if markdown else _columns(title, some)
     rest = [
         (found.first, "verdict", "recorded for the first time"),
         (found.within, "metric", "moved within tolerance"),
         (found.same, "metric", "unchanged"),
     ]
     yield "; ".join(f"{_count(n, what)} {how}" for n, what, how in rest if n)
+
+
+def sections(found: Changes) -> list[tuple[str, list[Change]]]:
+    """What changed, part by part, each with its heading: verdicts, metrics, experiments; without empty parts."""
+    whose = "its" if len(found.moved) == 1 else "their"
+    parts = [
+        (f"{_count(len(found.verdicts), 'verdict')} changed", found.verdicts),
+        (f"{_count(len(found.moved), 'metric')} moved by more than {whose} tolerance", found.moved),
+        (f"{_count(len(found.new), 'experiment')} new", found.new),
+        (f"{_count(len(found.gone), 'experiment')} gone", found.gone),
+    ]
+    return [part for part in parts if part[1]]
 
 
 def on_disk(folder: Path) -> State:

@@ -19,6 +19,7 @@ from typing import Any
 
 from assay.record.judgement import CHANCE
 from assay.record.metric import Metric, number, show, to_row
+from assay.report.changes import Changes, sections
 from assay.report.figures.picture import Picture
 from assay.report.library import library
 from assay.report.read import Recorded
@@ -28,11 +29,16 @@ HERE = Path(__file__).parent
 
 
 def page(
-    study: Study, drawn: Mapping[str, Sequence[tuple[Picture, Path]]], cells: Mapping[str, Any] | None = None
+    study: Study,
+    drawn: Mapping[str, Sequence[tuple[Picture, Path]]],
+    cells: Mapping[str, Any] | None = None,
+    changes: Changes | None = None,
+    against: str = "",
 ) -> str:
     """The HTML. drawn: for each experiment its pictures, and where each lies relative to the page.
 
-    cells: for each heatmap, by the stem of its picture, what lies where (`assay.report.figures.cells`).
+    cells: for each heatmap, by the stem of its picture, what lies where (`assay.report.drawing.cells`).
+    changes: what changed since the revision `against`; None leaves that part out.
     """
     jinja2 = library("jinja2")
     options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
@@ -45,6 +51,9 @@ def page(
         counts=counts(study),
         drawn=drawn,
         cells=cells or {},
+        changes=changes,
+        sections=sections,
+        against=against,
         rows={
             one.name: numbers(one.recorded, [picture for picture, _ in drawn[one.name]]) for one in study.experiments
         },
