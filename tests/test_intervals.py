@@ -41,6 +41,13 @@ def means(rng, n: int) -> Simulated:
         yield true, mean_interval(draw(rng, n).tolist(), (0, 1))
 
 
+def flag_differences(rng, n: int) -> Simulated:
+    """Paired differences of two flags: 1, 0 or -1, most of them 0 where two variants seldom differ."""
+    for more, less in ((0.02, 0), (0.05, 0), (0.1, 0), (0.2, 0), (0.1, 0.1), (0.3, 0.1), (0.6, 0.1), (0.9, 0)):
+        drawn = rng.random(n)
+        yield more - less, mean_interval(((drawn < more) * 1.0 - (drawn > 1 - less)).tolist(), (-1, 1))
+
+
 def areas(rng, positives: int, negatives: int) -> Simulated:
     for area in (0.5, 0.7, 0.85, 0.95, 0.99):
         for spread in (rng.exponential(area / (1 - area), positives), None):
@@ -75,6 +82,7 @@ def differences(rng, n: int, draws: int) -> Simulated:
 CELLS: dict[str, tuple[Callable[..., Simulated], tuple]] = {
     **{f"a rate, n = {n}": (rates, (n,)) for n in (5, 12, 24, 100, 300)},
     **{f"a mean within bounds, n = {n}": (means, (n,)) for n in (3, 6, 12, 24, 100, 300)},
+    **{f"a difference of flags, n = {n}": (flag_differences, (n,)) for n in (8, 16, 36, 100)},
     **{f"AUROC, {a} against {b}": (areas, (a, b)) for a, b in ((5, 5), (12, 12), (24, 24), (24, 107))},
     **{
         f"a {'mean' if mean else 'rate'}, {c} clusters of {k}": (clustered, (c, k, alike, mean))
@@ -204,5 +212,5 @@ def test_what_has_no_interval(call, message):
 
 if __name__ == "__main__":
     text = PAGE.read_text(encoding="utf-8")
-    head = text[: text.index("| interval |")]
-    PAGE.write_text(head + table(2000), encoding="utf-8")
+    head, rest = text.partition("| interval |")[0], text.partition("\n## From")[2]
+    PAGE.write_text(f"{head}{table(2000)}\n## From{rest}", encoding="utf-8")

@@ -31,7 +31,7 @@ from statistics import NormalDist
 
 Interval = tuple[float, float]
 
-HALF = 0.5
+ADDED = 1.0
 """Weight of the observation that `mean_interval` adds at either bound: the interval of a constant sample has a width."""
 
 
@@ -78,7 +78,7 @@ def mean_interval(
     clusters: Sequence[Hashable] | None = None,
     level: float = 0.95,
 ) -> Interval:
-    """Student's interval of the mean of `values`, with half an observation added at either of the `bounds` of what they can be.
+    """Student's interval of the mean of `values`, with one observation added at either of the `bounds` of what they can be.
 
     bounds: (0, 1) for rates, (-1, 1) for differences of rates; None for numbers without bounds: when all of them are equal, they
     say nothing about their spread, and the interval is (-inf, inf).
@@ -96,11 +96,11 @@ def mean_interval(
         low, high = bounds
         if out := [value for value in values if not low <= value <= high]:
             raise ValueError(f"the value {out[0]} is not within {bounds}")
-        means, weights = [*means, low, high], [*weights, HALF * n / C, HALF * n / C]
+        means, weights = [*means, low, high], [*weights, ADDED * n / C, ADDED * n / C]
     total = math.fsum(weights)
     mean = math.fsum(w * m for w, m in zip(weights, means, strict=True)) / total
     square = math.fsum((w * (m - mean)) ** 2 for w, m in zip(weights, means, strict=True)) / total**2
-    freedom = total * C / n - 1  # with weights in clusters: C, or C + 2 HALF
+    freedom = total * C / n - 1  # with weights in clusters: C, or C + 2 ADDED
     half = _student(freedom, level) * math.sqrt(square * (freedom + 1) / freedom)
     if bounds is None:
         return (mean - half, mean + half) if max(means) > min(means) else (-math.inf, math.inf)

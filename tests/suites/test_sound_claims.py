@@ -52,7 +52,7 @@ def test_no_claim_says_yes_below_its_least_n(judged):
                 assert max((n for n in numbers if n is not None), default=LEAST) >= LEAST, claim["test"]
 
 
-@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("model", BUILT_IN, ids=lambda model: f"of {model}")
 def test_every_interval_has_a_width(model):
     narrow, seen = [], 0
     for path in (ROOT / "snapshots" / model).glob("*.json"):

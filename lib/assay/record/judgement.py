@@ -23,7 +23,7 @@ metric of its own, and is compared with 0.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ class Judgement:
         both = self, other
         for word in ("no", "undecided"):
             if those := [one for one in both if one.verdict == word]:
-                return Judgement(word, "; ".join(one.why for one in those), any(one.identity for one in both))
-        return Judgement("yes", "; ".join(one.why for one in both), all(one.identity for one in both))
+                return Judgement(word, _joined(those), any(one.identity for one in both))
+        return Judgement("yes", _joined(both), all(one.identity for one in both))
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.why}"
@@ -153,6 +153,11 @@ def _each(
     if not others:
         raise DataError(f"{word}: name the controls or the threshold to compare with")
     return _all([_one(sign, word, metric, other, by, worth, least, source) for other in others])
+
+
+def _joined(judgements: Iterable[Judgement]) -> str:
+    """Their reasons, each once: several may rest on the same few prompts."""
+    return "; ".join(dict.fromkeys(part for one in judgements for part in one.why.split("; ")))
 
 
 def _all(judgements: list[Judgement]) -> Judgement:
