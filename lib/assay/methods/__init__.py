@@ -6,7 +6,7 @@
 
 Every public function and class is an attribute of this module; its file, and MLX, are imported when the name is first used.
 docs/methods.md lists them. Methods of one paper are in a folder for that paper. Methods of several papers, and tools for all
-methods (states, heads, distributions, separation, geometry, portions), are files beside this one.
+methods (states, heads, distributions, separation, geometry, preferences, portions), are files beside this one.
 """
 
 # ruff: noqa: F401, I001  (the imports below are for type checkers)
@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # fmt: off
-    from assay.methods.confidence.choices import (
-        answer_preference, calibration_error, squared_errors, where_answers_part,
-    )
+    from assay.methods.confidence.choices import calibration_error, squared_errors
     from assay.methods.confidence.place_direction import (
         PromptPlace, acting_layer, auroc_by_layer, place_at_end_of, separating_layer, states_at_places,
     )
@@ -89,6 +87,7 @@ if TYPE_CHECKING:
     from assay.methods.lens import Lens, logit_lens, logit_lenses
     from assay.methods.orthogonalisation import Orthogonalised, orthogonalise, same_at_run_time, save_orthogonalised
     from assay.methods.portions import batches, spread
+    from assay.methods.preferences import answer_preference, where_answers_part
     from assay.methods.refusal.answer_loss import answer_loss, own_answers
     from assay.methods.refusal.judging import (
         RefusalOutcome, judge_refusals, refusal_score, refusal_tokens, variants_by_prompt,
@@ -109,6 +108,10 @@ if TYPE_CHECKING:
     )
     from assay.methods.states import last_states, states_at
     from assay.methods.steering import Steered, random_directions, steer_layers, stream_norms
+    from assay.methods.sycophancy.contrastive import (
+        TwoOptions, behaviour_vectors, equalised, letter_completions, letter_preference, letter_states, shuffled_vectors,
+        strength_addition,
+    )
     # fmt: on
 
 # fmt: off
@@ -128,6 +131,7 @@ INDEX = {
     "distributions": ("", "kl_divergence kl_of_logits log_probs log_softmax token_ranks"),
     "separation": ("", "auroc d_prime folded_aurocs pairwise_above project_onto silhouette spearman"),
     "geometry": ("Todd et al. 2024, appendix", "cosine_matrix nearest_is_own_kind within_and_between_kinds"),
+    "preferences": ("Kadavath et al. 2022", "answer_preference where_answers_part"),
     "sampling": ("", "GumbelNoise sampling_edits"),
     "portions": ("", "batches spread"),
     "hopping_too_late.two_hop": ("Biran et al. 2024, 3", "EvaluatedQuery composed_queries evaluate_queries"
@@ -173,10 +177,11 @@ INDEX = {
     "refusal.answer_loss": ("Arditi et al. 2024, 4.3", "answer_loss own_answers"),
     "refusal.suffix_search": ("Arditi et al. 2024, 5; Zou et al. 2023", "find_suffix ordinary_tokens"
         " random_suffix suffix_positions token_embeddings with_suffix"),
-    "confidence.choices": ("Kadavath et al. 2022", "answer_preference calibration_error squared_errors"
-        " where_answers_part"),
+    "confidence.choices": ("Kadavath et al. 2022", "calibration_error squared_errors"),
     "confidence.place_direction": ("Marks and Tegmark 2023; Ferrando et al. 2024", "PromptPlace acting_layer"
         " auroc_by_layer place_at_end_of separating_layer states_at_places"),
+    "sycophancy.contrastive": ("Rimsky et al. 2024, 3", "TwoOptions behaviour_vectors equalised letter_completions"
+        " letter_preference letter_states shuffled_vectors strength_addition"),
 }
 # fmt: on
 """Module -> (its paper and section or "", its public names)."""
