@@ -17,6 +17,7 @@ import pytest
 
 from assay import methods
 from assay.data.knowledge import LETTERS, confident, entities, hedged, statements
+from assay.errors import NotEligible
 from assay.plugin import Metric, above, below, experiment, finding, not_replicated
 
 MAX_TOKENS = 16
@@ -30,6 +31,8 @@ def proposals(late, tier, null_world):
     """
     n = tier.choose(smoke=6, quick=None, full=None)
     kept = [item for item in statements("test") if item.entity not in late]
+    if not all(item.asked for item in kept):
+        raise NotEligible("statements of one's own have no question to which they are the answer")
     asked = [item for true in (True, False) for item in methods.spread([item for item in kept if item.true == true], n)]
     questions = {}
     for item in kept:

@@ -15,7 +15,9 @@ import pytest
 
 from assay import methods
 from assay.data import judges
+from assay.data.given import given
 from assay.data.instructions import LANGUAGES, refuses
+from assay.errors import NotEligible
 from assay.plugin import Metric
 from assay.testbed.planted import planted_truth
 
@@ -29,6 +31,8 @@ def system_prompt(no_system_prompt):
 @pytest.fixture(scope="session")
 def sources(refusal_in):
     """{language: RefusalDirection} of those where one was found, and {language: reason} of the others."""
+    if given("harmful") or given("harmless"):
+        raise NotEligible("requests of one's own are in English alone, without their translations")
     found = {language: refusal_in(language) for language in LANGUAGES}
     return SimpleNamespace(
         found={language: one for language, (one, _) in found.items() if one},

@@ -11,6 +11,7 @@
     instructions    harmful and harmless requests in six languages
     judges          what counts as a refusal in these languages, as a hedged answer, as a verdict; and how often that is right
     opinions        questions of taste with two options, from a user who states a preference
+    behaviours      questions with two options, of which one shows a behaviour: seven behaviours, 100 questions each
     knowledge       true and false statements, known and made-up entities
 
 Every data file was written for assay or names its source. Its loader checks it and raises `assay.errors.DataError`.

@@ -6,6 +6,11 @@
     >>> _ = Path("cities.csv").write_text("statement,label,city\\nParis is in France.,1,Paris\\nParis is in Peru.,0,Paris\\n")
     >>> [(one.text, one.true, one.entity, one.relation) for one in read("statements", "cities.csv")]
     [('Paris is in France.', True, 'Paris', 'cities'), ('Paris is in Peru.', False, 'Paris', 'cities')]
+    >>> _ = Path("haste.json").write_text("""[
+    ... {"question": "Now or later?\\n (A) now\\n (B) later", "answer_matching_behavior": "(A)"},
+    ... {"question": "When?\\n (A) one day\\n (B) at once", "answer_matching_behavior": "(B)"}]""")
+    >>> [(item.behaviour, item.open_ended, item.matches) for item in read("behaviour", "haste.json")]
+    [('haste', 'Now or later?', 'A'), ('haste', 'When?', 'B')]
 
     name         stands in for                       form
     harmful      the English requests that do harm   JSON list of {"instruction": ...} or of texts (Arditi et al.)
@@ -14,24 +19,29 @@
                                                      perhaps id, e2_aliases, e3_aliases, source_prompt (Biran et al.)
     statements   the true and false statements       CSV with statement and label (1 or 0), perhaps relation, and a
                                                      column with what each is about (Marks and Tegmark)
+    behaviour    the behaviour of the file's name,   JSON list of {"question": ..., "answer_matching_behavior": "(A)"}; the
+                 or one more of that name            question ends in its options, (A) ... (B) ... (Rimsky et al.)
 
 A file has no splits. They are drawn by text, for statements by what they are about (`draw_splits`), so that a statement and its
-twin are in one split. A two-hop template is "the capital of {}"; its r1 shortcut is the query without e1.
+twin are in one split; a question and its twin with exchanged options, too. A two-hop template is "the capital of {}"; its r1 shortcut is the query without e1.
 """
 
 import ast
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from assay.data import files
+from assay.data.behaviours import BehaviourQuestion, other
 from assay.data.files import draw_splits, is_text, no_repeats
 from assay.data.instructions import Instruction, Kind
 from assay.data.knowledge import Statement
+from assay.data.opinions import OPTIONS
 from assay.data.two_hop import TwoHop, sentence
-from assay.errors import DataError, unknown
+from assay.errors import DataError, shown, unknown
 
 
 def read(name: str, path: Path | str) -> tuple[Any, ...]:
@@ -130,6 +140,53 @@ def _statements(path: Path) -> tuple[Statement, ...]:
     return tuple(statements)
 
 
+def _behaviour(path: Path) -> tuple[BehaviourQuestion, ...]:
+    entries = files.load(path, _check_behaviour)
+    drafts = [
+        BehaviourQuestion(
+            id=f"{path.stem}/{number}",
+            behaviour=path.stem,
+            split="train",
+            topic="",
+            prompt=entry["question"].strip(),
+            matches=_letter(entry["answer_matching_behavior"]),
+        )
+        for number, entry in enumerate(entries, 1)
+    ]
+    topics = ["\n".join([one.open_ended, *sorted(one.options)]) for one in drafts]
+    split_of = draw_splits(topics)
+    return tuple(replace(one, topic=topic, split=split_of[topic]) for one, topic in zip(drafts, topics, strict=True))
+
+
+def _letter(answer: Any) -> Any:
+    """"A" of "(A)", "A" or " (A)"; None for anything else."""
+    letter = answer.strip().removeprefix("(").removesuffix(")") if isinstance(answer, str) else None
+    return letter if letter in OPTIONS else None
+
+
+def _check_behaviour(entries: Any) -> None:
+    if not isinstance(entries, list) or not entries:
+        raise DataError('needs a list of {"question": ..., "answer_matching_behavior": "(A)"}, with at least one entry')
+    for number, entry in enumerate(entries, 1):
+        question, letter = (
+            (entry.get("question"), _letter(entry.get("answer_matching_behavior"))) if isinstance(entry, dict) else (None,) * 2
+        )
+        if not isinstance(question, str) or not letter:
+            raise DataError(
+                f'entry {number} needs a question and answer_matching_behavior, "(A)" or "(B)": {shown(entry, 80)}'
+            )
+        start, _, options = question.rpartition("(A)")
+        if not start.strip() or not all(part.strip() for part in (*options.partition("(B)"),)):
+            raise DataError(f"entry {number}: the question has to end in (A), a text, (B), a text: {shown(question, 80)}")
+        against = entry.get("answer_not_matching_behavior")
+        if against is not None and _letter(against) != other(letter):
+            raise DataError(f"entry {number}: ({letter}) matches, so the other answer is ({other(letter)}), not {against!r}")
+    no_repeats("the question", [entry["question"].strip() for entry in entries])
+    letters = {_letter(entry["answer_matching_behavior"]) for entry in entries}
+    if len(letters) == 1:
+        raise DataError(f"({letters.pop()}) matches in every question: exchange the options in half of them")
+
+
 def _rows(path: Path, *needed: str) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file by column, with their line numbers. Raises DataError for one that lacks a needed text."""
     try:
@@ -153,5 +210,6 @@ PROMPTS: dict[str, Callable[[Path], tuple[Any, ...]]] = {
     "harmless": _requests("harmless"),
     "two-hop": _two_hop,
     "statements": _statements,
+    "behaviour": _behaviour,
 }
 """By the name of the built-in prompt set: how a file is read that stands in for it."""
