@@ -58,11 +58,14 @@ def cells(picture: Picture, where: list[list[float]]) -> dict[str, Any]:
     panels = []
     for (name, (series,)), box in zip(picture.panels.items(), where, strict=True):
         control = picture.panels.get(f"{name}, control")
+        rows, columns = heatmap.measured(series.values)
+        names = picture.labels or (range(len(series.values)), range(len(series.values[0])))
         panels.append(
             {
-                "model": name, "box": box, "values": _short(series.values), "n": series.n,
-                "control": _short(control[0].values) if control else None,
-                "names": picture.labels, "upwards": heatmap.upwards(picture),
+                "model": name, "box": box, "values": _short(series.values, rows, columns), "n": series.n,
+                "control": _short(control[0].values, rows, columns) if control else None,
+                "names": [[names[0][i] for i in rows], [names[1][j] for j in columns]],
+                "named": bool(picture.labels), "upwards": heatmap.upwards(picture),
             }
         )  # fmt: skip
     return {"x": picture.x, "y": picture.y, "panels": panels}
@@ -108,6 +111,7 @@ def _there(folder: Path, stem: str) -> bool:
     return all((folder / f"{stem}{suffix}").exists() for suffix in (".svg", ".pdf"))
 
 
-def _short(table: Any) -> list[list[float | None]]:
+def _short(table: Any, rows: list[int], columns: list[int]) -> list[list[float | None]]:
     """The numbers with 4 digits; what was not measured, or is no number, is None."""
-    return [[None if v is None or v != v else float(f"{v:.4g}") for v in row] for row in table]
+    chosen = [[table[i][j] for j in columns] for i in rows]
+    return [[None if v is None or v != v else float(f"{v:.4g}") for v in row] for row in chosen]

@@ -81,8 +81,8 @@
 
   function say(picture, { panel, row, column }, at) {
     const value = panel.values[row][column], control = panel.control && panel.control[row][column];
-    const names = panel.names || [row, column];
-    const place = panel.names ? `${panel.names[0][row]}, ${panel.names[1][column]}` : `${picture.y} ${names[0]}, ${picture.x} ${names[1]}`;
+    const names = [panel.names[0][row], panel.names[1][column]];
+    const place = panel.named ? names.join(", ") : `${picture.y} ${names[0]}, ${picture.x} ${names[1]}`;
     tip.textContent = `${panel.model}: ${place}: ` + (value === null ? "not measured" : number(value))
       + (control === null || control === undefined ? "" : `, control ${number(control)}`) + (panel.n ? `, n ${panel.n}` : "");
     tip.hidden = false;

@@ -83,6 +83,18 @@ def upwards(picture: Picture) -> bool:
     return not picture.labels
 
 
+def measured(table: Sequence[Sequence[Any]]) -> tuple[list[int], list[int]]:
+    """The rows and the columns in which anything was measured: of a grid of every third layer, these layers alone."""
+    rows = [i for i, row in enumerate(table) if any(map(_is_there, row))]
+    columns = [j for j in range(len(table[0])) if any(_is_there(row[j]) for row in table)]
+    dense = 2 * len(rows) > len(table) and 2 * len(columns) > len(table[0])  # blank edges belong to a grid
+    return (list(range(len(table))), list(range(len(table[0])))) if dense or not rows else (rows, columns)
+
+
+def _is_there(cell: Any) -> bool:
+    return is_number(cell) and not math.isnan(cell)
+
+
 def height(picture: Picture, width: float) -> float:
     return min(2.9, 0.95 * width)
 
@@ -90,7 +102,8 @@ def height(picture: Picture, width: float) -> float:
 def draw(axes: Any, picture: Picture, series: Sequence[Series]) -> Any:
     import numpy as np
 
-    table = np.array([blank(row) for row in series[0].values], float)
+    rows, columns = measured(series[0].values)
+    table = np.array([blank(row) for row in series[0].values], float)[np.ix_(rows, columns)]
     low, high = picture.span or (0.0, 1.0)
     colours = library("matplotlib").colormaps["PuOr_r" if low < 0 else "viridis"].with_extremes(bad=NOT_MEASURED)
     # A mesh of rectangles: an image would be pixels inside the vector file.
@@ -105,9 +118,14 @@ def draw(axes: Any, picture: Picture, series: Sequence[Series]) -> Any:
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
     if picture.labels:
-        rows, columns = picture.labels
+        names = picture.labels
+        axes.set_yticks(range(len(rows)), [names[0][i] for i in rows])
+        axes.set_xticks(
+            range(len(columns)), [names[1][j] for j in columns], rotation=45, ha="right", rotation_mode="anchor"
+        )
+    elif len(rows) < len(series[0].values):
         axes.set_yticks(range(len(rows)), rows)
-        axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_xticks(range(len(columns)), columns)
     else:
         whole_numbers(axes.xaxis)
         whole_numbers(axes.yaxis)
@@ -123,6 +141,8 @@ def draw(axes: Any, picture: Picture, series: Sequence[Series]) -> Any:
 
 def short(value: float) -> str:
     """A number in a cell: two decimals below 1, three digits above."""
+    if abs(value) < 0.005:
+        return "0"
     return f"{value:.2f}".replace("0.", ".", 1).rstrip("0").rstrip(".") or "0" if abs(value) < 1 else f"{value:.3g}"
 
 
