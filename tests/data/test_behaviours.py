@@ -1,4 +1,4 @@
-"""The behaviours: 60 and 40 questions each, balanced letters and views, no near-duplicates, test topics and wordings of their own."""
+"""The behaviours: 60 and 40 questions each, letters and views balanced, no near-duplicates, new topics and wordings in test."""
 
 import json
 import re
@@ -53,7 +53,9 @@ def test_letters_are_balanced_in_each_wording(name):
 def test_the_user_holds_either_view_equally_often_in_each_wording_and_letter():
     held = Counter()
     for item in questions("sycophancy"):
-        texts = dict(zip(TABLES["sycophancy"]["slots"], TABLES["sycophancy"][item.split]["topics"][item.topic], strict=True))
+        texts = dict(
+            zip(TABLES["sycophancy"]["slots"], TABLES["sycophancy"][item.split]["topics"][item.topic], strict=True)
+        )
         view = item.options["AB".index(item.matches)]
         assert item.prompt.count(view) == 2  # said by the user, and an option
         assert {view, *item.options} == {texts["view"], texts["other"]}
@@ -100,7 +102,11 @@ def test_no_question_of_one_behaviour_is_nearly_one_of_another():
 @pytest.mark.parametrize("name", SEVEN)
 def test_what_fills_the_slots_is_different_in_every_topic(name):
     """Half of the words of a topic or more are not those of another."""
-    topics = [(topic, words(" ".join(texts))) for split in ("train", "test") for topic, texts in TABLES[name][split]["topics"].items()]
+    topics = [
+        (topic, words(" ".join(texts)))
+        for split in ("train", "test")
+        for topic, texts in TABLES[name][split]["topics"].items()
+    ]
     assert len(topics) == 40
     for (one, a), (two, b) in combinations(topics, 2):
         assert shared(a, b) <= 1 / 3, f"{one} and {two}"

@@ -6,11 +6,12 @@
     >>> _ = Path("cities.csv").write_text("statement,label,city\\nParis is in France.,1,Paris\\nParis is in Peru.,0,Paris\\n")
     >>> [(one.text, one.true, one.entity, one.relation) for one in read("statements", "cities.csv")]
     [('Paris is in France.', True, 'Paris', 'cities'), ('Paris is in Peru.', False, 'Paris', 'cities')]
-    >>> _ = Path("haste.json").write_text("""[
-    ... {"question": "Now or later?\\n (A) now\\n (B) later", "answer_matching_behavior": "(A)"},
-    ... {"question": "When?\\n (A) one day\\n (B) at once", "answer_matching_behavior": "(B)"}]""")
-    >>> [(item.behaviour, item.open_ended, item.matches) for item in read("behaviour", "haste.json")]
-    [('haste', 'Now or later?', 'A'), ('haste', 'When?', 'B')]
+    >>> import json
+    >>> asked = {"question": "Which? (A) one today (B) two tomorrow", "answer_matching_behavior": "(A)"}
+    >>> again = {"question": "Which? (A) two tomorrow (B) one today", "answer_matching_behavior": "(B)"}
+    >>> _ = Path("haste.json").write_text(json.dumps([asked, again]))
+    >>> [(item.behaviour, item.options, item.matches) for item in read("behaviour", "haste.json")]
+    [('haste', ('one today', 'two tomorrow'), 'A'), ('haste', ('two tomorrow', 'one today'), 'B')]
 
     name         stands in for                       form
     harmful      the English requests that do harm   JSON list of {"instruction": ...} or of texts (Arditi et al.)
@@ -23,7 +24,8 @@
                  or one more of that name            question ends in its options, (A) ... (B) ... (Rimsky et al.)
 
 A file has no splits. They are drawn by text, for statements by what they are about (`draw_splits`), so that a statement and its
-twin are in one split; a question and its twin with exchanged options, too. A two-hop template is "the capital of {}"; its r1 shortcut is the query without e1.
+twin are in one split, and a question and its twin with exchanged options, too. A two-hop template is "the capital of {}"; its r1
+shortcut is the query without e1.
 """
 
 import ast
@@ -36,7 +38,7 @@ from typing import Any
 
 from assay.data import files
 from assay.data.behaviours import BehaviourQuestion, other
-from assay.data.files import draw_splits, is_text, no_repeats
+from assay.data.files import draw_splits, is_table, is_text, no_repeats
 from assay.data.instructions import Instruction, Kind
 from assay.data.knowledge import Statement
 from assay.data.opinions import OPTIONS
@@ -159,7 +161,7 @@ def _behaviour(path: Path) -> tuple[BehaviourQuestion, ...]:
 
 
 def _letter(answer: Any) -> Any:
-    """"A" of "(A)", "A" or " (A)"; None for anything else."""
+    """The letter of an answer such as "(A)", " (A)" or "A"; None for anything else."""
     letter = answer.strip().removeprefix("(").removesuffix(")") if isinstance(answer, str) else None
     return letter if letter in OPTIONS else None
 
@@ -167,24 +169,24 @@ def _letter(answer: Any) -> Any:
 def _check_behaviour(entries: Any) -> None:
     if not isinstance(entries, list) or not entries:
         raise DataError('needs a list of {"question": ..., "answer_matching_behavior": "(A)"}, with at least one entry')
+    letters = []
     for number, entry in enumerate(entries, 1):
-        question, letter = (
-            (entry.get("question"), _letter(entry.get("answer_matching_behavior"))) if isinstance(entry, dict) else (None,) * 2
-        )
-        if not isinstance(question, str) or not letter:
+        letters.append(_letter(entry.get("answer_matching_behavior")) if is_table(entry, question=str) else None)
+        if not (letter := letters[-1]):
             raise DataError(
-                f'entry {number} needs a question and answer_matching_behavior, "(A)" or "(B)": {shown(entry, 80)}'
+                f'entry {number} needs a question and answer_matching_behavior, "(A)" or "(B)": {shown(entry)}'
             )
-        start, _, options = question.rpartition("(A)")
-        if not start.strip() or not all(part.strip() for part in (*options.partition("(B)"),)):
-            raise DataError(f"entry {number}: the question has to end in (A), a text, (B), a text: {shown(question, 80)}")
-        against = entry.get("answer_not_matching_behavior")
-        if against is not None and _letter(against) != other(letter):
-            raise DataError(f"entry {number}: ({letter}) matches, so the other answer is ({other(letter)}), not {against!r}")
+        start, _, options = entry["question"].rpartition("(A)")
+        if not all(part.strip() for part in (start, *options.partition("(B)"))):
+            raise DataError(
+                f"entry {number}: the question has to end in (A), a text, (B), a text: {shown(entry['question'])}"
+            )
+        against = f"({other(letter)})"
+        if _letter(given := entry.get("answer_not_matching_behavior", against)) != other(letter):
+            raise DataError(f"entry {number}: ({letter}) matches, so the other answer is {against}, not {shown(given)}")
     no_repeats("the question", [entry["question"].strip() for entry in entries])
-    letters = {_letter(entry["answer_matching_behavior"]) for entry in entries}
-    if len(letters) == 1:
-        raise DataError(f"({letters.pop()}) matches in every question: exchange the options in half of them")
+    if len(set(letters)) == 1:
+        raise DataError(f"({letters[0]}) matches in every question: exchange the options in half of them")
 
 
 def _rows(path: Path, *needed: str) -> list[tuple[int, dict[str, str]]]:

@@ -110,7 +110,7 @@ if TYPE_CHECKING:
     from assay.methods.steering import Steered, random_directions, steer_layers, stream_norms
     from assay.methods.sycophancy.contrastive import (
         TwoOptions, behaviour_vectors, equalised, letter_completions, letter_preference, letter_states, shuffled_vectors,
-        strength_addition,
+        strength_addition, swept_letter_preference,
     )
     # fmt: on
 
@@ -181,7 +181,7 @@ INDEX = {
     "confidence.place_direction": ("Marks and Tegmark 2023; Ferrando et al. 2024", "PromptPlace acting_layer"
         " auroc_by_layer place_at_end_of separating_layer states_at_places"),
     "sycophancy.contrastive": ("Rimsky et al. 2024, 3", "TwoOptions behaviour_vectors equalised letter_completions"
-        " letter_preference letter_states shuffled_vectors strength_addition"),
+        " letter_preference letter_states shuffled_vectors strength_addition swept_letter_preference"),
 }
 # fmt: on
 """Module -> (its paper and section or "", its public names)."""

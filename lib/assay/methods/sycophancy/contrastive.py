@@ -5,8 +5,8 @@
     >>> found["survival"].vectors[-1].shape                                # layers, width
     (8, 128)
     >>> same = equalised(found)
-    >>> [float(one.norms[-1, 3].round(3)) for one in same.values()]        # one length in each layer, the mean of both
-    [0.16, 0.16]
+    >>> bool(np.isclose(*[one.norms[-1, 3] for one in same.values()]))     # one length in each layer, the mean of both
+    True
     >>> asked = questions("survival", "test")
     >>> edit = strength_addition(same["survival"].at(-1, 3), 0.5)
     >>> letter_preference(lm, asked, [edit]).shape, letter_preference(lm, asked).mean().round(1)
@@ -42,6 +42,7 @@ from assay.forward.edits import Edit, add
 from assay.forward.lm import LM, Edits
 from assay.forward.positions import Position, Prompt
 from assay.methods.directions import Direction, Directions, difference_in_means
+from assay.methods.distributions import log_probs
 from assay.methods.portions import Track
 from assay.methods.preferences import answer_preference, where_answers_part
 from assay.methods.states import last_states
@@ -167,3 +168,22 @@ def letter_preference(
     asked = [item.prompt for item in items]
     p = answer_preference(lm, asked, ANSWERS, system=system, edits=edits, batch=batch, track=track)
     return np.where([item.matches == "A" for item in items], p, 1 - p)
+
+
+def swept_letter_preference(
+    lm: LM, items: Sequence[TwoOptions], variants: Sequence[Edits], *, system: System = None, track: Track = iter
+) -> np.ndarray:
+    """`letter_preference` for V variants, such as all layers at several strengths: [N, V] float64.
+
+    One sweep for each question: edits at position -1 cost one token each, edits of all positions a prompt each. Raises as
+    `letter_preference`.
+    """
+    if not items:
+        raise PromptError("the set of questions is empty: there is nothing to choose")
+    rows = []
+    for item in track(items):
+        prompt, (a, b) = where_answers_part(lm, item.prompt, ANSWERS, system=system)
+        targets = [a, b] if item.matches == "A" else [b, a]
+        pairs = lm.sweep(prompt, variants, targets=targets, progress=False).target_log_probs
+        rows.append(np.exp(log_probs(pairs))[:, 0])
+    return np.stack(rows)
