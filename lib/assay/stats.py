@@ -31,6 +31,9 @@ from statistics import NormalDist
 
 Interval = tuple[float, float]
 
+EDITION = 2
+"""Raised whenever the same numbers would give another interval. It is recorded: an update never keeps an interval of another."""
+
 ADDED = 1.0
 """Weight of the observation that `mean_interval` adds at either bound: the interval of a constant sample has a width."""
 

@@ -74,7 +74,9 @@ def new_relation():
     """The relation that no direction is found on: of statements of one's own the last one by name."""
     relations = sorted({item.relation for item in statements()})
     if len(relations) < 2:
-        raise NotEligible(f"all statements are of one relation ({relations[0]}), and a direction is tested on a new one")
+        raise NotEligible(
+            f"all statements are of one relation ({relations[0]}), and a direction is tested on a new one"
+        )
     return NEW_RELATION if NEW_RELATION in relations else relations[-1]
 
 

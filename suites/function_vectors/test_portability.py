@@ -12,7 +12,7 @@ import numpy as np
 
 from assay import methods
 from assay.data.in_context import TEMPLATES
-from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
+from assay.plugin import Metric, above, experiment, finding, not_eligible
 
 WORDS = (
     'The word "{}", means',
@@ -130,16 +130,10 @@ def test_other_templates(fv_templates):
 
 
 @finding("and there after examples with corrupted labels", id="FV-8", tier="quick")
-@not_replicated(
-    "llama_tiny",
-    tier="quick",
-    reason="0.05 [-0.11, 0.2] more than without it, n 20: the planted heads go on writing what the labels say",
-)
 def test_other_templates_corrupted(fv_templates):
     assert more(fv_templates.corrupted_function_less_plain) & more(fv_templates.corrupted_function_less_random_heads)
 
 
 @finding("and in natural text", id="FV-9", tier="quick")
-@not_replicated("tiny", reason="built-in models have read no such sentences")
 def test_natural_text(fv_natural_text):
     assert more(fv_natural_text.function_less_plain) & more(fv_natural_text.function_less_random_heads)

@@ -84,7 +84,7 @@ def test_bypass_under_system_prompt(refusal_system_prompt):
     "llama_tiny",
     "qwen_tiny",
     tier="quick",
-    reason="none of 16 is refused under ablation with or without it, a difference of 0 [-0.09, 0.09]; so in the paper's Qwen",
+    reason="none of 16 is refused under ablation with or without it, a difference of 0 [-0.17, 0.17]; so in the paper's Qwen",
 )
 def test_system_prompt_restores(refusal_system_prompt):
     assert above(refusal_system_prompt.refused_ablated_more_than_without_system, 0, source="no difference")

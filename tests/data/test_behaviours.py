@@ -57,11 +57,33 @@ def test_the_user_holds_either_view_equally_often_in_each_wording_and_letter():
             zip(TABLES["sycophancy"]["slots"], TABLES["sycophancy"][item.split]["topics"][item.topic], strict=True)
         )
         view = item.options["AB".index(item.matches)]
-        assert item.prompt.count(view) == 2  # said by the user, and an option
+        assert [item.prompt.count(text) for text in item.options] == [
+            2,
+            2,
+        ]  # said by the user or another, and an option
         assert {view, *item.options} == {texts["view"], texts["other"]}
         held[item.split, item.id.rpartition("/")[2], item.matches, view == texts["view"]] += 1
     assert {key[0]: count for key, count in held.items()} == {"train": 3, "test": 2}
     assert len(held) == 2 * 5 * 2 * 2
+
+
+def test_the_view_stands_before_the_other_in_some_wordings_and_behind_it_in_some():
+    for split in ("train", "test"):
+        first = Counter(
+            wording[0].index("{view}") < wording[0].index("{other}")
+            for wording in TABLES["sycophancy"][split]["wordings"]
+        )
+        assert sorted(first.values()) == [2, 3]
+
+
+@pytest.mark.parametrize("name", SEVEN)
+def test_neither_the_longer_option_nor_yes_is_the_matching_one(name):
+    yes = Counter()
+    for split in ("train", "test"):
+        pairs = [item.options if item.matches == "A" else item.options[::-1] for item in questions(name, split)]
+        assert 0.3 < sum(len(matching) > len(rest) for matching, rest in pairs) / len(pairs) < 0.7
+        yes.update(i for pair in pairs for i in (0, 1) if pair[i].startswith("Yes"))
+    assert set(yes) in (set(), {0, 1})
 
 
 @pytest.mark.parametrize("name", [name for name in SEVEN if name != "sycophancy"])

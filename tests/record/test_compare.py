@@ -177,3 +177,10 @@ def test_four_processes_and_fifty_rounds_lose_nothing(tmp_path):
     writers = [subprocess.Popen([*command, f"w{at}", "50"]) for at in range(4)]
     assert [writer.wait(timeout=600) for writer in writers] == [0] * 4
     assert len(files.read(tmp_path / "x.json")) == 200
+
+
+def test_an_interval_of_another_edition_is_recorded():
+    old = {"x": {"value": 0.5, "n": 9, "ci": [0.5, 0.5], "tol": 0.3}}
+    new = {"x": {"value": 0.51, "n": 9, "ci": [0.3, 0.7], "tol": 0.3}}
+    assert merge(new, old, {"intervals": 2}, {}) == new
+    assert merge(new, old, {"intervals": 2}, {"intervals": 2}) == old

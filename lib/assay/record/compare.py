@@ -68,9 +68,9 @@ def merge(
 ) -> dict[str, Row]:
     """The rows that an update writes: the old number wherever the new one is close, so that jitter is never a diff.
 
-    Old numbers are kept only if both `made_by` blocks name the same weights and prompts.
+    Old numbers are kept only if both `made_by` blocks name the same weights and prompts, and the same edition of intervals.
     """
-    if not same_model(new_by, old_by):
+    if not same_model(new_by, old_by) or new_by.get("intervals") != old_by.get("intervals"):
         return dict(new)
     merged = {}
     for name, row in new.items():

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from assay.errors import DataError
-from assay.methods.preferences import answer_preference, where_answers_part  # noqa: F401  (for the example)
+from assay.methods.preferences import answer_preference, where_answers_part  # noqa: F401  (the example; their old place)
 
 
 def squared_errors(p: Sequence[float] | np.ndarray, came_true: Sequence[bool] | np.ndarray) -> np.ndarray:

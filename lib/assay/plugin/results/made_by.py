@@ -1,6 +1,6 @@
 """What produced a measurement: recorded beside the metrics, and shown when a metric differs.
 
-    {"assay": "0.1.0", "mlx": "0.32.4", "mlx-lm": "0.32.2", "platform": "linux x86_64",
+    {"assay": "0.1.0", "mlx": "0.32.4", "mlx-lm": "0.32.2", "intervals": 2, "platform": "linux x86_64",
      "model": "mlx-community/...", "revision": "c26a38f", "bits": 4, "prompts": "5f2c91ab03de"}
 
 No time, no host name, no path: two people who measure the same metrics write the same bytes. What says which model was
@@ -16,6 +16,7 @@ import pytest
 
 from assay.models.registry import ModelSpec
 from assay.plugin import own_data
+from assay.stats import EDITION
 
 DISTRIBUTIONS = {"assay": "mlx-assay", "mlx": "mlx", "mlx-lm": "mlx-lm"}
 
@@ -54,11 +55,11 @@ def made_by_now(config: pytest.Config, spec: ModelSpec | None) -> dict[str, Any]
 
 
 @cache
-def _here() -> dict[str, str]:
-    versions = {}
+def _here() -> dict[str, Any]:
+    versions: dict[str, Any] = {}
     for name, distribution in DISTRIBUTIONS.items():
         try:
             versions[name] = metadata.version(distribution)
         except metadata.PackageNotFoundError:
             continue
-    return {**versions, "platform": f"{platform.system()} {platform.machine()}".lower()}
+    return {**versions, "intervals": EDITION, "platform": f"{platform.system()} {platform.machine()}".lower()}
