@@ -10,7 +10,8 @@ from mlx_lm.utils import load_tokenizer
 from assay.data.knowledge import statements
 from assay.errors import DataError, PromptError
 from assay.forward.lm import LM
-from assay.methods.confidence.choices import answer_preference, calibration_error, squared_errors, where_answers_part
+from assay.methods.confidence.choices import calibration_error, squared_errors
+from assay.methods.preferences import answer_preference, where_answers_part
 from assay.models.tokenizer import write_tokenizer
 
 

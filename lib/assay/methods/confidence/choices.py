@@ -1,12 +1,8 @@
 """Choices: how well the probabilities of answers agree with what is true (Kadavath et al. 2022).
 
-    >>> from assay.data.knowledge import statements
-    >>> asked = statements("test")[:4]
-    >>> p_true = answer_preference(lm, [item.proposal for item in asked], ("(A)", "(B)"))
-    >>> p_true.round(1), [item.true for item in asked]
-    (array([0., 0., 1., 0.]), [True, False, True, False])
-    >>> squared_errors(p_true, [item.true for item in asked]).mean() < 0.25          # a probability of one half scores 0.25
-    np.True_
+    >>> p_true = [0.1, 0.2, 0.9, 0.4]                   # of four proposed answers, of which the third is right
+    >>> float(squared_errors(p_true, [False, False, True, False]).mean()) < 0.25      # a probability of one half scores 0.25
+    True
 
 The probability of an answer against another is its *preference* (`assay.methods.preferences`). Two measures of *calibration*
 compare such probabilities with outcomes; they run no model.
@@ -17,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from assay.errors import DataError
-from assay.methods.preferences import answer_preference, where_answers_part  # noqa: F401  (the example; their old place)
 
 
 def squared_errors(p: Sequence[float] | np.ndarray, came_true: Sequence[bool] | np.ndarray) -> np.ndarray:
