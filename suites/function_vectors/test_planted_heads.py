@@ -51,9 +51,8 @@ def test_planted_metrics(fv_planted, metrics):
 
 @finding("causal mediation ranks the planted heads first", **TESTBED)
 def test_finds_planted_heads(fv_planted):
-    # Two of two heads at the head of a ranking of 64 are no sample: by chance that happens once in 2,016 rankings.
-    by_chance = above(fv_planted.found, fv_planted.chance, least=2)
-    assert holds(fv_planted.found == 1, "the planted heads are the first ones") & by_chance
+    # No sample, and no interval: by chance two of 64 heads are the first two in one of 2,016 rankings.
+    assert holds(fv_planted.found == 1, "the planted heads are the first ones")
 
 
 @finding("the effect of all planted heads is above that of any other head", tier="quick", **TESTBED)
