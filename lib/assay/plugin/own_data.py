@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 READ = pytest.StashKey["dict[str, Task]"]()
 """Name of the built-in task -> the task that replaces it."""
-PROMPTS = pytest.StashKey["dict[str, tuple[Any, ...]]"]()
+PROMPTS = pytest.StashKey["dict[str, tuple[object, ...]]"]()
 """Name of the built-in prompt set -> the prompts that replace it."""
 
 

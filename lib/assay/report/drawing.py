@@ -10,7 +10,6 @@ digest of each, and where the panels lie in it.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -100,7 +99,7 @@ def _code() -> str:
     return found.hexdigest()
 
 
-def _read(path: Path) -> Mapping[str, Any] | dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -46,7 +46,8 @@ def read_module(path: Path, root: Path | None = None) -> Module:
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise SnapshotError(f"{path} cannot be read: {error}") from error
     title, _, rest = (ast.get_docstring(tree) or "").partition("\n\n")
-    made = {node.name: entitled(node.name, ast.get_docstring(node)) for node in tree.body if _is_experiment(node)}
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and _is_experiment(node)]
+    made = {node.name: entitled(node.name, ast.get_docstring(node)) for node in functions}
     where = path.relative_to(root).as_posix() if root else path.name
     return Module(where, _line(title), _sentences(rest.partition("\n\n")[0], 2), made)
 
@@ -58,9 +59,7 @@ def entitled(name: str, docstring: str | None) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _is_experiment(node: ast.stmt) -> bool:
-    if not isinstance(node, ast.FunctionDef):
-        return False
+def _is_experiment(node: ast.FunctionDef) -> bool:
     marks = (mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list)
     return any(isinstance(mark, ast.Name) and mark.id == "experiment" for mark in marks)
 

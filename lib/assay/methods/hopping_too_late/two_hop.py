@@ -25,6 +25,7 @@ from assay.data.two_hop import TwoHop, answers
 from assay.forward.lm import LM, PromptLike
 from assay.forward.positions import Prompt
 from assay.methods.portions import Track, batches
+from assay.models.chat import System
 
 MAX_TOKENS = 10
 COMPLETE = "Complete the sentence: {}"
@@ -61,7 +62,7 @@ def _expected(query: TwoHop, prompt: str) -> tuple[str, ...]:
     return query.e2_aliases if prompt == "first_hop" else query.e3_aliases
 
 
-def in_chat(lm: LM, sentence: str, system: str | bool | None = None) -> Prompt:
+def in_chat(lm: LM, sentence: str, system: System = None) -> Prompt:
     """The beginning of a sentence as a user's request to complete it, and as the beginning of the answer.
 
     system: as for `lm.chat`. Raises NoChatTemplate for a base model.
@@ -103,8 +104,8 @@ def _answered(
     form: Callable[[str], PromptLike] = str,
 ) -> list[dict[str, bool]]:
     """For each query, whether the model's answer to each of `prompts` is right."""
-    texts = {getattr(query, prompt): form(getattr(query, prompt)) for query in queries for prompt in prompts}
-    ordered = sorted(texts, key=lambda text: (len(lm.prompt(texts[text])), text))
+    texts = {getattr(query, prompt): lm.prompt(form(getattr(query, prompt))) for query in queries for prompt in prompts}
+    ordered = sorted(texts, key=lambda text: (len(texts[text]), text))
     said: dict[str, str] = {}
     for part in track(list(batches(ordered, batch))):
         told = lm.generate([texts[text] for text in part], max_tokens=MAX_TOKENS)

@@ -171,7 +171,12 @@ def letter_preference(
 
 
 def swept_letter_preference(
-    lm: LM, items: Sequence[TwoOptions], variants: Sequence[Edits], *, system: System = None, track: Track = iter
+    lm: LM,
+    items: Sequence[TwoOptions],
+    variants: Sequence[Edit | Sequence[Edit]],
+    *,
+    system: System = None,
+    track: Track = iter,
 ) -> np.ndarray:
     """`letter_preference` for V variants, such as all layers at several strengths: [N, V] float64.
 
