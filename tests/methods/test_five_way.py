@@ -16,7 +16,7 @@ class Scripted:
         self.script, self.asked = script, []
 
     def prompt(self, text):
-        return text.split()
+        return text  # as long as its letters
 
     def generate(self, prompts, max_tokens):
         assert max_tokens == 10
