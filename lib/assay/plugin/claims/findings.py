@@ -85,7 +85,7 @@ def call(item: pytest.Item) -> Iterator[None]:
             value = yield
         except AssertionError as reason:
             if options.null_world(item.config):
-                pytest.skip(f"no: {reason}")  # what is to be expected there
+                pytest.skip(f"no: {said[-1].why if said else reason}")  # what is to be expected there
             if item.get_closest_marker("xfail"):
                 _agrees(item, results, "no")  # else the run fails anyway, and the assertion says more
             else:
