@@ -19,7 +19,7 @@ from typing import Any
 from assay.record import files
 from assay.report import figures
 from assay.report.figures import heatmap, pictures
-from assay.report.figures.picture import Picture
+from assay.report.figures.picture import CONTROL, Picture
 from assay.report.figures.sheet import boxes, draw, save
 from assay.report.library import library
 from assay.report.study import Study
@@ -56,7 +56,7 @@ def cells(picture: Picture, where: list[list[float]]) -> dict[str, Any]:
     """What lies where in a heatmap: for each panel its box, its numbers, its control's, and the names of rows and columns."""
     panels = []
     for (name, (series,)), box in zip(picture.panels.items(), where, strict=True):
-        control = picture.panels.get(f"{name}, control")
+        control = picture.panels.get(f"{name}{CONTROL}")
         rows, columns = heatmap.measured(series.values)
         names = picture.labels or (range(len(series.values)), range(len(series.values[0])))
         panels.append(

@@ -11,6 +11,7 @@ import pytest
 from assay.errors import SnapshotError
 from assay.report import figures
 from assay.report.figures import KINDS, kind_of, pictures
+from assay.report.figures.picture import model_of
 from assay.report.read import read_snapshots
 
 ROOT = Path(__file__).parents[3]
@@ -203,11 +204,11 @@ def test_what_a_picture_shows_is_in_its_series(repository):
                     cells = {repr(c) for part in (line.at, line.values, line.low, line.high) for c in numbers_of(part)}
                     for name in (n for n in line.shows if not n.endswith(("_labels", "_axes"))):
                         counted += 1
-                        value = one.models[model][name].value
+                        value = one.models[model_of(model)][name].value
                         assert {repr(cell) for cell in numbers_of(value)} <= cells, (one.name, name)
     assert counted > 500
 
 
 def test_everything_in_this_repository_has_its_figures(repository):
     labelled = {picture.stem for _, found in repository for picture in found if picture.labels}
-    assert {"direction_transfer-refused_matrix", "language_geometry-separation_matrix"} <= labelled
+    assert {"direction_transfer-refused_matrix", "language_separation-separation_matrix"} <= labelled

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from assay.record.metric import Metric, is_number
-from assay.report.figures.picture import Kind, Picture, Rule, Series, blank, is_table
+from assay.report.figures.picture import CONTROL, Kind, Picture, Rule, Series, blank, is_table
 from assay.report.figures.style import NOT_MEASURED, whole_numbers
 from assay.report.library import library
 from assay.report.read import Recorded
@@ -51,7 +51,7 @@ def plan(recorded: Recorded, named: Mapping[str, Rule]) -> Iterator[Picture]:
                     control=True,
                     shows=[metrics[name].control or ""],
                 )
-                panels[f"{model}, control"] = [beside]
+                panels[f"{model}{CONTROL}"] = [beside]
         together = [metric.value for other in named if named[other] == rule for metric in recorded.of(other).values()]
         span = _span(together)
         columns = 4 if len(panels) > len(recorded.models) else 3

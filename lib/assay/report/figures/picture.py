@@ -33,6 +33,15 @@ class Series:
     """The metrics of which every number can be seen here, so that the page's table need not repeat them."""
 
 
+CONTROL = ", control"
+"""The end of a panel's label that shows the control of the panel before it."""
+
+
+def model_of(label: str) -> str:
+    """The model that a panel shows."""
+    return label.removesuffix(CONTROL)
+
+
 @dataclass(frozen=True)
 class Rule:
     """Metrics whose name matches the regular expression `name` make a figure with these axes; its group is their label."""
@@ -73,7 +82,9 @@ class Picture:
     @property
     def metrics(self) -> set[tuple[str, str]]:
         """(model, metric) for every metric that is drawn in full."""
-        return {(model, name) for model, series in self.panels.items() for one in series for name in one.shows}
+        return {
+            (model_of(label), name) for label, series in self.panels.items() for one in series for name in one.shows
+        }
 
 
 def two_inches(picture: Picture, width: float) -> float:
