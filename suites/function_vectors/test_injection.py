@@ -17,7 +17,7 @@ SET_OF_LABELS = "a built-in model knows the task from the set of labels: shuffle
 
 @experiment
 def fv_zero_shot(lm, study, less):
-    """FV-5, FV-6, FV-7, FV-20 without examples."""
+    """FV-5, FV-6, FV-7, FV-20: zero-shot accuracy with the function vector and with its controls."""
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     kinds = ("function", *methods.RANDOM_KINDS)
@@ -50,13 +50,13 @@ def fv_zero_shot(lm, study, less):
 
 @experiment
 def fv_shuffled(study, tier, less):
-    """FV-5 after ten examples with shuffled labels."""
+    """FV-5: accuracy after ten examples with shuffled labels, with the function vector and with its controls."""
     return corrupted(study, tier, "shuffled", less)
 
 
 @experiment
 def fv_mixed(study, tier, less):
-    """FV-5 after ten examples with labels of all tasks."""
+    """FV-5: accuracy after ten examples with labels of all tasks, with the function vector and with its controls."""
     return corrupted(study, tier, "mixed", less)
 
 

@@ -86,6 +86,7 @@ def counts(study: Study) -> list[str]:
         yes = sum(cell.verdict.removeprefix("new ") == "yes" for cell in resting)
         if not found:
             continue
+        words["changed"] = len(found) - sum(words.values())
         text = f"{which} models: " + ", ".join(f"{n} {word}" for word, n in words.items() if n)
         if yes:
             expected = CHANCE * len(resting)

@@ -230,14 +230,15 @@ def _papers(
         if name:
             claims.setdefault(name, []).append(_claim(found))
             source.setdefault(name, (found.get("paper", ""), found.get("ref", "")))
+    known = [(paper["name"], paper["ref"]) for paper in catalogue()]
     by_paper: dict[tuple[str, str], list[Experiment]] = {}
     order = [name for name in places if name in recorded] + [name for name in recorded if name not in places]
     for name in order:
         module, title = places.get(name, (Module(""), entitled(name, None)))
         neighbours = [source[other] for other in module.experiments if other in source]
         paper = source.get(name) or (neighbours[0] if neighbours else (OWN, ""))
+        paper = paper if paper in known else (paper[0], "")  # parts of one source outside the catalogue stand together
         by_paper.setdefault(paper, []).append(Experiment(recorded[name], title, module, claims.get(name, ())))
-    known = [(paper["name"], paper["ref"]) for paper in catalogue()]
     ranked = sorted(by_paper, key=lambda paper: (known.index(paper) if paper in known else len(known), paper[0] == OWN))
     return [_paper(name, ref, by_paper[name, ref]) for name, ref in ranked]
 
