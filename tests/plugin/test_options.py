@@ -97,6 +97,9 @@ ROWS = {
         Row("", {"passed": 2}, suite=BROKEN_ONCE, before="", log="LOAD toy_a, LOAD toy_b, ASK a toy_a, "
             "ASK b toy_a, ASK c toy_a, ASK a toy_b, ASK b toy_b, ASK c toy_b"),
     ],
+    "--null": [
+        Row("--null", {"skipped": 2}, lines=("  has no null world: patching rescues",), log=""),
+    ],
     "--progress-every": [
         Row("--progress-every 0.01 --model toy_a", {"passed": 1}, suite=LOOP, log="LOAD toy_a", workers=1,
             lines=("*slow on toy_a: looping 2/4, 0:0* left",)),

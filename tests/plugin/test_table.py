@@ -112,6 +112,7 @@ def test_claims_and_models_with_one_reason_share_a_line():
 
 def finding(test, paper, ref="", ids=()):
     about = {"test": test, "model": "m", "claim": test, "paper": paper, "ref": ref, "ids": list(ids), "control": None}
+    about["experiments"] = []
     return {"model": "m", "finding": about}
 
 

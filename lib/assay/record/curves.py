@@ -3,7 +3,7 @@
     >>> metrics = rate_curve("bridge_by_layer", [[False, True], [True, True]])      # for each prompt, a bool for each layer
     >>> metrics |= mean_curve("kl_by_layer", [[0.5, 2.0], [1.5, 2.0]])              # for each prompt, a number for each layer
     >>> {name: metric.value for name, metric in metrics.items() if not name.endswith("_ci")}
-    {'bridge_by_layer': [0.5, 1.0], 'kl_by_layer': [1.0, 2.0], 'first_layer': nan}
+    {'bridge_by_layer': [0.5, 1.0], 'kl_by_layer': [1.0, 2.0]}
 
 Curves give `NAME`, one number for each layer, and `NAME_ci`, its interval there (see `assay.report.figures`).
 """

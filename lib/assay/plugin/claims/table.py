@@ -101,7 +101,9 @@ def reasons(found: list[Line]) -> list[str]:
         for model, cell in line.cells.items():
             if cell.why:
                 label = line.ids[0] if line.ids else line.claim
-                where.setdefault((cell.why.removeprefix(f"{cell.verdict}: "), label), {})[model] = None
+                where.setdefault((cell.why.removeprefix("not eligible: ").removeprefix("undecided: "), label), {})[
+                    model
+                ] = None
     told: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (why, label), models in where.items():
         told.setdefault((why, tuple(models)), []).append(label)

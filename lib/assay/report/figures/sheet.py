@@ -69,7 +69,8 @@ def save(figure: Any, folder: Path, stem: str) -> list[Path]:
 def boxes(figure: Any, panels: int) -> list[tuple[float, float, float, float]]:
     """Where each panel's axes lie in a saved figure: left, top, width and height, as shares of the picture from its top left."""
     found = [axes.get_position() for axes in figure.axes[:panels]]
-    return [(round(b.x0, 5), round(1 - b.y1, 5), round(b.width, 5), round(b.height, 5)) for b in found]
+    shares = [(b.x0, 1 - b.y1, b.width, b.height) for b in found]
+    return [(round(float(x), 5), round(float(y), 5), round(float(w), 5), round(float(h), 5)) for x, y, w, h in shares]
 
 
 def _heading(model: str, series: Sequence[Series]) -> str:
