@@ -112,6 +112,11 @@ def test_ablation(refusal_bypass):
     tier="quick",
     reason="a shuffled vector of that length lowers the score further: by 11.8, 12.3, 15.6 nats, the direction by 11.1, 8.6, 8.5",
 )
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="a shuffled vector of that length lowers the score by up to 3.3 nats, the direction by 2.9 [2.6, 3.2]",
+)
 def test_subtraction(refusal_bypass):
     r = refusal_bypass
     assert (

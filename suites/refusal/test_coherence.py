@@ -129,6 +129,11 @@ def test_ablation_is_cheap(refusal_loss):
     tier="quick",
     reason="more than ablation, but a random vector of that length costs up to 4.4, 3.8, 6.3 nats, it 1.3, 2.1, 3.5",
 )
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="0.06 [-0.02, 0.14] nats more than ablation; a random vector of that length costs up to 0.31, it 0.11",
+)
 def test_subtraction_costs_more(refusal_loss):
     r, counts = refusal_loss, 0.1  # nats per token: what ablation may cost at most
     assert (

@@ -186,6 +186,11 @@ def test_refuses(refusal_requests):
 
 
 @finding("the refusal score tells refused requests from answered ones", id="REF-3", tier="quick")
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="the score of the token I is below 0 on harmful requests, too: -1.5 [-2.4, -0.7] nats; 0.38 of them are refused",
+)
 def test_score(refusal_requests):
     r = refusal_requests
     assert above(r.harmful_score, 0, worth=NAT, source="even odds") & below(
@@ -223,6 +228,11 @@ def test_inside_filters(refusal_selection):
     tier="quick",
 )
 @not_replicated("gemma_tiny", tier="quick", reason="the longest is of the same layer: 0.10 [0.04, 0.15] nats better")
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="ablating the longest, of the last layer but one, lowers the score 2.0 [1.0, 2.9] nats more",
+)
 def test_bypasses_better_than_norm(refusal_selection):
     assert above(refusal_selection.bypass_gain_over_norm, 0, by=NAT, worth=0.0, source=NONE)
 

@@ -86,6 +86,11 @@ def test_bypass_under_system_prompt(refusal_system_prompt):
     tier="quick",
     reason="none of 16 is refused under ablation with or without it, a difference of 0 [-0.17, 0.17]; so in the paper's Qwen",
 )
+@not_replicated(
+    "qwencoder05b",
+    tier="quick",
+    reason="0.12 less [-0.35, 0.12] are refused under ablation with it than without: so in the paper's Qwen",
+)
 def test_system_prompt_restores(refusal_system_prompt):
     assert above(refusal_system_prompt.refused_ablated_more_than_without_system, 0, source="no difference")
 
