@@ -57,7 +57,10 @@ def recorded(layers):
 
 @pytest.fixture
 def snapshots(tmp_path):
-    folder = tmp_path / "snapshots"
+    return write_snapshots(tmp_path / "snapshots")
+
+
+def write_snapshots(folder):
     for model, layers in SMALL.items():
         (folder / model).mkdir(parents=True)
         for name, metrics in recorded(layers).items():
@@ -94,6 +97,16 @@ def test_rescues(patching):
 @pytest.fixture
 def repository(snapshots):
     """The folder of snapshots with a suite beside it, as a repository has it."""
+    return with_suites(snapshots)
+
+
+@pytest.fixture(scope="module")
+def one_repository(tmp_path_factory):
+    """The same, once for a module that leaves it as it is."""
+    return with_suites(write_snapshots(tmp_path_factory.mktemp("repository") / "snapshots"))
+
+
+def with_suites(snapshots):
     root = snapshots.parent
     (root / "suites").mkdir()
     (root / "suites" / "test_patching.py").write_text(SUITE)

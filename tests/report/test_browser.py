@@ -44,11 +44,16 @@ SHOWN = """() => ({
 })"""
 
 
+@pytest.fixture(scope="module")
+def out(one_repository):
+    """The folder of the report."""
+    write_report(one_repository / "snapshots", one_repository / "report")
+    return one_repository / "report"
+
+
 @pytest.fixture
-def look(repository, tmp_path):
+def look(out, tmp_path):
     """`look(script, width, query)`: what the script returns on the page; fails if the page had an error."""
-    out = tmp_path / "report"
-    write_report(repository / "snapshots", out)
 
     def look(script, width=1400, query=""):
         text = (out / "index.html").read_text(encoding="utf-8")
