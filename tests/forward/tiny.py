@@ -160,6 +160,12 @@ ROUNDING = {mx.float32: 3e-5, mx.float16: 2e-2, mx.bfloat16: 1e-1}
 apart (OpenBLAS and MKL on AVX2)."""
 
 
+def chat_lm(name: str, folder: Path) -> LM:
+    """The float32 model with a tokenizer and a chat template in its family's style, which are written into the folder."""
+    ids = write_tokenizer(folder, name, vocab_size=VOCAB)
+    return LM(model(name), load_tokenizer(folder, eos_token_ids=ids["eos_token_id"]), name=name)
+
+
 def agree(a: Any, b: Any, dtype: mx.Dtype | None = None) -> bool:
     """`same` where a row alone is the row in a batch, bit for bit; elsewhere to `ROUNDING`.
 

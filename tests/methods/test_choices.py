@@ -5,22 +5,16 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import tiny
-from mlx_lm.utils import load_tokenizer
 
 from assay.data.knowledge import statements
 from assay.errors import DataError, PromptError
-from assay.forward.lm import LM
 from assay.methods.confidence.choices import calibration_error, squared_errors
 from assay.methods.preferences import answer_preference, where_answers_part
-from assay.models.tokenizer import write_tokenizer
 
 
 @pytest.fixture(scope="module", params=("llama", "gemma2", "qwen2"))
 def lm(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    ids = write_tokenizer(folder, request.param, vocab_size=tiny.VOCAB)
-    tokenizer = load_tokenizer(folder, eos_token_ids=ids["eos_token_id"])
-    return LM(tiny.model(request.param), tokenizer, name=request.param)
+    return tiny.chat_lm(request.param, tmp_path_factory.mktemp(request.param))
 
 
 ASKED = [item.proposal for item in statements("test")[:5]]

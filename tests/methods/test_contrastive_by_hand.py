@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 import tiny
 from byhand import said, stream
-from mlx_lm.utils import load_tokenizer
 from plain import plain
 
 from assay.data.behaviours import questions
 from assay.errors import EditError, PromptError
-from assay.forward.lm import LM
 from assay.methods.direction_controls import random_control
 from assay.methods.preferences import where_answers_part
 from assay.methods.sycophancy import contrastive as method
-from assay.models.tokenizer import write_tokenizer
 
 ITEMS, OTHERS = (tuple(questions(name, "train")[i] for i in (1, 3, 6, 7)) for name in ("survival", "myopic_reward"))
 ASKED = tuple(questions("survival", "test")[i] for i in (0, 4, 6))
@@ -24,10 +21,7 @@ ASKED = tuple(questions("survival", "test")[i] for i in (0, 4, 6))
 
 @pytest.fixture(scope="module", params=("llama", "gemma2", "qwen2"))
 def lm(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    ids = write_tokenizer(folder, request.param, vocab_size=tiny.VOCAB)
-    tokenizer = load_tokenizer(folder, eos_token_ids=ids["eos_token_id"])
-    return LM(tiny.model(request.param), tokenizer, name=request.param)
+    return tiny.chat_lm(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")

@@ -5,25 +5,19 @@ import numpy as np
 import pytest
 import tiny
 from byhand import said, stream
-from mlx_lm.utils import load_tokenizer
 from plain import plain
 
 from assay.data.knowledge import entities
 from assay.errors import PositionError, PromptError
-from assay.forward.lm import LM
 from assay.methods.confidence import place_direction as method
 from assay.methods.directions import difference_in_means
-from assay.models.tokenizer import write_tokenizer
 
 FAMILIES = ("llama", "gemma2", "qwen2")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def lm(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    ids = write_tokenizer(folder, request.param, vocab_size=tiny.VOCAB)
-    tokenizer = load_tokenizer(folder, eos_token_ids=ids["eos_token_id"])
-    return LM(tiny.model(request.param), tokenizer, name=request.param)
+    return tiny.chat_lm(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")

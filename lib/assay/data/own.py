@@ -59,7 +59,7 @@ def read(name: str, path: Path | str) -> tuple[Any, ...]:
 def _requests(kind: Kind) -> Callable[[Path], tuple[Instruction, ...]]:
     def read_requests(path: Path) -> tuple[Instruction, ...]:
         entries = files.load(path, _check_requests)
-        texts = [(entry if isinstance(entry, str) else entry["instruction"]).strip() for entry in entries]
+        texts = [_request(entry).strip() for entry in entries]
         split_of = draw_splits(texts)
         return tuple(Instruction(f"own/{i}", kind, "en", split_of[text], text) for i, text in enumerate(texts, 1))
 
@@ -70,10 +70,15 @@ def _check_requests(entries: Any) -> None:
     if not isinstance(entries, list) or not entries:
         raise DataError('needs a list of {"instruction": ...} or of texts, with at least one entry')
     for number, entry in enumerate(entries, 1):
-        text = entry.get("instruction") if isinstance(entry, dict) else entry
+        text = _request(entry)
         if not isinstance(text, str) or not text.strip():
             raise DataError(f'entry {number} is neither {{"instruction": text}} nor a text: {entry!r}')
-    no_repeats("the request", [(e if isinstance(e, str) else e["instruction"]).strip() for e in entries])
+    no_repeats("the request", [_request(entry).strip() for entry in entries])
+
+
+def _request(entry: Any) -> Any:
+    """The text of a request, which may stand in a table."""
+    return entry.get("instruction") if isinstance(entry, dict) else entry
 
 
 def _two_hop(path: Path) -> tuple[TwoHop, ...]:

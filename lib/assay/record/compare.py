@@ -110,10 +110,15 @@ def where_moved(new: Row, old: Row) -> str:
 
 def made_by_diff(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
     """One line per key in which two `made_by` blocks differ."""
+    for key, now, was in made_otherwise(new, old):
+        yield f"    measured with {key} {now}, recorded with {was}"
+
+
+def made_otherwise(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(key, what it is, what it was) of every key in which two `made_by` blocks differ; "-" is nothing."""
     for key in sorted(new.keys() | old.keys()):
         if new.get(key) != old.get(key):
-            now, was = show(new.get(key, "-")), show(old.get(key, "-"))
-            yield f"    measured with {key} {now}, recorded with {was}"
+            yield key, show(new.get(key, "-")), show(old.get(key, "-"))
 
 
 def _changes(now: Row, was: Row) -> list[str]:

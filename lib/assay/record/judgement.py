@@ -40,6 +40,7 @@ WORTH = 0.2
 CHANCE = 0.025
 """How often a claim is a yes where nothing is there: an interval of 95 % misses on the claimed side."""
 
+_WORD = {1: "above", -1: "below"}
 _HEARD: ContextVar["list[Judgement] | None"] = ContextVar("heard", default=None)
 
 
@@ -91,7 +92,7 @@ def above(
     worth: the difference that would count, in the metric's unit; with `by` 0, else `WORTH` for shares, and to be said for others.
     Raises DataError for a number without source, a metric without interval, and a missing `worth`.
     """
-    return _each(1, "above", metric, others, by, worth, least, source)
+    return _each(1, metric, others, by, worth, least, source)
 
 
 def below(
@@ -103,7 +104,7 @@ def below(
     source: str = "",
 ) -> Judgement:
     """Is the metric below each of the others, by more than `by`? As `above`."""
-    return _each(-1, "below", metric, others, by, worth, least, source)
+    return _each(-1, metric, others, by, worth, least, source)
 
 
 def ordered(*metrics: Metric, worth: float | None = None, least: int = LEAST) -> Judgement:
@@ -129,6 +130,22 @@ def holds(fact: Any, why: str) -> Judgement:
     return Judgement("yes" if fact else "no", f"{why}: {str(fact).lower()}", identity=True)
 
 
+def by_chance(resting: int, yes: int) -> str:
+    """How many yes chance would give to claims that rest on intervals, and the false discovery rate of the yes; "" without any.
+
+    An interval of 95 % lies on the claimed side by chance in 2.5 % of all claims (`CHANCE`), and in fewer where a claim has
+    several controls. The share of false ones among the yes is at most the expected number of these by the number of yes
+    (Benjamini and Hochberg 1995, if all claims are taken for false).
+    """
+    if not yes:
+        return ""
+    expected = CHANCE * resting
+    return (
+        f"{resting} rest on intervals: if no claim were true, at most {expected:.2g} of them would be a yes by "
+        f"chance; so of {yes} yes at most {min(1, expected / yes):.0%} are false"
+    )
+
+
 @contextmanager
 def heard() -> Iterator[list[Judgement]]:
     """Collects the judgements that are asked for a yes or no inside."""
@@ -141,18 +158,12 @@ def heard() -> Iterator[list[Judgement]]:
 
 
 def _each(
-    sign: int,
-    word: str,
-    metric: Metric,
-    others: tuple[Any, ...],
-    by: float,
-    worth: float | None,
-    least: int,
-    source: str,
+    sign: int, metric: Metric, others: tuple[Any, ...], by: float, worth: float | None, least: int, source: str
 ) -> Judgement:
+    """Is the metric above (sign 1) or below (-1) each of the others?"""
     if not others:
-        raise DataError(f"{word}: name the controls or the threshold to compare with")
-    return _all([_one(sign, word, metric, other, by, worth, least, source) for other in others])
+        raise DataError(f"{_WORD[sign]}: name the controls or the threshold to compare with")
+    return _all([_one(sign, metric, other, by, worth, least, source) for other in others])
 
 
 def _joined(judgements: Iterable[Judgement]) -> str:
@@ -168,10 +179,10 @@ def _all(judgements: list[Judgement]) -> Judgement:
 
 
 def _one(
-    sign: int, word: str, metric: Metric, other: Metric | float, by: float, worth: float | None, least: int, source: str
+    sign: int, metric: Metric, other: Metric | float, by: float, worth: float | None, least: int, source: str
 ) -> Judgement:
     if not isinstance(other, Metric) and not source:
-        raise DataError(f"{word} {other}: say where the threshold comes from: source='chance of two answers'")
+        raise DataError(f"{_WORD[sign]} {other}: say where the threshold comes from: source='chance of two answers'")
     other = other if isinstance(other, Metric) else Metric(other)
     for one in (metric, other):
         if few := _few(one, least):
@@ -183,9 +194,9 @@ def _one(
     beyond, back = (ends[1], ends[0]) if sign > 0 else (ends[0], ends[1])
     low = difference - math.hypot(metric.value - near, other.value - beyond)
     high = difference + math.hypot(metric.value - far, other.value - back)
-    counts = 0.0 if by and worth is None else _worth(worth, metric, other, word)
+    counts = worth if worth is not None else 0.0 if by else _worth(sign, metric, other)
     what = "".join((f" ({source})" if source and other.ci is None else "", f", less {by:g}," if by else ""))
-    said = f"{_text(metric)} {word} {_text(other)}{what} by {difference:.2g} [{low:.2g}, {high:.2g}]"
+    said = f"{_text(metric)} {_WORD[sign]} {_text(other)}{what} by {difference:.2g} [{low:.2g}, {high:.2g}]"
     if low > 0:
         return Judgement("yes", said)
     if high < counts:
@@ -201,15 +212,12 @@ def _few(metric: Metric, least: int) -> str:
     return f"rests on {n}{'' if metric.clusters is None else ' clusters'}, and {least} are the least"
 
 
-def _worth(worth: float | None, *metrics: Any) -> float:
-    *both, word = metrics
-    if worth is not None:
-        return worth
-    if all(
-        metric.unit in ("", "of prompts") and is_number(metric.value) and not abs(metric.value) > 1 for metric in both
-    ):
+def _worth(sign: int, *both: Metric) -> float:
+    """What difference would count, where the claim does not say it. Raises DataError unless both metrics are shares."""
+    if all(one.unit in ("", "of prompts") and is_number(one.value) and not abs(one.value) > 1 for one in both):
         return WORTH
-    raise DataError(f"{word}: {both[0].value!r} is no share: say in its unit what difference would count, worth=...")
+    what = f"{both[0].value!r} is no share: say in its unit what difference would count, worth=..."
+    raise DataError(f"{_WORD[sign]}: {what}")
 
 
 def _needed(difference: float, low: float, *metrics: Metric) -> str:

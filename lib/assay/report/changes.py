@@ -24,7 +24,7 @@ from pathlib import Path
 from assay.errors import SnapshotError
 from assay.record import compare, files
 from assay.record.compare import BLOCKS, MADE_BY, VERDICTS
-from assay.record.metric import Row, number, show
+from assay.record.metric import Row, number
 
 State = Mapping[str, files.Document]
 """`model/experiment.json` -> its entries."""
@@ -74,7 +74,8 @@ def changes(old: State, new: State) -> Changes:
                 side, rows = (found.gone, was) if entry in was else (found.new, now)
                 side.append(Change(model, entry, "", *_sizes(entry in was, len(rows[entry]))))
                 continue
-            made.update(_made(was.get(MADE_BY, {}).get(entry, {}), now.get(MADE_BY, {}).get(entry, {})))
+            both = (state.get(MADE_BY, {}).get(entry, {}) for state in (now, was))
+            made.update(f"{key} {old} -> {new}" for key, new, old in compare.made_otherwise(*both))
             _compare(found, model, entry, was[entry], now[entry])
         said, says = was.get(VERDICTS, {}), now.get(VERDICTS, {})
         for key in sorted(said.keys() | says.keys()):
@@ -158,12 +159,6 @@ def _compare(found: Changes, model: str, entry: str, was: Mapping[str, Row], now
             found.within += 1
         else:
             found.same += 1
-
-
-def _made(was: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:
-    for key in sorted(was.keys() | now.keys()):
-        if was.get(key) != now.get(key):
-            yield f"{key} {show(was.get(key, '-'))} -> {show(now.get(key, '-'))}"
 
 
 def _number(row: Row | None) -> str:

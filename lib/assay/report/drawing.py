@@ -9,13 +9,13 @@ digest of each, and where the panels lie in it.
 
 import hashlib
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from assay.machine import cores
 from assay.record import files
 from assay.report import figures
 from assay.report.figures import heatmap, pictures
@@ -79,10 +79,9 @@ def draw_one(picture: Picture, folder: Path) -> list[tuple[float, float, float, 
 
 def _draw(todo: list[Picture], folder: Path) -> list[list[tuple[float, float, float, float]]]:
     folder.mkdir(parents=True, exist_ok=True)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(todo) <= FEW or cores == 1:
+    if len(todo) <= FEW or cores() == 1:
         return [draw_one(picture, folder) for picture in todo]
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         return list(pool.map(draw_one, todo, [folder] * len(todo), chunksize=4))
 
 

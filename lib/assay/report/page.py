@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from assay.record.judgement import CHANCE
+from assay.record.judgement import by_chance
 from assay.record.metric import Metric, number, show, to_row
 from assay.report.changes import Changes, sections
 from assay.report.figures.picture import Picture
@@ -88,13 +88,7 @@ def counts(study: Study) -> list[str]:
             continue
         words["changed"] = len(found) - sum(words.values())
         text = f"{which} models: " + ", ".join(f"{n} {word}" for word, n in words.items() if n)
-        if yes:
-            expected = CHANCE * len(resting)
-            text += (
-                f"; {len(resting)} rest on intervals, and if no claim were true, {expected:.2g} yes at most were to be "
-                f"expected by chance: of {yes} yes at most {min(1, expected / yes):.0%} are false"
-            )
-        lines.append(text)
+        lines.append("; ".join(filter(None, (text, by_chance(len(resting), yes)))))
     return lines
 
 

@@ -139,30 +139,10 @@ def judge(root: Path, snapshots: Path, tier: str, models: Sequence[str]) -> list
     """The claims, judged from the snapshots by pytest in `root`. Raises SnapshotError if it cannot."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "findings.json"
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--recorded",
-            "--no-header",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--no-summary",
-        ]
-        command += [
-            "--tier",
-            tier,
-            "--model",
-            ",".join(models),
-            "--findings",
-            str(file),
-            "-o",
-            f"metrics_dir={snapshots.name}",
-        ]
-        done = subprocess.run(
-            [*command, "suites"], cwd=root, capture_output=True, text=True, env=os.environ | {"CI": "1"}
-        )
+        options = f"--recorded --no-header -q -p no:cacheprovider --no-summary --tier {tier} --model {','.join(models)}"
+        where = ["--findings", str(file), "-o", f"metrics_dir={snapshots.name}", "suites"]
+        command = [sys.executable, "-m", "pytest", *options.split(), *where]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=os.environ | {"CI": "1"})
         if not file.exists() or done.returncode not in (0, 1):
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E ", "ERROR"))]
             raise SnapshotError(

@@ -34,8 +34,8 @@ class Module:
 
 
 def read_modules(root: Path) -> list[Module]:
-    """The test files below `root` that define an experiment or say what they test, in the order of their paths."""
-    found = (read_module(path, root) for path in sorted(root.rglob("test_*.py")) if ".venv" not in path.parts)
+    """The test files of `root/suites` that define an experiment, in the order of their paths."""
+    found = (read_module(path, root) for path in sorted((root / "suites").rglob("test_*.py")))
     return [module for module in found if module.experiments]
 
 

@@ -3,15 +3,14 @@
     84 verdicts: 61 yes, 9 no, 8 undecided, 6 not eligible
     74 rest on intervals: if no claim were true, at most 1.9 of them would be a yes by chance; so of 57 yes at most 3% are false
 
-An interval of 95 % lies on the claimed side by chance in 2.5 % of all claims, and in fewer where a claim has several controls.
-The share of false ones among the yes is at most the expected number of these by the number of yes (the false discovery rate of
-Benjamini and Hochberg 1995, if all claims are taken for false). Identities are not counted: chance does not make them true.
+`by_chance` of assay.record.judgement says how. Identities are not counted: chance does not make them true.
 """
 
 from collections import Counter
 
+from assay.plugin.claims.marks import NO_NULL
 from assay.plugin.claims.table import Cell, Line
-from assay.record.judgement import CHANCE
+from assay.record.judgement import by_chance
 
 ORDER = ("yes", "new yes", "no", "new no", "undecided", "not eligible")
 NOT_COUNTED = ("not run", "ERROR")
@@ -29,12 +28,8 @@ def lines(found: list[Line]) -> list[str]:
     known = [word for word in ORDER if word in judged] + sorted(judged.keys() - set(ORDER))
     text = [f"{sum(judged.values())} verdicts: " + ", ".join(f"{judged[word]} {word}" for word in known)]
     resting = [cell for cell in cells if cell.rests == "intervals"]
-    if yes := sum("yes" in cell.verdict.lower() for cell in resting):
-        expected = CHANCE * len(resting)
-        text.append(
-            f"{len(resting)} rest on intervals: if no claim were true, at most {expected:.2g} of them would be a yes by "
-            f"chance; so of {yes} yes at most {min(1, expected / yes):.0%} are false"
-        )
+    if chance := by_chance(len(resting), sum("yes" in cell.verdict.lower() for cell in resting)):
+        text.append(chance)
     if bare := sum(cell.rests == "assertion" for cell in cells):
         text.append(f"{bare} rest on a bare assertion: no interval and no control says how sure they are")
     return text
@@ -53,7 +48,7 @@ def of_null_world(found: list[Line]) -> list[str]:
     text += [f"  yes by chance: {claim}" for claim, cell in claims.items() if cell.verdict == "yes"]
     if identities := sum(cell.rests == "identity" for cell in _cells(found)):
         text.append(f"  not counted: {identities} identities")
-    without = dict.fromkeys(line.claim for line in found for cell in line.cells.values() if "no null world" in cell.why)
+    without = dict.fromkeys(line.claim for line in found for cell in line.cells.values() if cell.why == NO_NULL)
     return text + [f"  has no null world: {claim}" for claim in without]
 
 

@@ -35,9 +35,8 @@ from assay.plugin.results.result import Result, forget_reads, is_new, read_since
 from assay.record.judgement import Judgement, Undecided, heard
 from assay.record.tier import TIERS, Tier
 
-SKIP, OPEN = "not eligible: ", "undecided: "
-VERDICTS = ("not eligible", "undecided", "no")
-"""Those that a skip's reason begins with."""
+SKIPPED = ("not eligible", "undecided", "no")
+"""The verdicts of a skipped test, whose reason begins with one: "undecided: 0.75 [0.41, 0.93] n 8 above ..."."""
 MEASURED = pytest.StashKey[dict[str, dict[str, Any]]]()
 """The metrics that a finding rests on, name -> row."""
 NEW = pytest.StashKey[bool]()
@@ -72,13 +71,13 @@ def call(item: pytest.Item) -> Iterator[None]:
         return (yield)
     smallest = mark.kwargs.get("tier", TIERS[0])
     if not Tier(options.tier(item.config)).at_least(smallest):
-        pytest.skip(f"{SKIP}needs --tier {smallest}")
+        pytest.skip(f"not eligible: needs --tier {smallest}")
     results = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Result)]
     item.stash[NEW] = bool(results) and all(map(is_new, results)) and not options.null_world(item.config)
     for result in results:
         if result.ineligible is not None:
             _agrees(item, results, "not eligible")
-            pytest.skip(SKIP + result.ineligible)
+            pytest.skip(f"not eligible: {result.ineligible}")
         forget_reads(result)
     with heard() as said:
         try:
@@ -93,7 +92,7 @@ def call(item: pytest.Item) -> Iterator[None]:
             raise
         except Undecided as reason:
             _agrees(item, results, "undecided", str(reason))
-            pytest.skip(f"{OPEN}{reason}")
+            pytest.skip(f"undecided: {reason}")
         finally:
             item.stash[MEASURED], item.stash[RESTS] = _measured(mark, results), _rests(said)
     _agrees(item, results, "yes")
@@ -173,7 +172,7 @@ def verdict(report: pytest.TestReport, call: pytest.CallInfo[None], new: bool = 
     if report.passed:
         return "new yes" if new else "yes"
     if report.skipped:
-        return next((word for word in VERDICTS if why(report).startswith(f"{word}: ")), "not run")
+        return next((word for word in SKIPPED if why(report).startswith(f"{word}: ")), "not run")
     if call.excinfo is None:
         return "NOW YES"  # a strict xfail that passed
     if report.when == "call" and call.excinfo.errisinstance(AssertionError):
