@@ -31,7 +31,7 @@ from statistics import NormalDist
 
 Interval = tuple[float, float]
 
-EDITION = 2
+EDITION = 3
 """Raised whenever the same numbers would give another interval. It is recorded: an update never keeps an interval of another."""
 
 ADDED = 1.0
@@ -132,7 +132,8 @@ def difference_interval(
     D, middle = len(draws), math.fsum(draws) / len(draws)
     between = _student(D - 1, level) * math.sqrt(math.fsum((draw - middle) ** 2 for draw in draws) / (D - 1) / D)
     centre, half = (low + high) / 2, math.hypot((high - low) / 2, between)
-    return centre - half, centre + half
+    least, most = bounds or (-math.inf, math.inf)
+    return max(centre - half, least), min(centre + half, most)
 
 
 def auroc_interval(area: float, positives: float, negatives: float, level: float = 0.95) -> Interval:
