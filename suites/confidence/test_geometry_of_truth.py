@@ -98,18 +98,26 @@ def test_parts(truth_separation):
     assert above(truth_separation.auroc, 0.5, source="chance")
 
 
-@finding("it does so for a relation that it was not found on", id="CONF-2", tier="quick")
+@finding(
+    "a truth direction parts true from false statements of a relation that it was not found on",
+    id="CONF-2",
+    tier="quick",
+)
 def test_generalises(truth_separation):
     assert above(truth_separation.new_relation_auroc, 0.5, source="chance")
 
 
-@finding("it does so better than directions from permuted labels", id="CONF-2", tier="quick")
+@finding(
+    "the truth direction parts statements of a new relation better than directions from permuted labels",
+    id="CONF-2",
+    tier="quick",
+)
 @not_replicated(
     "llama_tiny",
     "gemma_tiny",
     "qwen_tiny",
     tier="quick",
-    reason="almost any direction parts these states: areas of 0.99, 0.98, 0.99; half from permuted labels reach 0.97 or more",
+    reason="almost any direction parts these states: areas of 0.98 or more; half of the permuted labels give 0.97 or more",
 )
 def test_better_than_permuted(truth_separation):
     # 0.05: a twentieth of all pairs of a true and a false statement
@@ -121,7 +129,11 @@ def test_better_than_permuted(truth_separation):
     )
 
 
-@finding("added, it makes false statements of that relation true; others do not", id="CONF-2", tier="quick")
+@finding(
+    "added to false statements of a new relation, the truth direction makes the model call them true; others do not",
+    id="CONF-2",
+    tier="quick",
+)
 def test_makes_true(truth_steering):
     r = truth_steering
     assert above(r.false_called_true_less_random, 0, source=NONE) & above(
@@ -129,7 +141,11 @@ def test_makes_true(truth_steering):
     )
 
 
-@finding("subtracted, it makes true statements of that relation false; others do not", id="CONF-2", tier="quick")
+@finding(
+    "subtracted from true statements of a new relation, the truth direction makes the model call them false; others do not",
+    id="CONF-2",
+    tier="quick",
+)
 def test_makes_false(truth_steering):
     r = truth_steering
     assert above(r.true_called_false_less_random, 0, source=NONE) & above(

@@ -96,31 +96,43 @@ def test_parts(entity_separation):
     assert above(entity_separation.auroc, 0.5, source="chance")
 
 
-@finding("it does so better than directions from permuted labels", id="CONF-6", tier="quick")
+@finding(
+    "a direction parts known from made-up names better than directions from permuted labels", id="CONF-6", tier="quick"
+)
 @not_replicated(
     "llama_tiny",
     "gemma_tiny",
     "qwen_tiny",
     tier="quick",
-    reason="almost any direction parts these states: an area of 0.98, 0.99, 0.94; one in twenty from permuted labels has as much",
+    reason="almost any direction parts these states: areas of 0.94 or more; one in twenty of the permuted labels gives as much",
 )
 def test_better_than_permuted(entity_separation):
     r = entity_separation
     assert above(r.auroc, r.auroc_permuted_95, worth=COUNTS, source="95 % of permuted labels")
 
 
-@finding("it does so better than the words of the names alone", id="CONF-6", tier="quick")
+@finding(
+    "a direction in the stream parts known from made-up names better than the words of the names alone",
+    id="CONF-6",
+    tier="quick",
+)
 def test_better_than_words(entity_separation):
     assert above(entity_separation.auroc, entity_separation.auroc_of_words, worth=COUNTS)
 
 
-@finding("added, it makes known names unknown; others do not", id="CONF-6", tier="quick")
+@finding(
+    "added at a known name, the direction makes the model not know it; other vectors do not", id="CONF-6", tier="quick"
+)
 def test_makes_unknown(entity_steering):
     r = entity_steering
     assert above(r.known_admitted_less_random, 0, source=NONE) & above(r.known_admitted_less_shuffled, 0, source=NONE)
 
 
-@finding("subtracted, it makes made-up names answered; others do not", id="CONF-6", tier="quick")
+@finding(
+    "subtracted at a made-up name, the direction makes the model answer; other vectors do not",
+    id="CONF-6",
+    tier="quick",
+)
 def test_makes_known(entity_steering):
     r = entity_steering
     assert below(r.made_up_admitted_less_random, 0, source=NONE) & below(

@@ -136,7 +136,7 @@ def test_calibrated(p_true):
 
 
 @finding(
-    "asked how sure it is, it is certain of known names and hedges about made-up ones",
+    "asked how sure it is, the model is certain of known names and hedges about made-up ones",
     paper="Know what they know",
     ref="arXiv:2207.05221",
     tier="quick",

@@ -6,7 +6,6 @@ experiment 10): the answers to harmless requests must begin as before when the d
 
 from assay.plugin import Metric, above, below, experiment, finding, not_eligible
 
-PLAN = {"paper": "Experimental plan V2", "ref": "experiment 10"}
 NONE = "no difference"
 VARIANTS = ("none", "added", "random_added", "shuffled_added", "ablated")
 
@@ -62,7 +61,6 @@ def test_addition(english_added):
     "ablation that removes refusal leaves the next token of harmless requests as it was, to 0.1 nats",
     id="PLAN-EXP10",
     tier="quick",
-    **PLAN,
 )
 def test_neutral_prompts(english_added):
     r = english_added

@@ -130,7 +130,11 @@ def test_parallel(language_geometry):
     )
 
 
-@finding("more than those of any other division of the requests into two", id="XLR-6", tier="quick")
+@finding(
+    "the directions of the aligned languages are more parallel than those of other divisions of the requests into two",
+    id="XLR-6",
+    tier="quick",
+)
 def test_more_parallel_than_any(language_geometry):
     r = language_geometry
     # a cosine of 0.05

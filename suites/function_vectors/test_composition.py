@@ -111,7 +111,7 @@ def test_composed_vectors(fv_composition):
     assert does & above(fv_composition.composed_less_first, 0, source="its first term")
 
 
-@finding("the next item is found where the series begins again, too", id="FV-14", tier="quick")
+@finding("a function vector finds the next item also where the series begins again", id="FV-14", tier="quick")
 def test_wraps_around(fv_series):
     does = above(fv_series.wrapping_less_plain, 0, source="no vector")
     assert does & above(fv_series.wrapping_less_random_heads, 0, source="random heads' vectors")

@@ -104,7 +104,7 @@ def fitted(kl_share):
     return below(kl_share, 0.1, worth=0, source="paper: the divergence left is close to 0")
 
 
-@finding("a vector fitted to say the same does the task less", id="FV-11", tier="quick")
+@finding("a vector fitted to say the words of a function vector does the task less", id="FV-11", tier="quick")
 @not_replicated("tiny", reason=NAMES)
 @not_replicated("gemma270m", tier="quick", reason="not fitted: 2.7 nats are left of 8.2 after 400 steps")
 def test_does_less(fv_reconstruction):
@@ -112,7 +112,7 @@ def test_does_less(fv_reconstruction):
     assert fitted(fv_reconstruction.kl_share_all_tokens) & less
 
 
-@finding("so does one fitted to the hundred likeliest words", id="FV-11", tier="quick")
+@finding("a vector fitted to a function vector's hundred likeliest words does the task less", id="FV-11", tier="quick")
 def test_top_words_do_less(fv_reconstruction):
     less = above(fv_reconstruction.function_less_top_100, 0, source="no difference")
     assert fitted(fv_reconstruction.kl_share_top_100) & less

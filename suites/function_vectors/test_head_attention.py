@@ -92,14 +92,18 @@ def test_induction_metrics(fv_induction, metrics):
     assert metrics == fv_induction
 
 
-@finding("the top heads look at the labels of the examples", id="FV-15", tier="quick")
+@finding("the task's heads look at the labels of the examples", id="FV-15", tier="quick")
 def test_look_at_labels(fv_attention):
     # A tenth of the attention would count.
     more = above(fv_attention.to_labels_less_other_heads, 0, worth=0.1, source="other heads of the same layers")
     assert more & above(fv_attention.to_labels_less_next_role, 0, worth=0.1, source="tokens of the next role")
 
 
-@finding("they are not simply the induction heads: as many of those carry less of the task", id="FV-16", tier="quick")
+@finding(
+    "the task's heads are not simply the induction heads: as many of those carry less of the task",
+    id="FV-16",
+    tier="quick",
+)
 def test_not_induction_heads(fv_induction):
     # A rise of .05 in probability would count, as in FV-3.
     assert above(fv_induction.effect_of_top_less_matching, 0, worth=0.05, source="no difference")

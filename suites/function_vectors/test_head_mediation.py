@@ -203,35 +203,41 @@ def test_few_heads_carry_the_task(fv_mediation):
 
 
 @finding(
-    "they lie between a quarter and two thirds of the depth, more often than any heads do", id="FV-3", tier="quick"
+    "the task's heads lie between a quarter and two thirds of the depth, more often than any heads do",
+    id="FV-3",
+    tier="quick",
 )
 def test_middle_layers(fv_mediation):
     assert above(fv_mediation.in_middle, fv_mediation.middle_layers)
 
 
-@finding("attribution patching finds the same heads", id="FV-3", tier="quick")
+@finding("attribution patching finds the heads that activation patching finds", id="FV-3", tier="quick")
 def test_attribution_patching_agrees(fv_mediation):
     related = above(fv_mediation.attribution_correlation, 0, source="no relation")
     assert related & above(fv_mediation.attribution_shares_top, 0.5, source="most of the top heads: more than half")
 
 
-@finding("they act at the last token", id="FV-3", tier="quick")
+@finding("the task's heads act at the last token", id="FV-3", tier="quick")
 def test_last_token(fv_roles):
     assert above(fv_roles.last_less_best_other, 0, worth=0.05, source=NONE)
 
 
-@finding("what the heads write sums to the attention output", id="FV-4")
+@finding("what all heads write sums to the attention output", id="FV-4")
 def test_heads_sum(fv_head_count):
     assert holds(fv_head_count.sum_error < 2e-3, "the relative error is below the rounding of 16 bits, 0.002")
 
 
-@finding("a vector of the top heads does the task, of random heads it does not", id=("FV-4", "FV-12"), tier="quick")
+@finding("a vector of the task's heads does the task, one of random heads does not", id=("FV-4", "FV-12"), tier="quick")
 def test_top_heads_do_the_task(fv_head_count):
     does = above(fv_head_count.chosen_less_without, 0, source=NONE)
     assert does & above(fv_head_count.chosen_less_random_heads, 0, source=NONE)
 
 
-@finding("more heads than one do more, more so than with random heads", id="FV-12", tier="quick")
+@finding(
+    "a vector of several of the task's heads does more than one of a single head, beyond random heads",
+    id="FV-12",
+    tier="quick",
+)
 @not_replicated(
     "gemma_tiny",
     tier="quick",
@@ -243,7 +249,9 @@ def test_more_heads(fv_head_count):
     assert more & above(fv_head_count.gain_over_one_less_random_heads, 0, source=NONE)
 
 
-@finding("and a few are enough: the last doubling adds little", id="FV-12", tier="quick")
+@finding(
+    "a few of the task's heads are enough: the last doubling of their number adds little", id="FV-12", tier="quick"
+)
 def test_saturates(fv_head_count):
     does = above(fv_head_count.half_less_random_heads, 0, source=NONE)
     # The claim is that something is small, so anything above the limit refutes it.

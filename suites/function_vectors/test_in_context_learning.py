@@ -105,24 +105,24 @@ def test_examples_help(fv_in_context):
     assert above(fv_in_context.ten_shot_less_zero_shot, 0, source="no difference")
 
 
-@finding("examples with shuffled labels do not", id="FV-1", tier="quick")
+@finding("ten examples with shuffled labels do not make the model do the task", id="FV-1", tier="quick")
 @not_replicated("tiny", reason=SET_OF_LABELS)
 def test_shuffled_labels_hurt(fv_in_context):
     assert above(fv_in_context.ten_shot_less_shuffled, 0, source="no difference")
 
 
-@finding("examples with labels of all tasks do not", id="FV-1")
+@finding("ten examples with labels of all tasks do not make the model do the task", id="FV-1")
 def test_mixed_labels_hurt(fv_in_context):
     assert above(fv_in_context.ten_shot_less_mixed, 0, source="no difference")
 
 
-@finding("its function vector lifts most tasks, zero-shot, and more than random heads do", id="FV-17", tier="quick")
+@finding("function vectors lift most tasks, zero-shot, and more than random heads do", id="FV-17", tier="quick")
 @not_replicated("gemma270m", tier="quick", reason="2 of 9 tasks")
 def test_lifts_most_tasks(fv_all_tasks):
     assert above(fv_all_tasks.zero_shot_lifted, 0.5, source="most tasks: more than half")
 
 
-@finding("and over all tasks more answers are right after corrupted labels", id="FV-17", tier="quick")
+@finding("over all tasks function vectors make more answers right after corrupted labels", id="FV-17", tier="quick")
 def test_lifts_corrupted_tasks(fv_all_tasks):
     lift = above(fv_all_tasks.corrupted_lift, 0, source="no difference")
     assert lift & above(fv_all_tasks.corrupted_less_random_heads, 0, source="no difference")

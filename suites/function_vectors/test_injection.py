@@ -116,7 +116,7 @@ def more(difference, **options):
 
 
 @finding(
-    "its function vector makes a prompt without examples do the task, random heads of the same layers do not",
+    "a task's function vector makes a prompt without examples do the task; one of random heads of the same layers does not",
     id="FV-5",
     tier="quick",
 )
@@ -124,33 +124,37 @@ def test_zero_shot(fv_zero_shot):
     assert more(fv_zero_shot.lift) & more(fv_zero_shot.function_less_random_heads)
 
 
-@finding("the same heads over corrupted prompts do not", id="FV-5", tier="quick")
+@finding(
+    "the same heads' outputs over corrupted prompts do not make a prompt without examples do the task",
+    id="FV-5",
+    tier="quick",
+)
 def test_corrupted_labels_do_not(fv_zero_shot):
     assert more(fv_zero_shot.function_less_corrupted_labels)
 
 
-@finding("another task's vector does not", id="FV-5", tier="quick")
+@finding("another task's function vector does not make a prompt without examples do the task", id="FV-5", tier="quick")
 def test_other_task_does_not(fv_zero_shot):
     assert more(fv_zero_shot.function_less_other_task)
 
 
-@finding("it makes whole answers right, not only first tokens", id="FV-5", tier="quick")
+@finding("a function vector makes whole answers right, not only first tokens", id="FV-5", tier="quick")
 def test_whole_answers(fv_zero_shot):
     assert more(fv_zero_shot.exact_less_plain) & more(fv_zero_shot.exact_less_random_heads)
 
 
-@finding("it does the task after shuffled labels", id="FV-5", tier="quick")
+@finding("a function vector does the task after examples with shuffled labels", id="FV-5", tier="quick")
 @not_replicated("tiny", reason=SET_OF_LABELS)
 def test_after_shuffled_labels(fv_shuffled):
     assert more(fv_shuffled.lift) & more(fv_shuffled.function_less_random_heads)
 
 
-@finding("it does the task after labels of all tasks", id="FV-5", tier="quick")
+@finding("a function vector does the task after examples with labels of all tasks", id="FV-5", tier="quick")
 def test_after_mixed_labels(fv_mixed):
     assert more(fv_mixed.lift) & more(fv_mixed.function_less_random_heads)
 
 
-@finding("it beats the layer average", id="FV-6", tier="quick")
+@finding("a function vector does more than the layer's average state", id="FV-6", tier="quick")
 @not_replicated(
     "tiny", reason="planted: above the heads' layer the stream at the last token holds the task and little else"
 )
@@ -158,7 +162,7 @@ def test_beats_the_layer_average(fv_zero_shot):
     assert more(fv_zero_shot.function_less_layer_mean)
 
 
-@finding("it works in early and middle layers, and not late", id="FV-7", tier="quick")
+@finding("a function vector works in early and middle layers, and not in late ones", id="FV-7", tier="quick")
 @not_replicated(
     "tiny", reason="all layers above the planted heads of a built-in model still turn a task into its answer"
 )
@@ -166,7 +170,11 @@ def test_falls_off_late(fv_zero_shot):
     assert more(fv_zero_shot.lift) & more(fv_zero_shot.function_less_late)
 
 
-@finding("it makes the right answer less surprising, random heads do not", id="FV-20", tier="quick")
+@finding(
+    "a function vector makes the right answer less surprising, a vector of random heads does not",
+    id="FV-20",
+    tier="quick",
+)
 def test_less_surprising(fv_zero_shot):
     # Half a nat: the right answer becomes more than one and a half times as likely.
     saved, beyond = fv_zero_shot.nats_saved, fv_zero_shot.nats_saved_less_random_heads

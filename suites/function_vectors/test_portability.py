@@ -124,16 +124,18 @@ def more(difference):
     return above(difference, 0, source="no difference")
 
 
-@finding("its function vector does the task in other templates", id="FV-8", tier="quick")
+@finding("a function vector does the task in other templates", id="FV-8", tier="quick")
 def test_other_templates(fv_templates):
     assert more(fv_templates.function_less_plain) & more(fv_templates.function_less_random_heads)
 
 
-@finding("and there after examples with corrupted labels", id="FV-8", tier="quick")
+@finding(
+    "a function vector does the task in other templates after examples with corrupted labels", id="FV-8", tier="quick"
+)
 def test_other_templates_corrupted(fv_templates):
     assert more(fv_templates.corrupted_function_less_plain) & more(fv_templates.corrupted_function_less_random_heads)
 
 
-@finding("and in natural text", id="FV-9", tier="quick")
+@finding("a function vector does the task in natural text", id="FV-9", tier="quick")
 def test_natural_text(fv_natural_text):
     assert more(fv_natural_text.function_less_plain) & more(fv_natural_text.function_less_random_heads)

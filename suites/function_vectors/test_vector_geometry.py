@@ -66,7 +66,7 @@ def written(lm, means):
 
 @experiment
 def fv_scaling(lm, study, less):
-    """FV-18: how much the function vector adds to accuracy, for the report's line over sizes of models."""
+    """FV-18: how much the function vector adds to accuracy. The report draws it over the size of the models."""
     if study.unable:
         return not_eligible(study.unable, n_able=len(study.able))
     plain = [row.plain_rank == 0 for row in study.zero_shot]

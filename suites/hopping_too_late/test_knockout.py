@@ -210,7 +210,11 @@ def test_matters_somewhere(knockout):
     assert above(knockout.right_last_from_e1_best_less_worst_less_nothing, 0, source=NONE)
 
 
-@finding("the same, from the whole phrase of e1", id="HTL-4", tier="quick")
+@finding(
+    "keeping t2 from the whole phrase of e1 changes answers in some layers more than in others, beyond a control",
+    id="HTL-4",
+    tier="quick",
+)
 def test_matters_in_a_band(knockout):
     assert above(knockout.right_last_from_phrase_best_less_worst_less_nothing, 0, source=NONE)
 
@@ -225,7 +229,11 @@ def test_matters_more_than_nothing(knockout):
     assert above(knockout.right_last_from_e1_nats_upper_less_nothing, 0, source=NONE, worth=COUNTS)
 
 
-@finding("in single hops the entity costs more than a word without information does, too", id="HTL-11", tier="quick")
+@finding(
+    "in single hops, too, keeping the last token from the entity costs more than from a word without information",
+    id="HTL-11",
+    tier="quick",
+)
 def test_single_hops_need_the_entity(single_hops):
     first = above(single_hops.first_hop_last_from_e1_nats_upper_less_nothing, 0, source=NONE, worth=COUNTS)
     assert first & above(single_hops.second_hop_last_from_e2_nats_upper_less_nothing, 0, source=NONE, worth=COUNTS)

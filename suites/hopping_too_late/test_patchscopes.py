@@ -170,7 +170,11 @@ def test_bridge_is_earlier_when_right(descriptions):
     assert below(descriptions.right_e2_at_t1_first, descriptions.wrong_e2_at_t1_first, worth=LAYERS)
 
 
-@finding("the same, by target layers that read and do not compute", id="HTL-2", tier="quick")
+@finding(
+    "the bridge is at t1 in lower layers when the answer is right, by target layers that read and do not compute",
+    id="HTL-2",
+    tier="quick",
+)
 def test_bridge_is_read_earlier_when_right(read_states):
     assert below(read_states.right_e2_at_t1_first, read_states.wrong_e2_at_t1_first, worth=LAYERS)
 

@@ -139,7 +139,11 @@ def test_order_without_second_hop(timeline):
     assert comes_in_order(timeline, "right", "without_second_hop")
 
 
-@finding("these three come in order by target layers that read and do not compute", id="HTL-6", tier="quick")
+@finding(
+    "the first hop, its propagation and the extraction come in order, by target layers that read and do not compute",
+    id="HTL-6",
+    tier="quick",
+)
 def test_read_order_without_second_hop(read_timeline):
     assert comes_in_order(read_timeline, "right", "without_second_hop")
 
@@ -154,7 +158,11 @@ def test_first_hop_is_later_when_wrong(timeline):
     assert above(timeline.wrong_first_hop, timeline.right_first_hop, worth=LAYERS)
 
 
-@finding("the same, by target layers that read and do not compute", id="HTL-6", tier="quick")
+@finding(
+    "the first hop is resolved later when the answer is wrong, by target layers that read and do not compute",
+    id="HTL-6",
+    tier="quick",
+)
 def test_first_hop_is_read_later_when_wrong(read_timeline):
     assert above(read_timeline.wrong_first_hop, read_timeline.right_first_hop, worth=LAYERS)
 

@@ -16,7 +16,6 @@ from assay.data.two_hop import standard
 from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
 from assay.record.curves import rate_curve
 
-PLAN = {"paper": "Experimental plan V2", "ref": "phase 2.1"}
 TOP = 30
 READ_AT_T1 = "the second hop reads the bridge at t1, where it is; at the last token it comes late and after the answer, if at all"
 
@@ -80,12 +79,12 @@ def test_metrics(two_hop_layers, metrics):
     assert metrics == two_hop_layers
 
 
-@finding("the bridge appears at the last token, more often than another bridge", id="PLAN-2.1", tier="quick", **PLAN)
+@finding("the bridge appears at the last token, more often than another bridge", id="PLAN-2.1", tier="quick")
 def test_bridge_appears(two_hop_layers):
     assert above(two_hop_layers.top30_e2_less_other, 0, source="no difference")
 
 
-@finding("the bridge appears in lower layers than the answer", id="PLAN-2.1", tier="quick", **PLAN)
+@finding("the bridge appears in lower layers than the answer", id="PLAN-2.1", tier="quick")
 @not_replicated("tiny", "llama_tiny4", reason=READ_AT_T1)
 def test_gap(two_hop_layers):
     # One layer would count.

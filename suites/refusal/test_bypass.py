@@ -12,7 +12,6 @@ mean (so does every other random vector): it must move the refusal score further
 import assay
 from assay.plugin import Metric, above, below, experiment, finding, holds, not_eligible, not_replicated
 
-PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 NONE = "no difference"
 DRAWS = "the furthest draw"
@@ -142,7 +141,11 @@ def test_addition(refusal_induce):
     )
 
 
-@finding("nor does a difference under shuffled labels, made as long", id="REF-6", tier="quick")
+@finding(
+    "adding a difference under shuffled labels does not make the model refuse harmless requests as the direction does",
+    id="REF-6",
+    tier="quick",
+)
 def test_shuffled_addition(refusal_induce):
     r = refusal_induce
     assert above(r.refused_added_less_shuffled_added, 0, source=NONE) & above(
@@ -154,7 +157,6 @@ def test_shuffled_addition(refusal_induce):
     "steering along the direction raises the refusal score by a nat or more, and more than any random one",
     id="PLAN-0.3",
     tier="quick",
-    **PLAN,
 )
 def test_steering_raises(refusal_induce):
     r = refusal_induce
@@ -163,7 +165,7 @@ def test_steering_raises(refusal_induce):
     )
 
 
-@finding("adding zero times the direction changes nothing", id="PLAN-0.3", **PLAN)
+@finding("adding zero times the direction changes nothing", id="PLAN-0.3")
 def test_zero(refusal_induce):
     assert holds(
         refusal_induce.zero_is_identity, why="the logits with zero times the direction added are the unedited ones"

@@ -49,6 +49,6 @@ def test_agrees(refusal_metric):
     assert above(refusal_metric.agreement_unedited, 0.8, worth=0.0, source="four of five")
 
 
-@finding("they agree under interventions too", id="REF-15", tier="quick")
+@finding("the refusal score and the answers agree under interventions too", id="REF-15", tier="quick")
 def test_agrees_when_edited(refusal_metric):
     assert above(refusal_metric.agreement_edited, 0.8, worth=0.0, source="four of five")

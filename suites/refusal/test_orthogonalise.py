@@ -123,7 +123,10 @@ def test_equals_ablation(refusal_orthogonalised):
     )
 
 
-@finding("what separates them is explained: the same removals at run time give the same logits, to 1 %", id="REF-8")
+@finding(
+    "what separates orthogonalised weights from ablation is explained: their removals at run time give their logits, to 1 %",
+    id="REF-8",
+)
 def test_explained(refusal_orthogonalised):
     r = refusal_orthogonalised
     assert holds(

@@ -14,7 +14,6 @@ import assay
 from assay import methods
 from assay.plugin import Metric, above, below, experiment, finding, holds, not_eligible, not_replicated
 
-PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.3"}
 NONE = "no difference"
 NAT = 1.0  # of the refusal score: the odds of a refusal times e
 
@@ -198,13 +197,13 @@ def test_score(refusal_requests):
     )
 
 
-@finding("the norm of every candidate is finite, and that of the direction above zero", id="PLAN-0.3", **PLAN)
+@finding("the norm of every candidate is finite, and that of the direction above zero", id="PLAN-0.3")
 def test_finite(refusal_extraction):
     r = refusal_extraction
     assert holds(r.norms_finite, why="every norm is finite") & holds(r.norm > 0, why="the direction has a length")
 
 
-@finding("the direction comes out again, exactly and from half of the requests", id=("REF-2", "PLAN-0.3"), **PLAN)
+@finding("the direction comes out again, exactly and from half of the requests", id=("REF-2", "PLAN-0.3"))
 def test_stable(refusal_extraction):
     r = refusal_extraction
     assert holds(r.same_when_extracted_again, why="extracted again, the candidates are the same") & above(
@@ -237,7 +236,9 @@ def test_bypasses_better_than_norm(refusal_selection):
     assert above(refusal_selection.bypass_gain_over_norm, 0, by=NAT, worth=0.0, source=NONE)
 
 
-@finding("and adding it induces no less refusal than adding the longest, to a nat", id="REF-4", tier="quick")
+@finding(
+    "adding the selected direction induces no less refusal than adding the longest, to a nat", id="REF-4", tier="quick"
+)
 def test_induces_no_less_than_norm(refusal_selection):
     r = refusal_selection
     assert above(r.induce_gain_over_norm, -NAT, worth=0.0, source="a nat less") & above(
@@ -257,7 +258,11 @@ def test_separates(refusal_projection):
     assert above(refusal_projection.auroc, 0.5, source="chance")
 
 
-@finding("and are parted further than by directions from permuted labels", id="REF-17", tier="quick")
+@finding(
+    "the direction parts harmful from harmless requests further than directions from permuted labels",
+    id="REF-17",
+    tier="quick",
+)
 @not_replicated(
     "llama_tiny",
     "gemma_tiny",

@@ -175,7 +175,7 @@ def test_known_and_unknown(behaviours):
     assert above(r.told, 0.5, worth=0.0, source="half") & above(r.admitted, r.admitted_of_known)
 
 
-@finding("it is certain of what exists, and not of what was made up", tier="quick", **TESTBED)
+@finding("the model is certain of what exists, and not of what was made up", tier="quick", **TESTBED)
 def test_certain(behaviours):
     r = behaviours
     assert above(r.certain, 0.5, worth=0.0, source="half") & above(r.certain, r.certain_of_made_up)

@@ -243,6 +243,10 @@ def test_said_path(planted_paths):
     assert above(planted_paths.right_less_elsewhere, 0, source=NONE, worth=COUNTS)
 
 
-@finding("they look at it through the duplicate-token heads, more than through others there", tier="quick", **TESTBED)
+@finding(
+    "options look at the view through the duplicate-token heads, more than through others there",
+    tier="quick",
+    **TESTBED,
+)
 def test_view_heads(planted_paths):
     assert above(planted_paths.view_heads_less_elsewhere, 0, source=NONE, worth=COUNTS)

@@ -11,7 +11,6 @@ from assay import methods
 from assay.data.two_hop import two_hop
 from assay.plugin import Metric, above, experiment, finding, holds, not_eligible
 
-PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.2"}
 NONE = "no difference"
 
 
@@ -59,23 +58,23 @@ def test_metrics(lens, metrics):
     assert metrics == lens
 
 
-@finding("the last layer predicts Paris", id="PLAN-0.2", **PLAN)
+@finding("the last layer predicts Paris", id="PLAN-0.2")
 def test_final_layer_predicts(lens):
     assert holds(lens.paris_rank[-1] == 0, why="the plan's one prompt is continued with Paris")
 
 
-@finding("half of the capitals are known, and likelier than another country's", id="PLAN-0.2", tier="quick", **PLAN)
+@finding("half of the capitals are known, and likelier than another country's", id="PLAN-0.2", tier="quick")
 def test_known(lens):
     known = above(lens.known, 0.5, source="half of them")
     assert known & above(lens.final_beats_other, 0, source="as often the other's")
 
 
-@finding("the capital is on top at the last layer, and not yet in the first third", id="PLAN-0.2", tier="quick", **PLAN)
+@finding("the capital is on top at the last layer, and not yet in the first third", id="PLAN-0.2", tier="quick")
 def test_early_layers_differ(lens):
     assert above(lens.final_less_first_third, 0.5, source="more than half of the capitals")
 
 
-@finding("layer by layer the prediction is refined", id="PLAN-0.2", tier="quick", **PLAN)
+@finding("layer by layer the prediction is refined", id="PLAN-0.2", tier="quick")
 def test_refinement(lens):
     # Half a nat would count.
     assert above(lens.kl_drop, 0, source=NONE, worth=0.5)

@@ -6,8 +6,6 @@ import assay
 from assay.data.two_hop import two_hop
 from assay.plugin import Metric, experiment, finding, holds
 
-PLAN = {"paper": "Experimental plan V2", "ref": "section 7, reproducibility"}
-
 
 @experiment
 def reproducible(lm, tier):
@@ -40,7 +38,7 @@ def test_metrics(reproducible, metrics):
     assert metrics == reproducible
 
 
-@finding("two runs give the same bytes", id="PLAN-0.0", **PLAN)
+@finding("two runs give the same bytes", id="PLAN-0.0")
 def test_same_bytes(reproducible):
     same = {what: reproducible[f"same_{what}"] for what in ("run", "greedy", "sampled", "sweep")}
     assert holds(all(share == 1 for share in same.values()), why="every prompt gave the same bytes twice")

@@ -13,7 +13,6 @@ from assay import methods
 from assay.data.two_hop import two_hop
 from assay.plugin import Metric, above, experiment, finding, holds
 
-PLAN = {"paper": "Experimental plan V2", "ref": "phase 0.1"}
 LARGE = 2.0
 COUNTS = 0.1
 """Nats that count: a tenth off the probability of a token."""
@@ -45,23 +44,23 @@ def test_metrics(steering, metrics):
     assert metrics == steering
 
 
-@finding("a steering vector has the shape of a layer's output", id="PLAN-0.1", **PLAN)
+@finding("a steering vector has the shape of a layer's output", id="PLAN-0.1")
 def test_shape(steering):
     same = steering.vector_width == steering.stream_width
     assert holds(same, why="as many numbers as the states that were measured after a layer")
 
 
-@finding("steering with strength 0 is the identity", id="PLAN-0.1", **PLAN)
+@finding("steering with strength 0 is the identity", id="PLAN-0.1")
 def test_zero_is_identity(steering):
     assert holds(steering.zero_is_identity == 1, why="the same logits in every layer and prompt")
 
 
-@finding("strong steering changes the output, in most prompts after every layer", id="PLAN-0.1", tier="quick", **PLAN)
+@finding("strong steering changes the output, in most prompts after every layer", id="PLAN-0.1", tier="quick")
 def test_large_changes(steering):
     changed = above(steering.changed, 0.5, source="half of the prompts")
     assert changed & above(steering.kl_at_large, steering.kl_at_zero, worth=COUNTS)
 
 
-@finding("steering at different layers has different effects, in most prompts", id="PLAN-0.1", tier="quick", **PLAN)
+@finding("steering at different layers has different effects, in most prompts", id="PLAN-0.1", tier="quick")
 def test_layers_differ(steering):
     assert above(steering.layers_differ, 0.5, source="half of the prompts")

@@ -20,7 +20,7 @@ class Tables(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.cells, self.article, self.row, self.models, self.into = {}, "", [], [], None
+        self.cells, self.article, self.row, self.models, self.into, self.title = {}, "", [], [], None, ""
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
@@ -31,7 +31,7 @@ class Tables(HTMLParser):
         if tag == "table":
             self.models = []
         if tag in ("td", "th"):
-            self.into = ""
+            self.into, self.title = "", dict(attrs).get("title", "")
 
     def handle_data(self, data):
         if self.into is not None:
@@ -39,12 +39,12 @@ class Tables(HTMLParser):
 
     def handle_endtag(self, tag):
         if tag in ("td", "th"):
-            self.row.append(self.into)
+            self.row.append(self.title or self.into)
             self.into = None
         elif tag == "thead" and self.article:
             self.models = self.row[1:]
         elif tag == "tr" and self.models:
-            name = self.row[0].partition(" (control: ")[0]
+            name = self.row[0]
             for model, text in zip(self.models, self.row[1:], strict=True):
                 if text:
                     self.cells[self.article, model, name] = text

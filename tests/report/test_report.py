@@ -48,7 +48,7 @@ def test_every_picture_is_two_vector_files_with_a_caption(one_model, tmp_path, c
         assert f'src="figures/{stem}.svg"' in page
         assert f"- `{stem}.svg`: " in captions
     assert "0.75 [0.5, 0.9] n 16" in page
-    assert "rescued (control: donor)" in page
+    assert ">rescued <small>(control: donor)</small>" in page
     assert "patching &lt;rescues&gt;" in page
 
 

@@ -1,17 +1,20 @@
 """A study: claims by paper, what the suites say, what is kept for the next time, and the same numbers for programs."""
 
+import ast
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from assay.errors import SnapshotError
+from assay.record.papers import papers as catalogue
 from assay.report import tables
 from assay.report.drawing import draw_all
 from assay.report.study import OWN, read_study
-from assay.report.suites import entitled, read_module
+from assay.report.suites import entitled, read_module, read_modules
 
 
 def test_the_claims_are_judged_and_stand_with_their_experiment(repository):
@@ -117,8 +120,38 @@ def test_a_suite_that_is_no_python(tmp_path):
 
 
 def test_every_experiment_of_this_repository_has_a_title_and_a_method():
-    from assay.report.suites import read_modules
-
     modules = [m for m in read_modules(Path(__file__).parents[2]) if m.path.startswith("suites/")]
     assert len(modules) > 20
     assert all(module.title for module in modules)
+
+
+def test_every_claim_of_this_repository_reads_alone():
+    suites = Path(__file__).parents[2] / "suites"
+    calls = [node for path in suites.rglob("test_*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    found = [node for node in calls if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "finding"]
+    titles = [node.args[0].value for node in found if isinstance(node.args[0], ast.Constant)]
+    assert len(titles) > 90
+    leaning = re.compile(r"(the same,|it |its |they |so |and |nor |these |those |more |added,|subtracted,)")
+    assert [title for title in titles if leaning.match(title)] == []
+
+
+def test_every_paper_with_claims_explains_its_words():
+    papers = [paper for paper in catalogue() if "claims" in paper]
+    assert len(papers) > 6
+    assert [paper["name"] for paper in papers if not paper.get("terms")] == []
+
+
+def test_minutes_are_those_of_the_narrowest_folder(tmp_path):
+    folder = tmp_path / "suites" / "a"
+    folder.mkdir(parents=True)
+    for name in ("x", "y"):
+        (folder / f"test_{name}.py").write_text("@experiment\ndef found(lm):\n    return {}\n")
+    (tmp_path / "suites" / "minutes.json").write_text(
+        '{"about": "", "one": {"suites/a": 7, "suites/a/test_x.py": 2.5}, "two": {"suites/b": 1}}'
+    )
+    x, y = read_modules(tmp_path)
+    assert x.minutes == {"one": ("suites/a/test_x.py", 2.5)}
+    assert y.minutes == {"one": ("suites/a", 7.0)}
+    (tmp_path / "suites" / "minutes.json").write_text('{"one": 3}')
+    with pytest.raises(SnapshotError, match="not a table of minutes"):
+        read_modules(tmp_path)

@@ -25,7 +25,8 @@ class UnknownExperiment(AssayError):
 def papers() -> list[dict[str, Any]]:
     """`{"name", "paper", "authors", "ref", "experiments": {id: title}}`, in the order of the page.
 
-    Some have "claims", what the paper claims in our words, and "published", {id: the numbers that it reports}.
+    Some have "claims", what the paper claims in our words, "published", {id: the numbers that it reports}, and "terms",
+    {a word of its claims and metrics: what it means}.
     """
     return json.loads(resources.files("assay.record").joinpath("catalogue.json").read_text(encoding="utf-8"))
 

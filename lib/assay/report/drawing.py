@@ -58,13 +58,13 @@ def cells(picture: Picture, where: list[list[float]]) -> dict[str, Any]:
     for (name, (series,)), box in zip(picture.panels.items(), where, strict=True):
         control = picture.panels.get(f"{name}{CONTROL}")
         rows, columns = heatmap.measured(series.values)
-        names = picture.labels or (range(len(series.values)), range(len(series.values[0])))
+        names = series.names or (range(len(series.values)), range(len(series.values[0])))
         panels.append(
             {
                 "model": name, "box": box, "values": _short(series.values, rows, columns), "n": series.n,
                 "control": _short(control[0].values, rows, columns) if control else None,
                 "names": [[names[0][i] for i in rows], [names[1][j] for j in columns]],
-                "named": bool(picture.labels), "upwards": heatmap.upwards(picture),
+                "named": bool(series.names), "upwards": heatmap.upwards(series),
             }
         )  # fmt: skip
     return {"x": picture.x, "y": picture.y, "panels": panels}

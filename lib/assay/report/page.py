@@ -22,7 +22,7 @@ from assay.record.metric import Metric, number, show, to_row
 from assay.report.changes import Changes, sections
 from assay.report.figures.picture import Picture
 from assay.report.library import library
-from assay.report.read import Recorded
+from assay.report.read import Recorded, words
 from assay.report.study import VERDICTS, Study
 
 HERE = Path(__file__).parent
@@ -59,6 +59,7 @@ def page(
         },
         anchor=anchor,
         class_of=class_of,
+        words=words,
         version=metadata.version("mlx-assay"),
         style=plain((HERE / "page.css").read_text(encoding="utf-8")),
         script=plain((HERE / "page.js").read_text(encoding="utf-8")),
@@ -92,16 +93,19 @@ def counts(study: Study) -> list[str]:
     return lines
 
 
-def numbers(one: Recorded, pictures: Sequence[Picture]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The table of an experiment: all metrics but those that a picture shows in full, a label and a cell for each model."""
+def numbers(one: Recorded, pictures: Sequence[Picture]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """The table of an experiment: all metrics but those that a picture shows in full.
+
+    A row is the metric's name, that of its control or "", and a cell for each model.
+    """
     shown = {metric for picture in pictures for metric in picture.metrics}
     rows = []
     for name in one.names:
         found = one.of(name)
         if not all((model, name) in shown for model in found):
-            control = next((f" (control: {metric.control})" for metric in found.values() if metric.control), "")
+            control = next((metric.control for metric in found.values() if metric.control), "")
             cells = [cell(found[model]) if model in found else ("", "") for model in one.models]
-            rows.append((name + control, cells))
+            rows.append((name, control, cells))
     return rows
 
 

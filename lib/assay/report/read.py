@@ -4,6 +4,8 @@
 >>> (one,) = read_snapshots(Path("snapshots"), "quick")
 >>> one.name, one.names, one.of("rescued")["llama_tiny"].value
 ('patching', ['rescued'], 0.75)
+>>> words("any_pair_less_donor")                              # how the page and its figures write a name
+'any pair − donor'
 """
 
 from collections.abc import Mapping
@@ -53,6 +55,11 @@ def read_snapshots(folder: Path, tier: str) -> list[Recorded]:
             "or which tier with --tier"
         )
     return [Recorded(name, tier, found[name]) for name in sorted(found)]
+
+
+def words(name: str) -> str:
+    """The name of a metric or of an experiment for a reader; a difference prompt by prompt has a minus sign."""
+    return name.replace("_less_", " − ").replace("_", " ")
 
 
 def size(model: str) -> float | None:

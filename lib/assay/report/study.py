@@ -24,7 +24,7 @@ from assay.models.registry import REGISTRY
 from assay.record import files
 from assay.record.metric import Row, number
 from assay.record.papers import papers as catalogue
-from assay.report.read import Recorded, read_snapshots
+from assay.report.read import Recorded, read_snapshots, words
 from assay.report.suites import Module, entitled, read_modules
 
 VERDICTS = ("yes", "no", "undecided", "not eligible", "not run")
@@ -80,6 +80,15 @@ class Experiment:
         """What repeats it."""
         return f"pytest {self.module.path} --model {','.join(self.recorded.models)}"
 
+    @property
+    def minutes(self) -> str:
+        """How long its file, or its folder, takes: "suites/refusal, processor minutes: 52 on qwencoder05b"."""
+        by_part: dict[str, list[str]] = {}
+        for model, (part, minutes) in self.module.minutes.items():
+            if model in self.recorded.models:
+                by_part.setdefault(part, []).append(f"{minutes:g} on {model}")
+        return "; ".join(f"{part}, processor minutes: {', '.join(some)}" for part, some in by_part.items())
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -93,6 +102,8 @@ class Paper:
     published: Mapping[str, str]
     """Id -> the number that the paper reports."""
     experiments: Sequence[Experiment]
+    terms: Mapping[str, str] = field(default_factory=dict)
+    """The words that the claims and the names of its metrics use, each with its meaning."""
 
     @property
     def findings(self) -> list[Claim]:
@@ -233,6 +244,7 @@ def _paper(name: str, ref: str, experiments: Sequence[Experiment]) -> Paper:
         entry.get("claims", ""),
         entry.get("published", {}),
         experiments,
+        entry.get("terms", {}),
     )
 
 
@@ -247,4 +259,4 @@ def _claim(found: dict[str, Any]) -> Claim:
 
 
 def _numbers(measured: Mapping[str, Row]) -> tuple[str, ...]:
-    return tuple(f"{name.replace('_', ' ')} {number(row)}" for name, row in measured.items())
+    return tuple(f"{words(name)} {number(row)}" for name, row in measured.items())

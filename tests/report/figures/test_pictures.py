@@ -1,4 +1,4 @@
-"""Which figures an experiment makes, from the names of its metrics; nothing is drawn."""
+"""Which figures an experiment makes, from the names of its metrics."""
 
 import importlib
 import json
@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from assay.errors import SnapshotError
+from assay.record import files
 from assay.report import figures
 from assay.report.figures import KINDS, kind_of, pictures
 from assay.report.figures.picture import model_of
+from assay.report.figures.sheet import draw
 from assay.report.read import read_snapshots
 
 ROOT = Path(__file__).parents[3]
@@ -90,8 +92,29 @@ def test_a_heatmap_and_its_control_have_the_same_colours(by_stem):
     assert back.span == donor.span == (0.0, 11 / 12)
     assert by_stem["mixed-effect_by_layer_head"].span == (-0.2, 0.2)  # the same on both sides of 0
     assert (by_stem["mixed-heatmap_norms"].x, by_stem["mixed-heatmap_norms"].y) == ("layer", "position")
-    assert by_stem["mixed-cos_matrix"].labels == (["French", "plural"], ["French", "plural"])
-    assert by_stem["mixed-refused_matrix"].labels == (["en", "fr"], ["en", "fr", "sw"])
+    assert names_of(by_stem["mixed-cos_matrix"])[0] == (["French", "plural"], ["French", "plural"])
+    assert names_of(by_stem["mixed-refused_matrix"])[0] == (["en", "fr"], ["en", "fr", "sw"])
+
+
+def names_of(picture):
+    """The names of rows and columns, panel by panel."""
+    return [series[0].names for series in picture.panels.values()]
+
+
+def test_every_panel_has_the_names_of_its_own_model(tmp_path):
+    """Models may know other tasks or languages, and other numbers of them."""
+    for model, tasks in (("llama_tiny", ["French"]), ("qwen_tiny", ["plural", "capital"])):
+        table = [[1.0] * len(tasks)] * len(tasks)
+        rows = {"cos_matrix": {"value": table, "n": 5}, "cos_matrix_labels": {"value": tasks}}
+        files.write(tmp_path / model / "mixed.json", {"mixed@quick": rows})
+    [one] = read_snapshots(tmp_path, "quick")
+    [picture] = [found for found in pictures(one) if found.kind.name == "heatmap"]
+    assert names_of(picture) == [(["French"], ["French"]), (["plural", "capital"], ["plural", "capital"])]
+    drawn = draw(picture).axes
+    assert [[text.get_text() for text in axes.get_yticklabels()] for axes in drawn[:2]] == [
+        ["French"],
+        ["plural", "capital"],
+    ]
 
 
 def test_curves_with_one_control_are_one_picture(by_stem):
@@ -210,5 +233,5 @@ def test_what_a_picture_shows_is_in_its_series(repository):
 
 
 def test_everything_in_this_repository_has_its_figures(repository):
-    labelled = {picture.stem for _, found in repository for picture in found if picture.labels}
+    labelled = {picture.stem for _, found in repository for picture in found if any(names_of(picture))}
     assert {"direction_transfer-refused_matrix", "language_separation-separation_matrix"} <= labelled

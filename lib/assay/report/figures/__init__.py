@@ -34,7 +34,7 @@ from dataclasses import replace
 
 from assay.report.figures import boxes, curves, heatmap, points, scaling
 from assay.report.figures.picture import Kind, Picture, Rule, caption
-from assay.report.read import Recorded
+from assay.report.read import Recorded, words
 
 KINDS = (heatmap.KIND, curves.KIND, boxes.KIND, scaling.KIND, points.KIND)
 """The kinds of figures, in the order of the page. A name is of the first kind that has a rule for it."""
@@ -65,7 +65,7 @@ def pictures(recorded: Recorded, title: str = "") -> list[Picture]:
 def _entitled(picture: Picture, recorded: Recorded, title: str) -> Picture:
     """The picture with its experiment in the file's name, the title and the caption."""
     of = kind_of(recorded.name)
-    experiment = title or (of[1].words(recorded.name) if of else recorded.name.replace("_", " "))
+    experiment = title or (of[1].words(recorded.name) if of else words(recorded.name))
     whole = f"{experiment}: {picture.title}" if picture.title else experiment
     named = replace(picture, stem=f"{recorded.name}-{picture.stem}", title=whole)
     return replace(named, caption=caption(named, recorded))

@@ -15,6 +15,8 @@ from assay.report.read import Recorded
 
 RULE = Rule("stages_(.+)", "layer")
 LABELS = "stages_labels"
+DENSITY = (0.2, 0.6)
+"""Right and wrong are told apart without colour."""
 
 
 def plan(recorded: Recorded, named: Mapping[str, Rule]) -> Iterator[Picture]:
@@ -46,8 +48,8 @@ def draw(axes: Any, picture: Picture, series: Sequence[Series]) -> None:
         places = [len(labels) - 1 - stage + 0.4 - step * (i + 0.5) for stage in range(len(labels))]
         drawn = axes.boxplot(
             one.values, positions=places, widths=0.8 * step, orientation="horizontal", patch_artist=True, manage_ticks=False,
-            boxprops={"facecolor": ink, "alpha": 0.35, "edgecolor": ink}, medianprops={"color": ink, "linewidth": 1.8},
-            whiskerprops={"color": ink}, capprops={"color": ink}, showfliers=False,
+            boxprops={"facecolor": ink, "alpha": DENSITY[i % len(DENSITY)], "edgecolor": ink},
+            medianprops={"color": ink, "linewidth": 1.8}, whiskerprops={"color": ink}, capprops={"color": ink}, showfliers=False,
         )  # fmt: skip
         drawn["boxes"][0].set_label(one.label)
         for place, layers in zip(places, one.values, strict=True):  # every query is shown: there are few

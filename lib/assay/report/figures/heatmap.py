@@ -30,18 +30,18 @@ def plan(recorded: Recorded, named: Mapping[str, Rule]) -> Iterator[Picture]:
     for name, rule in named.items():
         if name in controls:
             continue
-        panels, labels, x, y = {}, None, rule.x, rule.y
+        panels, x, y = {}, rule.x, rule.y
         for model, metrics in recorded.models.items():
             if name not in metrics or not is_table(metrics[name].value):
                 continue
             table, shows = metrics[name].value, [name]
-            if found := _labels(metrics.get(f"{name}_labels"), table):
-                labels = found
+            if names := _names(metrics.get(f"{name}_labels"), table):
                 shows.append(f"{name}_labels")
             if f"{name}_axes" in metrics:
                 x, y = metrics[f"{name}_axes"].value
                 shows.append(f"{name}_axes")
-            panels[model] = [Series(rule.words(name), range(len(table)), table, n=metrics[name].n, shows=shows)]
+            rows, n = range(len(table)), metrics[name].n
+            panels[model] = [Series(rule.words(name), rows, table, n=n, names=names, shows=shows)]
             control = metrics.get(metrics[name].control or "")
             if control is not None and is_table(control.value):
                 beside = Series(
@@ -49,16 +49,17 @@ def plan(recorded: Recorded, named: Mapping[str, Rule]) -> Iterator[Picture]:
                     range(len(control.value)),
                     control.value,
                     control=True,
+                    names=names,
                     shows=[metrics[name].control or ""],
                 )
                 panels[f"{model}{CONTROL}"] = [beside]
         together = [metric.value for other in named if named[other] == rule for metric in recorded.of(other).values()]
         span = _span(together)
         columns = 4 if len(panels) > len(recorded.models) else 3
-        yield Picture(KIND, name, rule.words(name), x, y, panels, [name], span, labels, columns)
+        yield Picture(KIND, name, rule.words(name), x, y, panels, [name], span, columns)
 
 
-def _labels(metric: Metric | None, table: list[list[Any]]) -> tuple[Sequence[str], Sequence[str]] | None:
+def _names(metric: Metric | None, table: list[list[Any]]) -> tuple[Sequence[str], Sequence[str]] | None:
     """Names of the rows and the columns, if there are as many as rows and columns."""
     if metric is None:
         return None
@@ -78,9 +79,9 @@ def _span(tables: Iterable[Any]) -> tuple[float, float]:
     return 0.0, high or 1.0
 
 
-def upwards(picture: Picture) -> bool:
+def upwards(series: Series) -> bool:
     """Is the first row at the bottom? Layers count upwards, lists are read downwards."""
-    return not picture.labels
+    return not series.names
 
 
 def measured(table: Sequence[Sequence[Any]]) -> tuple[list[int], list[int]]:
@@ -113,12 +114,11 @@ def draw(axes: Any, picture: Picture, series: Sequence[Series]) -> Any:
     )
     axes.set_facecolor(NOT_MEASURED)
     axes.set_aspect("equal" if table.shape[0] == table.shape[1] else "auto")
-    if not upwards(picture):
+    if not upwards(series[0]):
         axes.invert_yaxis()
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
-    if picture.labels:
-        names = picture.labels
+    if names := series[0].names:
         axes.set_yticks(range(len(rows)), [names[0][i] for i in rows])
         axes.set_xticks(
             range(len(columns)), [names[1][j] for j in columns], rotation=45, ha="right", rotation_mode="anchor"

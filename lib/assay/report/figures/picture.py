@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.record.metric import Metric
-from assay.report.read import Recorded
+from assay.report.read import Recorded, words
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Series:
     control: bool = False
     shows: Sequence[str] = ()
     """The metrics of which every number can be seen here, so that the page's table need not repeat them."""
+    names: tuple[Sequence[str], Sequence[str]] | None = None
+    """The names of a table's rows and columns, when they have names; those of another model may be others."""
 
 
 CONTROL = ", control"
@@ -56,7 +58,7 @@ class Rule:
     def words(self, name: str) -> str:
         """The label of a metric: the group that the expression matches in its name, as words."""
         found = re.fullmatch(self.name, name)
-        return ((found and found[1]) or name).replace("_", " ")
+        return words((found and found[1]) or name)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,6 @@ class Picture:
     """The metrics that the caption names."""
     span: tuple[float, float] | None = None
     """The range of a heatmap's colours, the same in all panels."""
-    labels: tuple[Sequence[str], Sequence[str]] | None = None
-    """The names of a heatmap's rows and columns, when they have names."""
     columns: int = 3
     """The most panels side by side."""
     caption: str = ""
@@ -115,7 +115,7 @@ def caption(picture: Picture, recorded: Recorded) -> str:
     ns = {model: {s.n for s in series if s.n is not None} for model, series in picture.panels.items()}
     counts = "; ".join(f"{model + ': ' if model else ''}{count(found)}" for model, found in ns.items() if found)
     banded = any(low is not None for series in picture.panels.values() for one in series for low in one.low)
-    shown = ", ".join(name.replace("_", " ") for name in picture.names)
+    shown = ", ".join(map(words, picture.names))
     parts = [
         picture.title,
         shown,

@@ -13,7 +13,7 @@ from typing import Any
 from assay.record.metric import is_number
 from assay.report.figures.picture import Kind, Picture, Rule, Series, intervals
 from assay.report.figures.style import colour, mark
-from assay.report.read import Recorded
+from assay.report.read import Recorded, words
 
 
 def plan(recorded: Recorded, named: Mapping[str, Rule]) -> Iterator[Picture]:
@@ -47,7 +47,7 @@ def draw(axes: Any, picture: Picture, series: Sequence[Series]) -> None:
         places = [len(rows) - 1 - rows.index(name) + 0.3 - step * (i + 0.5) for name in one.at]
         axes.hlines(places, one.low, one.high, color=colour(i), linewidth=1.1, alpha=0.7)
         axes.plot(one.values, places, mark(i), color=colour(i), label=one.label)
-    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in reversed(rows)])
+    axes.set_yticks(range(len(rows)), [words(name) for name in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.5)
     axes.set_axisbelow(True)
