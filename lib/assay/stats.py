@@ -11,8 +11,6 @@
     (0.92, 1.0)
     >>> sign_test([0.1, 0.3, 0.2])                             # p-value: are differences above 0 more often than below?
     0.125
-    >>> page_trend([[2, 3, 5], [1, 4, 6]])                     # p-value: do the values rise along the row?
-    0.027777777777777776
 
 Every interval is two-sided at `level`, and becomes the `ci` of a `Metric`. The same numbers give the same interval. An interval
 has the width that the number of observations gives, also where all of them are equal.
@@ -23,9 +21,7 @@ tests/test_intervals.py simulates how often these intervals contain the true val
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from itertools import permutations
 from math import comb
 from statistics import NormalDist
 
@@ -198,37 +194,3 @@ def sign_test(differences: Sequence[float]) -> float:
     above, below = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     n = above + below
     return sum(comb(n, k) for k in range(above, n + 1)) / 2**n
-
-
-def page_trend(rows: Sequence[Sequence[float]]) -> float:
-    """The p-value of Page's trend test (1963): do the values of each row rise from the first column to the last?
-
-    Every row is one subject measured under each of the k ordered conditions. Exact: L, the sum over rows and columns of
-    column number times rank within the row, against its distribution when each row's values are in random order; equal
-    values share their mean rank. 1.0 without rows. Raises ValueError for rows of different or no lengths, or with NaN.
-    """
-    if len({len(row) for row in rows}) > 1 or not all(len(row) for row in rows):
-        raise ValueError("every row of a trend test needs the same number of values, at least one")
-    if any(value != value for row in rows for value in row):
-        raise ValueError("a trend test takes no missing values: leave such rows out, and count them")
-    observed, chances = 0, {0: 1.0}
-    for row in rows:
-        ranks = _doubled_ranks(row)
-        observed += _page(ranks)
-        orders = Counter(_page(order) for order in permutations(ranks))
-        total = sum(orders.values())
-        after: dict[int, float] = {}
-        for so_far, chance in chances.items():
-            for more, ways in orders.items():
-                after[so_far + more] = after.get(so_far + more, 0.0) + chance * ways / total
-        chances = after
-    return min(1.0, math.fsum(chance for value, chance in chances.items() if value >= observed))
-
-
-def _page(ranks: Sequence[int]) -> int:
-    return sum(column * rank for column, rank in enumerate(ranks, 1))
-
-
-def _doubled_ranks(row: Sequence[float]) -> list[int]:
-    """Twice the rank of each value, 1 the smallest, equal ones at their mean: whole numbers, so that sums are exact."""
-    return [2 * sum(other < value for other in row) + sum(other == value for other in row) + 1 for value in row]

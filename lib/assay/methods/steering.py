@@ -43,11 +43,6 @@ class Steered:
         """Whether this strength (by index) changed the logits of no layer by more than `rounding`."""
         return all(agree(row, self.base, self.rounding) for row in self.logits[:, strength])
 
-    def layers_apart(self, strength: int) -> bool:
-        """Whether no two layers have the same effect at this strength (by index)."""
-        rows = {row.tobytes() for row in self.logits[:, strength]}
-        return len(rows) == len(self.logits)
-
 
 def stream_norms(run: Run, n_layers: int) -> list[float]:
     """Mean norm of resid_post over positions after the first, per layer, in float32. One prompt."""
