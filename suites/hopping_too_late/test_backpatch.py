@@ -157,6 +157,7 @@ def test_known_hops_do_not_compose(five_way):
 
 
 @finding("back-patching at t1 rescues failures, more than each control does", id="HTL-7", tier="quick")
+@not_replicated("smollm135m", tier="quick", reason="0.028 more [-0.13, 0.18] than from lower into upper layers, n 36")
 def test_t1_rescues(backpatch_t1):
     beyond_controls = above(backpatch_t1.any_pair_less_donor, 0, source=NONE)
     beyond_controls &= above(backpatch_t1.any_pair_less_noise, 0, source=NONE)
