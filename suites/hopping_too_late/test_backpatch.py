@@ -158,6 +158,7 @@ def test_known_hops_do_not_compose(five_way):
 
 @finding("back-patching at t1 rescues failures, more than each control does", id="HTL-7", tier="quick")
 @not_replicated("smollm135m", tier="quick", reason="0.028 more [-0.13, 0.18] than from lower into upper layers, n 36")
+@not_replicated("qwencoder05b", tier="quick", reason="0.056 less [-0.21, 0.11] than from lower into upper layers, n 36")
 def test_t1_rescues(backpatch_t1):
     beyond_controls = above(backpatch_t1.any_pair_less_donor, 0, source=NONE)
     beyond_controls &= above(backpatch_t1.any_pair_less_noise, 0, source=NONE)
@@ -170,9 +171,6 @@ def test_t1_best_pair_generalises(backpatch_t1):
 
 
 @finding("rescue comes from upper into lower layers, more than with a donor's states", id="HTL-7", tier="quick")
-@not_replicated(
-    "qwencoder05b", tier="quick", reason="0.004 more [-0.005, 0.016] than elsewhere, with its own states, n 36"
-)
 def test_t1_late_to_early(backpatch_t1):
     # One pair of layers in twenty would count.
     assert above(backpatch_t1.late_to_early_less_donor, 0, source=NONE, worth=0.05)
