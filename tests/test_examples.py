@@ -31,8 +31,9 @@ def lm():
 
 @pytest.fixture
 def given(lm, tmp_path, monkeypatch):
-    """What an example may use without saying where it comes from."""
+    """What an example may use without saying where it comes from; the folder docs/ is there."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
     return {"assay": assay, "lm": lm, "mx": mx, "np": np, "Path": Path}
 
 

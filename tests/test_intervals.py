@@ -186,7 +186,8 @@ def test_draws_of_the_control_widen_the_interval():
     assert narrow == pytest.approx(mean_interval([0.8, 0.5, 0.7, 0.4]))
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
     bounded = difference_interval(effects, apart, (-1, 1))
-    assert bounded[0] > -1 and bounded[1] == 1.0, "no difference of shares is above 1"
+    assert bounded[0] > -1
+    assert bounded[1] == 1.0, "no difference of shares is above 1"
 
 
 def test_mcnemar_counts_the_pairs_that_differ():

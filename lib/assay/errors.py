@@ -55,6 +55,10 @@ class PromptError(AssayError):
     """An empty prompt, or one that is not in the form that the experiment needs."""
 
 
+class NotComparable(PromptError):
+    """Two answers to a prompt that the tokenizer does not part into tokens whose probabilities can be compared."""
+
+
 class NotEligible(AssayError):
     """The model cannot do what an experiment needs: neither a failure nor a result. The message has the number that shows it.
 

@@ -16,6 +16,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from kinds_of_truth import KindsOfTruth
+from own_questions import own_answers_to_questions
 
 from assay import methods
 from assay.plugin import Metric
@@ -35,6 +37,17 @@ def late(model_spec):
 def two_kinds(lm, progress, null_world):
     """two_kinds({"train": ..., "valid": ..., "test": ...}) -> the directions between two kinds of prompts, by layer."""
     return lambda places: TwoKinds(lm, progress, places, null_world)
+
+
+@pytest.fixture(scope="session")
+def truth_states(lm, late, tier, progress, null_world):
+    """The states of true and false statements of several kinds; sizes count what statements are about, each with its twin."""
+    sizes = tier.choose(
+        smoke={"train": 8, "valid": 4, "test": 6},
+        quick={"train": 24, "valid": 8, "test": 24},
+        full={"train": 200, "valid": 60, "test": 100},
+    )
+    return KindsOfTruth(lm, late, sizes, progress, null_world)
 
 
 class TwoKinds:
@@ -134,3 +147,9 @@ def divided_at_random(kinds, rng):
     both = np.concatenate(kinds)
     order = rng.permutation(len(both))
     return [both[order[: len(kinds[0])]], both[order[len(kinds[0]) :]]]
+
+
+@pytest.fixture(scope="session")
+def own_questions(lm, tier, progress, null_world):
+    """The model's own answers to questions about facts, right or wrong; the number is of questions of each relation."""
+    return own_answers_to_questions(lm, tier.choose(smoke=6, quick=24, full=80), progress, null_world)

@@ -166,7 +166,10 @@ CALLS: dict[str, dict[str, st.SearchStrategy]] = {
         "keep": KEEP, "at": POSITION, **SHORT, "memory_budget": st.none(),
     },
     "gradients": {"prompts": PROMPTS, "sites": KEEP, "target": st.sampled_from([" Rome", 5]), "edits": EDITED},
-    "chat": {"user": st.just("Hello"), "system": st.sampled_from([None, False, "Be kind."]), "answer": st.just("Yes")},
+    "chat": {
+        "user": st.sampled_from(["Hello", ["Hello"], ["Who?", "Me.", "You?"]]),
+        "system": st.sampled_from([None, False, "Be kind."]), "answer": st.just("Yes"),
+    },
     "token": {"text": st.sampled_from([" Rome", 5]), "after": st.none() | ONE},
     "prompt": {"text": PROMPTS},
     "decode": {"tokens": st.just(IDS)},

@@ -29,6 +29,7 @@ def face(lm: assay.LM, prompt: Prompt, edit: assay.Edit) -> None:
     assert_type(lm.gradients(prompt, sites="z", target=" a"), tuple[Run, dict[Key, mx.array]])
     assert_type(lm.doctor(), Report)
     assert_type(lm.chat("a question"), Prompt)
+    assert_type(lm.chat(["a question", "an answer", "another question"], answer="The"), Prompt)
     assert_type(lm.states(["a text"], "resid_post.3", -1), mx.array)
     assert_type(lm.unembed(run["resid_post", 3]), mx.array)
     lm.sweep(run, [edit], tragets=[" a"])  # pyright: ignore[reportCallIssue]

@@ -24,6 +24,7 @@ PAPERS = {
     "function_vectors": "Function Vectors (Todd et al. 2024)",
     "refusal": "Refusal (Arditi et al. 2024, Wang et al. 2025)",
     "confidence": "Confidence (Kadavath et al. 2022 and others)",
+    "persona": "Persona vectors (Chen et al. 2025)",
     "sycophancy": "Sycophancy (Rimsky et al. 2024 and others)",
 }
 SUITES = sorted(path for path in (ROOT / "suites").rglob("*.py") if path.parent.name != "bench")

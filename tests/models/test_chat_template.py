@@ -195,3 +195,62 @@ def test_a_base_model(tokenizer):
     made._tokenizer.chat_template = None
     with pytest.raises(NoChatTemplate, match="toy is a base model"):
         rendered(made, "How?", name="toy")
+
+
+CONVERSATION = ["How?", "Like this.", "Are you sure?", "I am.", "Well?"]
+
+
+def turns_by_transformers(tokenizer, said, system):
+    own = [{"role": "system", "content": system}] if system is not None else []
+    turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)]
+    return tokenizer._tokenizer.apply_chat_template([*own, *turns], tokenize=False, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+@pytest.mark.parametrize(("name", "system"), TURNS)
+def test_a_conversation_is_that_of_transformers(name, system, n, tokenizer, on):
+    made, said = tokenizer(name), CONVERSATION[:n]
+    on(TODAY)
+    assert rendered(made, said, system) == turns_by_transformers(made, said, system)
+    assert rendered(made, tuple(said), system) == rendered(made, said, system)
+    assert all(text in rendered(made, said, system) for text in said)
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_a_list_of_one_turn_is_that_turn(name, tokenizer):
+    made = tokenizer(name)
+    for system in (None, False):
+        assert rendered(made, ["How?"], system) == rendered(made, "How?", system)
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_a_conversation_without_a_system_prompt(name, tokenizer):
+    """It begins as the first turn alone does, and goes on as with the template's own system prompt."""
+    made = tokenizer(name)
+    bare, whole = rendered(made, CONVERSATION, False), rendered(made, CONVERSATION)
+    opening = BARE[name].partition("How?")[0]
+    assert bare.startswith(opening + "How?")
+    assert bare.removeprefix(opening) == whole[whole.index("How?") :]
+
+
+def test_turns_that_are_no_conversation(tokenizer):
+    made = tokenizer("qwen2")
+    with pytest.raises(PromptError, match=r"begins and ends with the user, \[user, model, user\], .* got no turns$"):
+        rendered(made, [])
+    with pytest.raises(PromptError, match=r"got 2 turns; give the beginning of the model's answer as answer="):
+        rendered(made, ["How?", "Like this."])
+    for neither in (
+        None,
+        3,
+        {"role": "user", "content": "How?"},
+        [{"role": "user", "content": "How?"}],
+        ["How?", None, "?"],
+    ):
+        with pytest.raises(PromptError, match="a conversation is a user's text, or a list of texts"):
+            rendered(made, neither)
+
+
+def test_a_template_that_refuses_several_turns(tokenizer):
+    only_one = "{% if messages[1] is defined %}{{ raise_exception('only one') }}{% endif %}hi"
+    with pytest.raises(PromptError, match="the chat template of toy refuses a conversation of 3 turns: only one"):
+        rendered(tokenizer("llama", template=only_one), CONVERSATION[:3], name="toy")

@@ -31,7 +31,7 @@ from assay.forward.positions import Position, Prompt, is_batch, resolve
 from assay.forward.run import Run
 from assay.forward.sites import Key, axes, canonical, expand, is_whole, listed, site
 from assay.forward.taps import NO_TAP, Tap, Taps
-from assay.models.chat import System, rendered
+from assay.models.chat import Conversation, System, rendered
 from assay.models.config import Published
 
 PromptLike = str | Prompt | Sequence[int] | mx.array
@@ -125,14 +125,14 @@ class Core:
             raise PromptError(f"token id {shown(token)} is outside the vocabulary of {self.family.vocab}")
         return int(token)
 
-    def chat(self, user: str, system: System = None, answer: str = "") -> Prompt:
-        """One user turn in the chat template, then the assistant's turn up to `answer`.
+    def chat(self, user: Conversation, system: System = None, answer: str = "") -> Prompt:
+        """A user's turn, or [user, assistant, user, ...], in the chat template, then the assistant's turn up to `answer`.
 
         system: the system prompt; None, whatever the template writes by itself (Qwen2.5's "You are Qwen, ..."); False, none.
         Raises NoChatTemplate for a base model, and PromptError for a conversation that the template refuses.
         """
-        if not isinstance(user, str) or not isinstance(answer, str):
-            raise PromptError(f"a user's turn and the beginning of an answer are texts, got {shown((user, answer))}")
+        if not isinstance(answer, str):
+            raise PromptError(f"the beginning of an answer is a text, got {shown(answer)}")
         return self._encode(rendered(self.tokenizer, user, system, name=self.name) + answer, special=False)
 
     def _encode(self, text: str, *, special: bool) -> Prompt:

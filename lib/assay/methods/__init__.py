@@ -18,9 +18,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # fmt: off
+    from assay.methods.confidence.areas import AreasBeside, area_in_groups, areas_beside
+    from assay.methods.confidence.calibration import (
+        Bin, BrierParts, brier_parts, calibration_error_interval, chance_calibration_errors, expected_calibration_error,
+        fit_temperature, reliability_curve,
+    )
     from assay.methods.confidence.choices import calibration_error, squared_errors
+    from assay.methods.confidence.multiple_choice import letter_log_probs, names_a_letter
+    from assay.methods.confidence.own_answers import OwnAnswer, OwnStates, answer_own, first_sentence, read_own
+    from assay.methods.confidence.inference_time import (
+        head_accuracies, head_outputs_at_end, head_shifts, random_shifts, shift_edits,
+    )
     from assay.methods.confidence.place_direction import (
         PromptPlace, acting_layer, auroc_by_layer, place_at_end_of, separating_layer, states_at_places,
+    )
+    from assay.methods.confidence.probes import (
+        Probe, ccs_probe, centred, component_probe, contrast_probe, logistic_probe, mass_mean_iid_probe, mass_mean_probe,
+        principal_components, signed,
+    )
+    from assay.methods.depth import (
+        BestLayer, EffectsByLayer, best_layer, depth_percent, depth_window, furthest_apart, layer_difference,
+        peak_over_control,
     )
     from assay.methods.direction_controls import (
         cosine_pseudo_values, mean_cosine, permuted_differences, random_control, shuffled_control, split_half,
@@ -84,10 +102,30 @@ if TYPE_CHECKING:
     from assay.methods.hopping_too_late.two_hop import (
         EvaluatedQuery, composed_queries, evaluate_queries, failed_queries, find_failed_queries, in_chat,
     )
+    from assay.methods.layer_effects import (
+        LayerProbe, any_log_prob, effects_of_layers, first_log_prob, log_odds, log_odds_of_two, random_as_long,
+    )
     from assay.methods.lens import Lens, logit_lens, logit_lenses
     from assay.methods.orthogonalisation import Orthogonalised, orthogonalise, same_at_run_time, save_orthogonalised
+    from assay.methods.persona.contrasts import (
+        InstructedPair, PersonaContrast, instructed, instructed_pairs, instruction_contrast, names_contrast,
+        tells_an_answer,
+    )
+    from assay.methods.persona.monitoring import Estimate, estimated_mean, rank_correlation
+    from assay.methods.persona.persona_measures import (
+        measured_extraction, measured_instructions, measured_monitoring, measured_self_judgement, measured_steering,
+    )
+    from assay.methods.persona.persona_scores import labelled_area, self_scores
+    from assay.methods.persona.persona_steering import Asked, SteeringPlace, changes_response, choose_place, split_asked
+    from assay.methods.persona.persona_vectors import (
+        PERSONA_KINDS, kept_pairs, persona_edits, persona_vectors, shuffled_labels, states_of_kind,
+    )
+    from assay.methods.persona.responses import (
+        Response, ResponseStates, coherent, respond, response_loss, response_states,
+    )
+    from assay.methods.persona.study import LEAST_RESPONSES, PersonaSizes, PersonaStudy
     from assay.methods.portions import batches, spread
-    from assay.methods.preferences import answer_preference, where_answers_part
+    from assay.methods.preferences import answer_preference, paired_preference, where_answers_part
     from assay.methods.refusal.answer_loss import answer_loss, own_answers
     from assay.methods.refusal.judging import (
         RefusalOutcome, judge_refusals, refusal_score, refusal_tokens, variants_by_prompt,
@@ -112,6 +150,17 @@ if TYPE_CHECKING:
         TwoOptions, behaviour_vectors, equalised, letter_completions, letter_preference, letter_states, shuffled_vectors,
         strength_addition, swept_letter_preference,
     )
+    from assay.methods.sycophancy.contrasts import (
+        Contrasts, LayerChoice, cross_validated, letter_contrasts, letters_answered, topic_folds,
+    )
+    from assay.methods.sycophancy.dialogues import (
+        KnownForm, SecondThoughts, comparable, comparable_replies, known_form, own_answers_as_turns, reply_preference,
+        second_thoughts, swept_reply_preference,
+    )
+    from assay.methods.sycophancy.verdicts import Verdicts, verdicts
+    from assay.methods.sycophancy.named_option import (
+        OptionEnds, WithOptions, exchange_options, named_contrasts, option_ends,
+    )
     # fmt: on
 
 # fmt: off
@@ -131,9 +180,13 @@ INDEX = {
     "distributions": ("", "kl_divergence kl_of_logits log_probs log_softmax token_ranks"),
     "separation": ("", "auroc d_prime folded_aurocs pairwise_above project_onto silhouette spearman"),
     "geometry": ("Todd et al. 2024, appendix", "cosine_matrix nearest_is_own_kind within_and_between_kinds"),
-    "preferences": ("Kadavath et al. 2022", "answer_preference where_answers_part"),
+    "preferences": ("Kadavath et al. 2022", "answer_preference paired_preference where_answers_part"),
     "sampling": ("", "GumbelNoise sampling_edits"),
     "portions": ("", "batches spread"),
+    "layer_effects": ("", "LayerProbe any_log_prob effects_of_layers first_log_prob log_odds log_odds_of_two"
+        " random_as_long"),
+    "depth": ("", "BestLayer EffectsByLayer best_layer depth_percent depth_window furthest_apart layer_difference"
+        " peak_over_control"),
     "hopping_too_late.two_hop": ("Biran et al. 2024, 3", "EvaluatedQuery composed_queries evaluate_queries"
         " failed_queries find_failed_queries in_chat"),
     "hopping_too_late.names": ("Biran et al. 2024, 4.3", "entity_names first_name_tokens foreign_tokens"
@@ -177,11 +230,39 @@ INDEX = {
     "refusal.answer_loss": ("Arditi et al. 2024, 4.3", "answer_loss own_answers"),
     "refusal.suffix_search": ("Arditi et al. 2024, 5; Zou et al. 2023", "find_suffix ordinary_tokens"
         " random_suffix suffix_positions token_embeddings with_suffix"),
+    "confidence.areas": ("", "AreasBeside area_in_groups areas_beside"),
+    "confidence.calibration": ("Kadavath et al. 2022, 3", "Bin BrierParts brier_parts calibration_error_interval"
+        " chance_calibration_errors expected_calibration_error fit_temperature reliability_curve"),
+    "confidence.multiple_choice": ("Kadavath et al. 2022, 2", "letter_log_probs names_a_letter"),
+    "confidence.own_answers": ("Kadavath et al. 2022, 3 to 5", "OwnAnswer OwnStates answer_own first_sentence"
+        " read_own"),
     "confidence.choices": ("Kadavath et al. 2022", "calibration_error squared_errors"),
+    "confidence.inference_time": ("Li et al. 2023, 3 and 4.1", "head_accuracies head_outputs_at_end head_shifts"
+        " random_shifts shift_edits"),
     "confidence.place_direction": ("Marks and Tegmark 2023; Ferrando et al. 2024", "PromptPlace acting_layer"
         " auroc_by_layer place_at_end_of separating_layer states_at_places"),
+    "confidence.probes": ("Marks and Tegmark 2023, 5; Burns et al. 2022, 2", "Probe ccs_probe centred component_probe"
+        " contrast_probe logistic_probe mass_mean_iid_probe mass_mean_probe principal_components signed"),
     "sycophancy.contrastive": ("Rimsky et al. 2024, 3", "TwoOptions behaviour_vectors equalised letter_completions"
         " letter_preference letter_states shuffled_vectors strength_addition swept_letter_preference"),
+    "sycophancy.contrasts": ("Rimsky et al. 2024, 3", "Contrasts LayerChoice cross_validated letter_contrasts"
+        " letters_answered topic_folds"),
+    "sycophancy.dialogues": ("Sharma et al. 2023, 3", "KnownForm SecondThoughts comparable comparable_replies known_form"
+        " own_answers_as_turns reply_preference second_thoughts swept_reply_preference"),
+    "sycophancy.verdicts": ("Sharma et al. 2023, 3.1", "Verdicts verdicts"),
+    "sycophancy.named_option": ("", "OptionEnds WithOptions exchange_options named_contrasts option_ends"),
+    "persona.responses": ("Chen et al. 2025", "Response ResponseStates coherent respond response_loss response_states"),
+    "persona.persona_vectors": ("Chen et al. 2025, 2.2", "PERSONA_KINDS kept_pairs persona_edits persona_vectors"
+        " shuffled_labels states_of_kind"),
+    "persona.persona_scores": ("", "labelled_area self_scores"),
+    "persona.persona_steering": ("Chen et al. 2025, 3.2", "Asked SteeringPlace changes_response choose_place"
+        " split_asked"),
+    "persona.contrasts": ("Chen et al. 2025, 2.1", "InstructedPair PersonaContrast instructed instructed_pairs"
+        " instruction_contrast names_contrast tells_an_answer"),
+    "persona.monitoring": ("Chen et al. 2025, 3.3", "Estimate estimated_mean rank_correlation"),
+    "persona.persona_measures": ("Chen et al. 2025, 2 and 3", "measured_extraction measured_instructions"
+        " measured_monitoring measured_self_judgement measured_steering"),
+    "persona.study": ("Chen et al. 2025, 2 and 3", "LEAST_RESPONSES PersonaSizes PersonaStudy"),
 }
 # fmt: on
 """Module -> (its paper and section or "", its public names)."""

@@ -64,7 +64,7 @@ def silhouette(positive: np.ndarray, negative: np.ndarray) -> float:
     return float(((other - own) / np.maximum(np.maximum(own, other), 1e-12)).mean())
 
 
-def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+def spearman(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
     """Rank correlation, with mean ranks for ties; NaN when `a` or `b` is constant."""
     x, y = _ranks(np.asarray(a, np.float64)), _ranks(np.asarray(b, np.float64))
     x, y = x - x.mean(), y - y.mean()

@@ -1,0 +1,169 @@
+"""States of true and false statements of several kinds, for probes of truth (Marks and Tegmark 2023).
+
+A *set* is the statements of one kind of `assay.data.truth_kinds` in one split; "facts" and "negated_facts" leave out one
+relation, whose statements are the sets "new_facts" and "negated_new_facts". Statements are read in the question whether they
+are true, at the token before the period. A *medley* is the sets that a probe is found on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay import methods
+from assay.data.truth_kinds import held_out_relation, states_of_kind
+from assay.errors import DataError, NotEligible
+from assay.plugin import Metric
+
+MEDLEYS = {
+    "facts": ["facts"],
+    "facts_and_negations": ["facts", "negated_facts"],
+    "larger": ["larger_than"],
+    "larger_and_smaller": ["larger_than", "smaller_than"],
+    "translations": ["translations"],
+}
+DRAWS = 99
+"""Directions of a control."""
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """States of a set's statements; `first` and `second` are those of pairs of which one is true."""
+
+    states: np.ndarray  # [N, L, E] float32
+    true: np.ndarray  # [N] bool
+    about: list  # what each is about: equal for a statement, its twin and their negations
+
+    def at(self, layer):
+        """The states of a layer, centred: [N, E] float64."""
+        return methods.centred(self.states[:, layer])
+
+    def kinds(self):
+        """The true states and the false ones, each [N, L, E], centred together."""
+        both = methods.centred(self.states)
+        return both[self.true], both[~self.true]
+
+
+class KindsOfTruth:
+    """The states of each set, read when first asked for."""
+
+    def __init__(self, lm, late, sizes, progress, null_world):
+        self.lm, self.late, self.sizes, self.progress, self.null_world = lm, late, sizes, progress, null_world
+        self.known = {}
+
+    def read(self, name, split, at_period=False):
+        """The set `name` of a split; in the null world with labels permuted, which are drawn for each set by itself."""
+        key = name, split, at_period
+        if key not in self.known:
+            items = self.items(name, split)
+            ends = [item.text if at_period else item.text.removesuffix(".") for item in items]
+            places = [
+                methods.place_at_end_of(self.lm, item.question, end)
+                for item, end in zip(self.progress(items, f"{name}, {split}"), ends, strict=True)
+            ]
+            true = np.array([item.true for item in items])
+            if self.null_world:
+                seed = [len(name), *map(ord, name), *map(ord, split)]
+                true = np.random.default_rng(seed).permutation(true)
+            self.known[key] = Read(
+                methods.states_at_places(self.lm, places), true, [(item.relation, item.entity) for item in items]
+            )
+        return self.known[key]
+
+    def medley(self, medley, layer):
+        """The training states of a medley at a layer [N, E], each set centred by itself, and which are true [N]."""
+        sets = [self.read(name, "train") for name in MEDLEYS[medley]]
+        return np.concatenate([one.at(layer) for one in sets]), np.concatenate([one.true for one in sets])
+
+    def layer(self, medley):
+        """The layer whose difference in means parts the medley's validation statements best."""
+        return best_layer(*([self.read(name, split) for name in MEDLEYS[medley]] for split in ("train", "valid")))
+
+    def right(self, probe, layer, sets):
+        """For each of the test sets, which statements the probe calls what they are: [N] bool."""
+        tests = {name: self.read(name, "test") for name in sets}
+        return {name: (probe.scores(one.at(layer)) > 0) == one.true for name, one in tests.items()}
+
+    def permuted_95(self, medley, layer, sets):
+        """The share of test statements that one in twenty differences in means under permuted labels calls rightly."""
+        states, true = self.medley(medley, layer)
+        drawn = methods.permuted_differences(states[true], states[~true], np.random.default_rng(0), draws=DRAWS)
+        tests = [self.read(name, "test") for name in sets]
+        x, y = np.concatenate([one.at(layer) for one in tests]), np.concatenate([one.true for one in tests])
+        return upper([folded((x @ one > 0) == y) for one in drawn])
+
+    def about(self, sets):
+        """What the test statements of several sets are about, one after the other."""
+        return [one for name in sets for one in self.read(name, "test").about]
+
+    def own_verdicts(self, sets):
+        """Metrics: how well the model's own verdicts part the true test statements of each set from the false ones."""
+        areas = {}
+        for name in sets:
+            items = self.items(name, "test")
+            p = methods.answer_preference(
+                self.lm,
+                [item.question for item in items],
+                ("True", "False"),
+                track=lambda loop, name=name: self.progress(loop, f"own verdicts, {name}"),
+            )
+            true = np.array([item.true for item in items])
+            area = methods.auroc(p[true], p[~true])
+            areas[f"own_verdicts_{name}"] = Metric.auroc(area, int(true.sum()), int((~true).sum()), tol=0.05)
+        return areas
+
+    def items(self, name, split):
+        """The statements of a set: twins side by side, evenly spread over what they are about."""
+        kind, new = name.replace("new_", ""), "new_" in name
+        try:
+            every, held_out = states_of_kind(kind, split), held_out_relation()
+        except DataError as error:
+            raise NotEligible(str(error)) from error
+        if kind.endswith("facts"):
+            every = [one for one in every if one.entity not in self.late and (one.relation == held_out) == new]
+        twins = {}
+        for one in every:
+            twins.setdefault((one.relation, one.entity), []).append(one)
+        return [one for some in methods.spread(list(twins.values()), self.sizes[split]) for one in some]
+
+
+def twins_of(split, late, n):
+    """A true fact and its false twin, of the held-out relation in test and of the others elsewhere: [(true, false), ...]."""
+    try:
+        every, held_out = states_of_kind("facts", split), held_out_relation()
+    except DataError as error:
+        raise NotEligible(str(error)) from error
+    kept = {}
+    for one in every:
+        if one.entity not in late and (one.relation == held_out) == (split == "test"):
+            kept.setdefault((one.relation, one.entity), {})[one.true] = one
+    return methods.spread([(of[True], of[False]) for of in kept.values() if len(of) == 2], n)
+
+
+def choices(read, rng):
+    """Pairs of twins in a random order: the states of both sides [N, L, E], whether the first is true [N], what each is about."""
+    swap = rng.random(len(read.true) // 2) < 0.5
+    first = np.arange(len(swap)) * 2 + swap
+    second = np.arange(len(swap)) * 2 + ~swap
+    return read.states[first], read.states[second], read.true[first], [read.about[i] for i in first]
+
+
+def negations(read, denied):
+    """Statements and their negations, as `choices`."""
+    return read.states, denied.states, read.true, read.about
+
+
+def best_layer(train, valid):
+    """The layer whose difference in means in `train` parts the states of `valid` best; both are lists of sets."""
+    vectors = np.mean([np.subtract(*(side.mean(axis=0) for side in one.kinds())) for one in train], axis=0)
+    sides = [one.kinds() for one in valid]
+    return methods.separating_layer(vectors, *(np.concatenate([side[i] for side in sides]) for i in (0, 1)))
+
+
+def folded(right):
+    """The share of right calls, or of wrong ones if these are more: a direction without labels has no sign."""
+    return float(max(np.mean(right), 1 - np.mean(right)))
+
+
+def upper(reached):
+    """What one in twenty of a control's directions reaches."""
+    return Metric(float(np.quantile(reached, 0.95)), tol=0.1)
