@@ -40,7 +40,8 @@ def one_line(module: str, name: str) -> str:
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
-        names = [target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)]
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", ())
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
         if name in names and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             return " ".join(str(after.value.value).split())
     return ""
