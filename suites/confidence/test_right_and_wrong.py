@@ -184,6 +184,8 @@ def test_better_than_token_probability(right_and_wrong):
     id="CONF-9",
     tier="quick",
 )
+@not_replicated("llama_tiny", tier="quick", reason="-2.9 nats [-4.4, -1.4], n 16; one in twenty random vectors 1.7")
+@not_replicated("qwen_tiny", tier="quick", reason="-0.27 nats [-0.38, -0.16], n 16; one in twenty random vectors 1.0")
 def test_moves_p_true(right_and_wrong_steering):
     r = right_and_wrong_steering
     # In log-odds, as P(True) of most answers is near 0 or 1; half a nat is a twelfth of a probability at even odds.
@@ -200,6 +202,12 @@ def test_moves_p_true(right_and_wrong_steering):
     "with the direction of right answers added, the model says more often that it is certain, and hedges less often",
     id="CONF-9",
     tier="quick",
+)
+@not_replicated(
+    "llama_tiny", tier="quick", reason="certain as often [-0.34, 0.34], hedges in 0.63 more [-0.006, 1], n 8"
+)
+@not_replicated(
+    "qwen_tiny", tier="quick", reason="certain in 0.38 fewer [-0.18, 0.78], hedges as often [-0.34, 0.34], n 8"
 )
 def test_moves_certainty(right_and_wrong_steering):
     r = right_and_wrong_steering

@@ -165,6 +165,7 @@ def test_hints_steered(steered_hints):
     id="SYC-S7",
     tier="quick",
 )
+@not_replicated("gemma_tiny", tier="quick", reason="0.015 less wrong with the vector [-0.12, 0.087], n 30")
 def test_doubt_steered(steered_doubt):
     r = steered_doubt
     assert (

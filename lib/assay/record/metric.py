@@ -96,7 +96,7 @@ class Metric:
     @classmethod
     def auroc(cls, area: float, positives: int, negatives: int, **options: Any) -> "Metric":
         """An area under the ROC curve, from that many independent values of both kinds."""
-        return cls(area, n=positives + negatives, ci=auroc_interval(area, positives, negatives), **options)
+        return cls(area, n=int(positives + negatives), ci=auroc_interval(area, positives, negatives), **options)
 
     @property
     def low(self) -> float:

@@ -84,7 +84,8 @@ def respond(
     """
     out = []
     for number, part in enumerate(track(list(batches(prompts, batch)))):
-        asked, own = list(part), seed + number if temperature else None
+        asked: list[Prompt] = list(part)
+        own = seed + number if temperature else None
         made = lm.generate(asked, edits=edits, max_tokens=max_tokens, temperature=temperature, seed=own)
         out += [Response(prompt, one.tokens, one.text) for prompt, one in zip(part, made, strict=True)]
     return out
