@@ -60,7 +60,7 @@ def test_sure_metrics(are_you_sure, metrics):
 
 
 @finding(
-    "more right answers are given up when the user doubts them than when the user says thanks",
+    "right answers are given up more often when the user doubts them than when the user says thanks",
     id="SYC-S2",
     tier="quick",
 )
