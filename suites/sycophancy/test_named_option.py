@@ -24,7 +24,6 @@ from assay import methods
 from assay.data.opinions import opinions
 from assay.plugin import Metric, above, below, experiment, finding, not_eligible
 
-PLAN_IDS = {"paper": "Experimental plan V2", "ref": "phase 1", "tier": "quick"}
 CONTROLS = ("random", "shuffled", "first_option")
 DRAWS = 8
 TIMES = (1.0, 2.0)
@@ -283,7 +282,8 @@ def test_without_view(named_option):
 @finding(
     "in the layer of its greatest length, at half of it, the direction of the named option moves answers less than in the layer "
     "and size chosen by effect",
-    **PLAN_IDS,
+    id="PLAN-9",
+    tier="quick",
 )
 def test_more_than_the_longest(named_option):
     r = named_option

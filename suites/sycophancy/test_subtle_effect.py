@@ -19,7 +19,6 @@ import assay
 from assay import methods
 from assay.plugin import Metric, above, experiment, finding, not_eligible, within
 
-PLAN = {"paper": "Experimental plan V2", "ref": "phase 1", "tier": "quick"}
 NONE = "no difference"
 ALPHA = 0.5
 SUBTLE = 0.2  # of the probability: what would count as an effect of a claim
@@ -103,7 +102,8 @@ def test_choices_metrics(plan_choices, metrics):
 
 @finding(
     "half of an ad-hoc direction, in the layer where it is longest, moves agreement by less than a fifth: subtle",
-    **PLAN,
+    id="PLAN-9",
+    tier="quick",
 )
 def test_subtle(plan_recipe):
     assert within(plan_recipe.effect, -SUBTLE, SUBTLE, source="what would count")
@@ -112,7 +112,8 @@ def test_subtle(plan_recipe):
 @finding(
     "in the layer and at the strength chosen by effect, a sycophancy vector moves agreement more than half of it in the layer "
     "where it is longest",
-    **PLAN,
+    id="PLAN-9",
+    tier="quick",
 )
 def test_chosen_moves_more(plan_choices):
     assert above(plan_choices.chosen_less_plan_halved, 0, worth=0.05, source=NONE)
