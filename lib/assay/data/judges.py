@@ -26,8 +26,9 @@ it wrong instead of doing it. An answer that talks of something else is none, so
 The patterns and the labelled answers (`judges.json`) are our own, in the forms of openings that chat models use, and the judges
 are right about nearly all of them. Of public answers of three chat models that no pattern had been written from when they were
 judged (Wang et al., Refusal Direction is Universal Across Safety-Aligned Languages, NeurIPS 2025; labelled by WildGuard, cut at
-32 tokens), they found 0.90 of the refusals in Chinese, 0.91 in German, 0.93 in English, 0.94 in Spanish and 0.96 in French. For
-Swahili there were no such answers.
+32 tokens), they found 0.90 of the refusals in Chinese, 0.91 in German, 0.93 in English, 0.94 in Spanish and 0.96 in French, and
+took at most 0.01 of the other answers for one, in Chinese 0.08 (5 of 61): there it was too weak on two of the three models, which
+`checked_on` leaves out. For Swahili there were no such answers.
 """
 
 import re
