@@ -72,9 +72,9 @@ def clustered(rng, clusters: int, each: int, alike: float, mean: bool) -> Simula
 
 
 def differences(rng, n: int, draws: int) -> Simulated:
-    for apart in (0.0, 0.3):
-        prompts, control = rng.normal(0, 1, n), rng.normal(0, 0.5, draws)
-        effects = prompts + apart + rng.normal(0, 0.5, n)
+    for apart in (0.0, 0.1, 0.3, 0.6, 1.0):
+        prompts, control, own = rng.normal(0, 1, n), rng.normal(0, 0.5, draws), rng.normal(0, 0.5)
+        effects = prompts + apart + own + rng.normal(0, 0.5, n)  # without an effect it is one more draw
         controls = prompts[None] + control[:, None] + rng.normal(0, 0.5, (draws, n))
         yield apart, difference_interval(effects.tolist(), controls.tolist())
 

@@ -27,7 +27,7 @@ from statistics import NormalDist
 
 Interval = tuple[float, float]
 
-EDITION = 3
+EDITION = 4
 """Raised whenever the same numbers would give another interval. It is recorded: an update never keeps an interval of another."""
 
 ADDED = 1.0
@@ -116,7 +116,8 @@ def difference_interval(
     """The interval of mean effect minus mean control, paired by prompt; the control was drawn several times.
 
     effects: [N]; controls: [draws, N], one row for each draw of the control's own randomness (a random direction, a shuffle). The
-    interval contains the variance between prompts and that between draws. Raises ValueError as `mean_interval`.
+    interval contains the variance between prompts, and that of one further draw from the mean of the draws: an effect that is
+    nothing special is one more draw. Raises ValueError as `mean_interval`.
     """
     if len(controls) < 2 or any(len(draw) != len(effects) for draw in controls):
         raise ValueError(
@@ -126,7 +127,8 @@ def difference_interval(
     low, high = mean_interval(paired, bounds, clusters, level)
     draws = [math.fsum(draw) / len(draw) for draw in controls]
     D, middle = len(draws), math.fsum(draws) / len(draws)
-    between = _student(D - 1, level) * math.sqrt(math.fsum((draw - middle) ** 2 for draw in draws) / (D - 1) / D)
+    variance = math.fsum((draw - middle) ** 2 for draw in draws) / (D - 1)
+    between = _student(D - 1, level) * math.sqrt(variance * (1 + 1 / D))
     centre, half = (low + high) / 2, math.hypot((high - low) / 2, between)
     least, most = bounds or (-math.inf, math.inf)
     return max(centre - half, least), min(centre + half, most)

@@ -31,7 +31,7 @@ class Read:
 
     states: np.ndarray  # [N, L, E] float32
     true: np.ndarray  # [N] bool
-    about: list  # what each is about: equal for a statement, its twin and their negations
+    about: list  # what each is about: equal for a statement, its twin and their negations (`about`)
 
     def at(self, layer):
         """The states of a layer, centred: [N, E] float64."""
@@ -65,7 +65,7 @@ class KindsOfTruth:
                 seed = [len(name), *map(ord, name), *map(ord, split)]
                 true = np.random.default_rng(seed).permutation(true)
             self.known[key] = Read(
-                methods.states_at_places(self.lm, places), true, [(item.relation, item.entity) for item in items]
+                methods.states_at_places(self.lm, places), true, [about(name, item) for item in items]
             )
         return self.known[key]
 
@@ -124,6 +124,14 @@ class KindsOfTruth:
         for one in every:
             twins.setdefault((one.relation, one.entity), []).append(one)
         return [one for some in methods.spread(list(twins.values()), self.sizes[split]) for one in some]
+
+
+def about(name, item):
+    """What a statement of the set `name` is about: a fact's relation and entity; a pair of numbers, or an English word, alone.
+
+    Two numbers are the same in "larger than" and "smaller than", and a word is the same in its translations to three languages.
+    """
+    return (item.relation, item.entity) if name.endswith("facts") else item.entity
 
 
 def twins_of(split, late, n):

@@ -7,7 +7,7 @@ In a built-in model late entities stay in: asked about in chat, they are what it
 are exchanged at random within each relation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from assay.data.knowledge import admits
 from assay.data.questions import questions
 from assay.plugin import Metric
 
-LEAST = 5  # right answers, and wrong ones, without which nothing is compared
+LEAST = 5  # effective right answers, and wrong ones (`effective`), without which nothing is compared
 COUNTS = 0.05  # of an area: a twentieth of all pairs of a right and a wrong answer
 CONTROLS = 99
 NEVER = -1e9  # the log-probability, as a predictor of being right, of an answer that says not to know
@@ -45,15 +45,27 @@ class OwnQuestions:
         return [self.asked[i].entity for i in some]
 
     def counts(self, given=False):
-        """How many right and wrong answers of each split have one of the other kind in their relation."""
+        """How many right and wrong answers of each split have one of the other kind in their relation.
+
+        effective: so many of equal weight, of as many entities, tell as much about an area (`methods.effective_numbers`).
+        """
         counts = {}
         for split in ("train", "valid", "test"):
             some = self.of(split, given=given)
-            right, names = self.right[some], np.array(self.relations(some))
-            mixed = [name for name in set(names) if 0 < right[names == name].mean() < 1]
-            for kind in (True, False):
-                counts[f"n_{'right' if kind else 'wrong'}_{split}"] = int((right[np.isin(names, mixed)] == kind).sum())
+            right, paired, effective = self.right[some], self.paired(some), self.effective(some)
+            for kind, name, number in ((True, "right", effective[0]), (False, "wrong", effective[1])):
+                counts[f"n_{name}_{split}"] = int((right[paired] == kind).sum())
+                counts[f"effective_{name}_{split}"] = Metric(number, tol=1.0)
         return counts
+
+    def paired(self, some):
+        """Which answers have one of the other kind in their relation: [n] bool."""
+        right, names = self.right[some], np.array(self.relations(some))
+        return np.array([len(set(right[names == name])) == 2 for name in names], bool)
+
+    def effective(self, some):
+        """Effective numbers of right and of wrong answers."""
+        return methods.effective_numbers(self.right[some], self.relations(some), self.entities(some))
 
     def centred(self, place, some):
         """States [n, L, E] at a place, less the mean of their relation."""
@@ -69,23 +81,25 @@ class OwnQuestions:
         return np.where(self.admitted[some], NEVER, self.read.log_probs[some])
 
     def certainty(self, some):
-        """The baseline: minus the entropy of the next token before the answer."""
+        """The baseline: minus the entropy of the next token before the answer, behind "The answer is" if that was said."""
         return -self.read.entropy[some]
 
     def area(self, scores, some, **options):
-        """Metric: area under the curve of right against wrong answers of one relation."""
-        right, entities = self.right[some], np.array(self.entities(some))
-        area = methods.area_in_groups(scores, right, self.relations(some))
-        n = [len(set(entities[right == kind])) for kind in (True, False)]
-        return Metric.auroc(area, *n, tol=0.05, **options)
+        """Metric: area under the curve of right against wrong answers of one relation, which rests on the effective numbers."""
+        area = methods.area_in_groups(scores, self.right[some], self.relations(some))
+        resting = Metric.auroc(area, *self.effective(some), tol=0.05, **options)
+        return replace(resting, n=int(self.paired(some).sum()), clusters=self.paired_entities(some))
+
+    def paired_entities(self, some):
+        return len({one for one, paired in zip(self.entities(some), self.paired(some), strict=True) if paired})
 
     def less(self, scores, others, some):
         """Metric: the first predictor's area less the other one's, paired by answer."""
         found = methods.areas_beside(
             scores, others, self.right[some], self.relations(some), clusters=self.entities(some)
         )
-        clusters = len(set(self.entities(some)))
-        return Metric(found.difference, n=len(some), ci=found.interval, clusters=clusters, tol=0.05)
+        n, clusters = int(self.paired(some).sum()), self.paired_entities(some)
+        return Metric(found.difference, n=n, ci=found.interval, clusters=clusters, tol=0.05)
 
     def probes(self, place, given=False):
         """The mass-mean probe of each layer at a place, and the layer that parts validation answers best."""
@@ -103,6 +117,12 @@ class OwnQuestions:
             for i, one in enumerate(probes)
         ]
 
+    def permuted(self, place, layer, given=False):
+        """Directions of permuted labels at the layer, found on the answers that the probes are found on: [draws, E]."""
+        train = self.of("train", given=given)
+        x, right = self.centred(place, train)[:, layer], self.right[train]
+        return methods.permuted_differences(x[right], x[~right], np.random.default_rng(0), draws=CONTROLS)
+
     def probed(self, place, given=False):
         """Metrics of the probes at a place on test relations: by layer, at the chosen layer, and of permuted labels."""
         probes, layer = self.probes(place, given)
@@ -110,9 +130,7 @@ class OwnQuestions:
         x, states = self.centred(place, train)[:, layer], self.read.at(place)[test][:, layer]
         scores = probes[layer].scores(states)
         logistic = methods.logistic_probe(x, self.right[train]).scores(states)
-        drawn = methods.permuted_differences(
-            *(x[self.right[train] == kind] for kind in (True, False)), np.random.default_rng(0), draws=CONTROLS
-        )
+        drawn = self.permuted(place, layer, given)
         reached = [methods.area_in_groups(states @ one, self.right[test], self.relations(test)) for one in drawn]
         folded = np.maximum(reached, 1 - np.array(reached))
         return {

@@ -4,14 +4,17 @@ A question has four options with letters; the right one is at each letter equall
 against the other three. Reliability curve, calibration error (ECE) and Brier score are of the likeliest letter: what the model
 would answer, how sure it is of it, and whether it is right; the paper's curve is of all options (`all_options_...`). An error
 of calibration is above 0 for perfectly stated probabilities, too: `ece_by_chance` is that of outcomes drawn from the stated
-ones, and `ece_excess` what is more. The control is the same options under another question. A temperature is fitted on questions
-of other relations.
+ones, and one in twenty of these reaches `ece_by_chance_95`; the interval of `ece` is that of the error without this bias. The
+claim is of `overconfidence`, the stated probability less the share that is right, question by question, which has no bias. The
+control is the same options under another question. A temperature is fitted on questions of other relations.
 
 P(True) is the probability of "(A) True" against "(B) False", here of the model's own greedy answers to questions about facts;
 those that say not to know are left out (test_p_true.py: of proposals that are given). At tier full five samples of its own are
 shown first, as in the paper. In the null world the options are under a second other question, and right and wrong own answers
 are exchanged within relations.
 """
+
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -22,14 +25,14 @@ from assay.data.knowledge import LETTERS as TRUE_FALSE
 from assay.data.knowledge import PROPOSAL
 from assay.data.questions import LETTERS, multiple_choice
 from assay.errors import PromptError
-from assay.plugin import Metric, above, below, experiment, finding, not_eligible
+from assay.plugin import Metric, above, below, experiment, finding, not_eligible, within
 
 NONE = "no difference"
 GUESS = 1 / len(LETTERS)
 MOSTLY = 0.5  # least share of replies that begin with a letter
 IDEAS = PROPOSAL.replace("\nProposed Answer", "\nHere are some brainstormed ideas: {}\nProposed Answer")
 SAMPLES, MAX_TOKENS = 5, 16
-TENTH = "a tenth, beyond what right probabilities show on as many questions"
+TENTH = "as often as its probability says, to a tenth"
 
 
 @pytest.fixture(scope="session")
@@ -73,13 +76,16 @@ def letter_calibration(lm, tier, progress, bins, null_world):
 
 
 def spread_over_relations(choices, n):
-    """n questions of each relation."""
-    relations = dict.fromkeys(one.question.relation for one in choices)
-    return [
-        one
-        for name in relations
-        for one in methods.spread([other for other in choices if other.question.relation == name], n)
-    ]
+    """n questions of each relation, evenly over their order; each letter is right equally often, but for one. None: all."""
+    if n is None:
+        return choices
+    kept = set()
+    for i, name in enumerate(dict.fromkeys(one.question.relation for one in choices)):
+        rights = Counter((i * n + k) % len(LETTERS) for k in range(n))  # letters go round over all relations
+        for right, times in rights.items():
+            some = [one.question.id for one in choices if (one.question.relation, one.right) == (name, right)]
+            kept.update(methods.spread(some, times))
+    return [one for one in choices if one.question.id in kept]
 
 
 def calibrated(logits, right, entity, bins, suffix):
@@ -118,7 +124,6 @@ def of_binary(p, came_true, bins, suffix="", prefix=""):
         name("ece"): Metric(error, n=len(p), ci=ends, tol=0.05, **control),
         name("ece_by_chance"): Metric(bias, tol=0.02),
         name("ece_by_chance_95"): Metric(float(np.quantile(by_chance, 0.95)), tol=0.02),
-        name("ece_excess"): Metric(error - bias, n=len(p), ci=(ends[0] - bias, ends[1] - bias), tol=0.05),
         name("brier"): Metric.mean(methods.squared_errors(p, came_true).tolist(), bounds=(0, 1), tol=0.05),
         name("brier_parts"): Metric(
             {part: getattr(parts, part) for part in ("reliability", "resolution", "uncertainty", "rest")},
@@ -158,7 +163,9 @@ def p_true_own(lm, own_questions, progress, bins, tier):
     """P(True) of the model's own answers to questions of new relations; at tier full also after samples of its own."""
     counts = {name: n for name, n in own_questions.counts(given=True).items() if name.endswith("test")}
     if min(counts.values()) < LEAST:
-        return not_eligible(f"fewer than {LEAST} right or wrong answers in the relations of the test split", **counts)
+        return not_eligible(
+            f"fewer than {LEAST} effective right or wrong answers in the relations of the test split", **counts
+        )
     test = own_questions.of("test", given=True)
     own, right = [own_questions.own[i] for i in test], own_questions.right[test]
     likely = own_questions.token_probability(test)
@@ -222,13 +229,17 @@ def test_nearer(letter_calibration):
 
 
 @finding(
-    "the letter that is chosen is right more often than by chance, and as often as its probability says, to a tenth",
+    "the letter that is chosen is right more often than by chance, and on the whole as often as its probability says, to a tenth",
     id="CONF-1",
     tier="quick",
 )
 def test_calibrated(letter_calibration):
     r = letter_calibration
-    assert above(r.accuracy, GUESS, source="one of four") & below(r.ece_excess, 0.1, worth=0.0, source=TENTH)
+    assert (
+        above(r.accuracy, GUESS, source="one of four")
+        & above(r.accuracy, r.accuracy_other_question)
+        & within(r.overconfidence, -0.1, 0.1, source=TENTH)
+    )
 
 
 @finding(
@@ -239,8 +250,10 @@ def test_calibrated(letter_calibration):
 def test_temperature(letter_calibration):
     r = letter_calibration
     # 0.05 nats: a twentieth of what an answer at even odds costs, roughly
-    assert above(r.accuracy, GUESS, source="one of four") & above(
-        r.log_loss_saved_by_temperature, 0, worth=0.05, source=NONE
+    assert (
+        above(r.accuracy, GUESS, source="one of four")
+        & above(r.accuracy, r.accuracy_other_question)
+        & above(r.log_loss_saved_by_temperature, 0, worth=0.05, source=NONE)
     )
 
 

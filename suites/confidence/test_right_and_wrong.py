@@ -22,7 +22,7 @@ from assay.plugin import Metric, above, experiment, finding, not_eligible, not_r
 NONE = "no difference"
 STRENGTHS = (0.5, 1.0)  # lengths of the stream
 MAX_TOKENS = 16
-FEW = f"fewer than {LEAST} right or wrong answers in the relations of one split"
+FEW = f"fewer than {LEAST} effective right or wrong answers in the relations of one split"
 
 
 @experiment
@@ -159,12 +159,6 @@ def test_parts(right_and_wrong):
     id="CONF-9",
     tier="quick",
 )
-@not_replicated(
-    "llama_tiny",
-    "qwen_tiny",
-    tier="quick",
-    reason="areas of 0.96 and 0.61; one in twenty of the permuted labels gives 0.97 and 0.84",
-)
 def test_better_than_permuted(right_and_wrong):
     r = right_and_wrong
     assert above(r.answer_auroc, r.answer_auroc_permuted_95, worth=COUNTS, source="95 % of permuted labels")
@@ -184,8 +178,7 @@ def test_better_than_token_probability(right_and_wrong):
     id="CONF-9",
     tier="quick",
 )
-@not_replicated("llama_tiny", tier="quick", reason="-2.9 nats [-4.4, -1.4], n 16; one in twenty random vectors 1.7")
-@not_replicated("qwen_tiny", tier="quick", reason="-0.27 nats [-0.38, -0.16], n 16; one in twenty random vectors 1.0")
+@not_replicated("llama_tiny", tier="quick", reason="1.1 nats [0.37, 1.9], n 16; one in twenty random vectors 2.2")
 def test_moves_p_true(right_and_wrong_steering):
     r = right_and_wrong_steering
     # In log-odds, as P(True) of most answers is near 0 or 1; half a nat is a twelfth of a probability at even odds.
@@ -204,10 +197,7 @@ def test_moves_p_true(right_and_wrong_steering):
     tier="quick",
 )
 @not_replicated(
-    "llama_tiny", tier="quick", reason="certain as often [-0.34, 0.34], hedges in 0.63 more [-0.006, 1], n 8"
-)
-@not_replicated(
-    "qwen_tiny", tier="quick", reason="certain in 0.38 fewer [-0.18, 0.78], hedges as often [-0.34, 0.34], n 8"
+    "llama_tiny", tier="quick", reason="certain in 0.25 fewer [-0.65, 0.25], hedges as often [-0.34, 0.34], n 8"
 )
 def test_moves_certainty(right_and_wrong_steering):
     r = right_and_wrong_steering

@@ -2,24 +2,26 @@
 
 A question whether a statement is true is run for a false statement, with resid_post of one layer taken from the run of its true
 twin: at the end of the statement (its last token and the period, or whichever token holds both), or at the last token of the
-question. The effect is the rise of P("True") against "False". The paper patches single tokens of few-shot prompts in a base
-model and looks at the difference of two logits (a paper-variant). Tokens before the end are the same in both twins, or belong to
-answers of different lengths, and are not patched.
+question. The last token of a statement is that of its object, in which the twins differ: at layer 0 the patch exchanges little
+more than the word itself. The effect is the rise of P("True") against "False". The paper patches single tokens of few-shot
+prompts in a base model and looks at the difference of two logits (a paper-variant). Tokens before the end are the same in both
+twins, or belong to answers of different lengths, and are not patched.
 
 The layer of each place is chosen on validation twins. The control is the state of another false statement instead of the true
-twin's, at the same place and layer; differences are taken prompt by prompt, on twins of a held-out relation. In the null world
-all donors are false statements.
+twin's, at the same place and layer; differences are taken prompt by prompt, on twins of a held-out relation. Where both places
+are compared, it is by their rises less those of the control. In the null world all donors are false statements.
 """
 
 import numpy as np
 from kinds_of_truth import twins_of
 
+import assay
 from assay import methods
-from assay.forward.edits import replace
 from assay.forward.positions import resolve, text
 from assay.plugin import Metric, above, experiment, finding, not_eligible
 
 NONE = "no difference"
+WORTH = 0.1  # of half a difference: the usual 0.2 of the whole
 PLACES = ("end", "last")
 N_LAYERS = 12  # at most so many layers, evenly spread
 
@@ -56,8 +58,9 @@ def truth_patched(lm, late, tier, progress, null_world):
             of = {} if suffix else {"control": f"{name}_rise_false_donor"}
             metrics[f"{name}_rise{suffix}"] = Metric.mean(rise.tolist(), bounds=(-1, 1), tol=0.1, **of)
         metrics[f"{name}_less_false_donor"] = difference(rises[""] - rises["_false_donor"])
-    there = own["test"][:, :, best[0]]
-    metrics["end_less_last_there"] = difference(there[:, 0] - there[:, 1])
+    there = (own["test"] - control["test"])[:, :, best[0]]
+    halved = (there[:, 0] - there[:, 1]) / 2  # of two differences of probabilities: halves lie between -1 and 1
+    metrics["end_less_last_beyond_false_donor_halved"] = difference(halved)
     return metrics
 
 
@@ -76,7 +79,7 @@ def patched(lm, twins, i, layers, null_world):
         for place in PLACES:
             for k, layer in enumerate(layers):
                 variants.append([
-                    replace("resid_post", states[place][j][k], layer=layer, position=at)
+                    assay.replace("resid_post", states[place][j][k], layer=layer, position=at)
                     for j, at in enumerate(ends[place])
                 ])  # fmt: skip
     p = np.exp(methods.log_probs(lm.sweep(prompt, variants, targets=list(targets), progress=False).target_log_probs))[
@@ -121,4 +124,4 @@ def test_end(truth_patched):
 
 @finding("where a statement's end decides the verdict, the last token does not yet", id="CONF-2", tier="quick")
 def test_not_last(truth_patched):
-    assert above(truth_patched.end_less_last_there, 0, source=NONE)
+    assert above(truth_patched.end_less_last_beyond_false_donor_halved, 0, worth=WORTH, source=NONE)

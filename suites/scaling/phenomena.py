@@ -7,7 +7,7 @@
     truth               true less false statements at their ends; added to false ones; odds of "True"
     bridge              state at the end of a two-hop query's entity; put into its second hop; log-probability of the answer
     function vectors    ten examples less none at the last token, in the mean; added without; log-probability of the answer
-    sentiment           the same for one task with two answers; odds of the right one
+    sentiment           the same for one task with two answers, as many words of each; odds of the right one
 
 Each function returns a `Phenomenon` with `draws` controls: random vectors of equal length, for the bridge the states of other
 queries. It raises NotEligible where the model doesn't do what the phenomenon needs, with the count.
@@ -15,8 +15,10 @@ queries. It raises NotEligible where the model doesn't do what the phenomenon ne
 
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
+from chosen_trials import as_many_of_each_answer, enough, right_ones
 
 from assay import methods
 from assay.data.behaviours import questions
@@ -27,8 +29,6 @@ from assay.data.tasks import tasks
 from assay.data.two_hop import two_hop
 from assay.errors import NotEligible, PromptError
 
-AT_LEAST = 5
-"""Independent test prompts; with fewer no interval is judged."""
 LETTERS = ("(A)", "(B)")
 MAX_TOKENS = 16
 SHOTS = 10
@@ -118,9 +118,13 @@ def end_of_option(lm, item, named):
 
 
 def agreement(lm, sizes, **_):
-    found = methods.behaviour_vectors(lm, methods.spread(questions("sycophancy", "train"), sizes.train))
+    train, test = (
+        methods.balanced(questions("sycophancy", split), n, attrgetter("matches"))
+        for split, n in (("train", sizes.train), ("test", sizes.test))
+    )
+    found = methods.behaviour_vectors(lm, train)
     cases = []
-    for item in methods.spread(questions("sycophancy", "test"), sizes.test):
+    for item in test:
         prompt, (a, b) = methods.where_answers_part(lm, item.prompt, LETTERS)
         cases.append((prompt, -1, (a, b) if item.matches == "A" else (b, a), methods.log_odds_of_two, item.topic))
     return added(found, {}, sizes, cases)
@@ -216,7 +220,7 @@ def sentiment_vector(lm, sizes, **_):
         other = lm.token(f" {other_label(one.context.query[1])}", after=one.prompt)
         return (one.token, other), methods.log_odds_of_two
 
-    found = of_task(lm, sentiment(), (), sizes, odds_against_the_other)
+    found = of_task(lm, sentiment(), (), sizes, odds_against_the_other, as_many_of_each_answer)
     return of_tasks([found] if found else [])
 
 
@@ -228,13 +232,13 @@ def of_tasks(found):
     return Phenomenon(together, np.mean(norms, axis=0), np.mean(stream_norms, axis=0), {"tasks": list(names)})
 
 
-def of_task(lm, task, every, sizes, scored=lambda one: ((one.token,), methods.first_log_prob)):
+def of_task(lm, task, every, sizes, scored=lambda one: ((one.token,), methods.first_log_prob), chosen=right_ones):
     """The vector of one task from valid queries, for test queries that ten examples make right; None if most valid ones fail."""
 
     def drawn(split, limit):
         return [methods.draw_trials(lm, task, n_shots=n, split=split, others=every, limit=limit) for n in (SHOTS, 0)]
 
-    shown, bare = drawn("valid", sizes.train and sizes.train // 5)
+    shown, bare = drawn("valid", sizes.train and sizes.train // 5 if every else None)
     right = methods.answer_trials(lm, shown).right
     if right.mean() < 0.5:
         return None
@@ -244,12 +248,12 @@ def of_task(lm, task, every, sizes, scored=lambda one: ((one.token,), methods.fi
         )
         for some in (shown, bare)
     ]
-    vectors = (ends[0] - ends[1])[right].mean(axis=0, dtype=np.float64).astype(np.float32)
+    vectors = (ends[0] - ends[1])[chosen(shown, right, None)].mean(axis=0, dtype=np.float64).astype(np.float32)
     asked, zero = drawn("test", None)
     able = methods.answer_trials(lm, asked).right
-    kept = [one for one, can in zip(zero, able, strict=True) if can]
+    kept = chosen(asked, able, sizes.test and sizes.test // 4 if every else sizes.test)
     with_controls, probes = own_and_controls(vectors, sizes, seed=sum(map(ord, task.name))), []
-    for one in methods.spread(kept, sizes.test if not every else sizes.test and sizes.test // 4):
+    for one in (zero[i] for i in kept):
         targets, score = scored(one)
         probes.append(methods.LayerProbe(one.prompt, with_controls, ((-1, 1.0),), targets, score, cluster=one.asked))
     streams = np.linalg.norm(np.concatenate(ends), axis=-1).mean(axis=0)
@@ -280,9 +284,3 @@ def added(found, counts, sizes, cases):
 
 def own_and_controls(vectors, sizes, seed=0):
     return np.concatenate([vectors[None], methods.random_as_long(vectors, sizes.draws, seed)])
-
-
-def enough(what, *groups):
-    """Raises NotEligible unless every group has as many as a claim needs."""
-    if min(map(len, groups)) < AT_LEAST:
-        raise NotEligible(f"{' and '.join(str(len(group)) for group in groups)} {what}, and it takes {AT_LEAST}")

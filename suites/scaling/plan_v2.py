@@ -1,8 +1,8 @@
 """The numbers of plan V2: layers that it picked by the length of a difference in means, and the depths that it claims.
 
 Depth is 100 * layer / (L - 1). The plan divides so in its table of refusal, and by L in that of sycophancy and confidence, where
-it says 73 to 81 %: its layers are at 76 to 84 % here. A claim about a range takes all layers within half a layer of it, as depths
-are whole layers.
+it says 73 to 81 %: here its layers of sycophancy are at 76 to 81.5 %, and those of confidence at 81.5 to 84 %. A claim about a
+range takes all layers within half a layer of it, as depths are whole layers.
 """
 
 from assay import methods
@@ -23,7 +23,7 @@ PICKED = {
 
 RANGES = {
     "refusal": (60, 65, "plan V2: 60 to 65 %"),
-    "sycophancy": (76, 84, "plan V2: layers 19 of 26 to 22 of 28"),
+    "sycophancy": (76, 82, "plan V2: layers 19 of 26 to 22 of 28"),
     "confidence": (76, 84, "plan V2: 73 to 81 % of L layers"),
     "function vectors": (40, 60, "plan V2, phase 3.2: 40 to 60 %"),
 }

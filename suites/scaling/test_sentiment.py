@@ -3,9 +3,11 @@
 A word of the test split is asked after 0 to 10 examples of the train split, and the answer is the likelier of the two labels, so
 half are right by chance. Shuffled labels are the examples' own, permuted among them (half of them stay right by chance). What
 examples change at the last token is added without examples, as in `test_function_vector_layers.py`; the score is the log-odds
-of the right label against the other, which what is common to both labels does not change. The plan lists the task and has no
-number for it.
+of the right label against the other, for as many words of each label: what is common to both, and a preference for one of them,
+does not change its mean. The plan lists the task and has no number for it.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from assay import methods
 from assay.data.sentiment import other_label, sentiment
 from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
+from assay.stats import difference_interval
 
 NONE = "no difference"
 TEN = 10
@@ -66,14 +69,15 @@ def sentiment_in_context(own, tier):
 @experiment
 def sentiment_shuffled(told, own):
     """The share after ten examples with shuffled labels; not eligible where right ones leave it at chance."""
-    right, shuffled = own(TEN), np.mean([told(TEN, "shuffled", draw) for draw in range(DRAWS)], axis=0)
-    ten = Metric.share(right, tol=0.09)
+    ten = Metric.share(told(TEN, "own", 0), tol=0.09)
     if ten.low <= 0.5:
         return not_eligible("ten examples with right labels leave the answers at chance", ten_shot=ten)
+    right, draws = own(TEN), np.array([told(TEN, "shuffled", draw) for draw in range(DRAWS)])
+    less = Metric.mean((right - draws.mean(axis=0)).tolist(), (-1, 1), tol=0.09)
     return {
         "ten_shot": Metric.share(right, tol=0.09, control="ten_shot_shuffled"),
-        "ten_shot_shuffled": Metric.mean(shuffled.tolist(), (0, 1), tol=0.09),
-        "ten_shot_less_shuffled": Metric.mean((right - shuffled).tolist(), (-1, 1), tol=0.09),
+        "ten_shot_shuffled": Metric.mean(draws.mean(axis=0).tolist(), (0, 1), tol=0.09),
+        "ten_shot_less_shuffled": replace(less, ci=difference_interval(right.tolist(), draws.tolist(), (-1, 1))),
     }
 
 

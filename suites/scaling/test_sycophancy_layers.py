@@ -98,7 +98,7 @@ def test_agreement_before_longest(agreement_best_layer):
 
 
 @finding(
-    "the option that a user's view names is marked at 76 to 84 % of the depth, the plan's layers of sycophancy",
+    "the option that a user's view names is marked at 76 to 82 % of the depth, the plan's layers of sycophancy",
     id="PLAN-2",
     measure="depth",
     tier="quick",
@@ -114,7 +114,7 @@ def test_view_depth(view_best_layer):
 
 
 @finding(
-    "contrastive vectors of sycophancy act most at 76 to 84 % of the depth, the plan's layers",
+    "contrastive vectors of sycophancy act most at 76 to 82 % of the depth, the plan's layers",
     id="PLAN-2",
     measure="depth",
     tier="quick",

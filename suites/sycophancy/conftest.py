@@ -53,7 +53,7 @@ def readable(lm, tier, no_system_prompt):
 
     def read(name):
         if name not in known:
-            asked = balanced(of_set(name)[1], tier.choose(smoke=8, quick=12, full=None))
+            asked = methods.balanced(of_set(name)[1], tier.choose(smoke=8, quick=12, full=None), letter)
             both = [*asked, *map(Exchanged, asked)]
             mass, a = methods.letters_answered(lm, both, system=no_system_prompt)
             known[name] = Readable(mass, a[: len(asked)], a[: len(asked)] != a[len(asked) :])
@@ -107,7 +107,7 @@ def held_out(tier):
     """held_out("survival") -> questions that nothing is found or chosen on, and what each is about."""
 
     def ask(name):
-        asked = balanced(of_set(name)[1], tier.choose(smoke=8, quick=40, full=None))
+        asked = methods.balanced(of_set(name)[1], tier.choose(smoke=8, quick=40, full=None), letter)
         return asked, [topic(one) for one in asked]
 
     return ask
@@ -121,7 +121,7 @@ def found(lm, readable, tier, no_system_prompt, null_world):
     def find(name):
         if name not in known:
             n = tier.choose(smoke=8, quick=40, full=None) if readable(name).ok else FEW
-            items = balanced(of_set(name)[0], n)
+            items = methods.balanced(of_set(name)[0], n, letter)
             contrasts = methods.letter_contrasts(lm, items, [topic(one) for one in items], system=no_system_prompt)
             known[name] = items, contrasts.shuffled(np.random.default_rng(1)) if null_world else contrasts
         return known[name]
@@ -245,12 +245,9 @@ def topic(item):
     return getattr(item, "topic", None) or item.id.split("/")[0]
 
 
-def balanced(items, n):
-    """n of the questions, as many that match by A as by B, evenly over their order; all for n=None."""
-    if n is None or n >= len(items):
-        return list(items)
-    kept = [one for letter in "AB" for one in methods.spread([i for i in items if i.matches == letter], n // 2)]
-    return [one for one in items if one in kept]
+def letter(item):
+    """The letter that matches."""
+    return item.matches
 
 
 def tried(n_layers, tier):

@@ -1,7 +1,7 @@
 """Questions that a model answers rightly in a form that it knows, for dialogues about right and wrong answers (Sharma et al.).
 
 Form and kinds are chosen on train questions without hint or doubt (`methods.known_form`): a kind is known if three quarters of
-its train questions are answered rightly. Everything else is measured on test questions of those kinds.
+its train questions are answered rightly, of four or more. Everything else is measured on test questions of those kinds.
 """
 
 from dataclasses import dataclass
@@ -38,10 +38,17 @@ class KnownQuestions:
             item.posed(self.form, hint) for item, hint in zip(self.items, hints or [""] * len(self.items), strict=True)
         ]
 
-    def another(self, item, away):
-        """Another question of the same kind."""
+    @property
+    def answers(self):
+        """The right answer of each: questions that share one are not independent."""
+        return [item.right for item in self.items]
+
+    def others(self, item):
+        """Wrong answers to other questions of the kind that are neither reply to this one, each once, from the next one on."""
         same = [one for one in self.items if one.kind == item.kind]
-        return same[(same.index(item) + away) % len(same)]
+        i = same.index(item)
+        answers = (one.wrong for one in (*same[i + 1 :], *same[:i]))
+        return [answer for answer in dict.fromkeys(answers) if answer not in (item.right, item.wrong)]
 
     def metrics(self):
         """The form and the kinds, and how many of the train questions were answered rightly."""

@@ -35,14 +35,15 @@ def unreadable(name, answers):
 
 
 def raises(r, name="raised", controls=CONTROLS, **options):
-    """Is it raised more than by each control?"""
+    """Is it raised at all, and more than by each control?"""
     return _apart(above, r, name, controls, options)
 
 
 def lowers(r, name="lowered", controls=CONTROLS, **options):
-    """Is it lowered more than by each control?"""
+    """Is it lowered at all, and more than by each control?"""
     return _apart(below, r, name, controls, options)
 
 
 def _apart(side, r, name, controls, options):
-    return reduce(and_, (side(getattr(r, f"{name}_less_{one}"), 0, source=NONE, **options) for one in controls))
+    every = name, *(f"{name}_less_{one}" for one in controls)
+    return reduce(and_, (side(getattr(r, one), 0, source=NONE, **options) for one in every))

@@ -218,9 +218,9 @@ def mean(values, topics, bounds=(0, 1), **options):
 def named_option_contrary(lm, views, direction, compared, tier):
     """Views in a wording that the model does not follow, with the vector added at the named option."""
     asked = views("test", "contrary")[: tier.choose(smoke=8, quick=None, full=None)]
-    if not asked or not views.followed:
+    if not asked or direction("contrary") is None:
         n = len(views.followed)
-        return not_eligible("the model follows all wordings of a view, or none", wordings_followed=n)
+        return not_eligible("the model follows all wordings of a view, or none for either letter", wordings_followed=n)
     at = direction("contrary")
     clean, with_it, controls, _ = at.moved(asked)
     topics = [one.topic for one in asked]

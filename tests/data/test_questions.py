@@ -50,6 +50,35 @@ def test_no_option_is_nearly_always_right_or_wrong():
 
 
 @pytest.mark.parametrize(
+    ("entity", "said", "right"),
+    [
+        ("the Grand Canyon", "It is in the USA.", True),
+        ("the Grand Canyon", "The U.S.A.", True),
+        ("the Grand Canyon", "In America", True),
+        ("the Grand Canyon", "In the US", True),
+        ("the Grand Canyon", "It is known to us", False),
+        ("Stonehenge", "It is in the UK", True),
+        ("Stonehenge", "UK", True),
+        ("Stonehenge", "In the USA", False),
+    ],
+)
+def test_countries_have_short_names(entity, said, right):
+    [item] = [one for one in questions("test") if one.entity == entity]
+    assert item.is_right(said) == right
+
+
+@pytest.mark.parametrize(
+    ("aliases", "why"),
+    [({"Untied States": ["USA"]}, "spell it as there"), ({"United States": "USA"}, "a list of names")],
+)
+def test_broken_aliases(tmp_path, aliases, why):
+    path = tmp_path / "questions.json"
+    path.write_text(json.dumps({"relations": {}, "aliases": aliases}))
+    with pytest.raises(DataError, match=why):
+        load(path, module._check)
+
+
+@pytest.mark.parametrize(
     ("relations", "why"),
     [
         ({"capital_of_city": {"split": "test", "options": True, "question": "{}?"}}, "relation of questions"),
@@ -60,6 +89,6 @@ def test_no_option_is_nearly_always_right_or_wrong():
 )
 def test_broken_files(tmp_path, relations, why):
     path = tmp_path / "questions.json"
-    path.write_text(json.dumps({"relations": relations}))
+    path.write_text(json.dumps({"relations": relations, "aliases": {}}))
     with pytest.raises(DataError, match=why):
         load(path, module._check)

@@ -10,7 +10,7 @@ import tiny
 
 from assay.data.questions import LETTERS, multiple_choice
 from assay.errors import DataError, PromptError
-from assay.methods.confidence.areas import area_in_groups, areas_beside
+from assay.methods.confidence.areas import area_in_groups, areas_beside, effective_numbers
 from assay.methods.confidence.calibration import (
     brier_parts,
     calibration_error_interval,
@@ -21,7 +21,7 @@ from assay.methods.confidence.calibration import (
 )
 from assay.methods.confidence.multiple_choice import letter_log_probs, names_a_letter
 from assay.methods.confidence.own_answers import OwnAnswer, answer_own, first_sentence, read_own
-from assay.stats import wilson
+from assay.stats import mean_interval, wilson
 
 
 @pytest.fixture(scope="module", params=("llama", "gemma2", "qwen2"))
@@ -151,6 +151,45 @@ def test_the_interval_of_a_difference_holds_the_truth():
     assert held >= 180
 
 
+def test_effective_numbers_by_hand():
+    # a: one right answer with three wrong ones, b: two with one, c: two without any. Of 5 pairs the right ones have 3, 1, 1,
+    # the wrong ones 1, 1, 1, 2.
+    right = [True, False, False, False, True, True, False, True, True]
+    group = list("aaaabbbcc")
+    assert effective_numbers(right, group) == (pytest.approx(25 / 11), pytest.approx(25 / 7))
+    # One right answer of a and one of b are about one entity: 4 and 1; two wrong ones of a too: 2, 1, 2.
+    entity = ["x", "y", "y", "z", "x", "u", "v", "w", "w"]
+    assert effective_numbers(right, group, entity) == (pytest.approx(25 / 17), pytest.approx(25 / 9))
+    assert effective_numbers([True] * 3 + [False] * 5) == (pytest.approx(3), pytest.approx(5))
+    assert effective_numbers([True, False], ["a", "b"]) == (0, 0)
+
+
+def test_the_interval_of_a_difference_weighs_answers_by_their_pairs():
+    # a: one right answer and three wrong ones; b: two and one. The first predictor is better on a alone, in all of its pairs.
+    right = np.array([True, False, False, False, True, True, False])
+    scores, others = [3, 2, 1, 0, 2, 1, 0], [0, 3, 2, 1, 2, 1, 0]
+    found = areas_beside(scores, others, right, list("aaaabbb"))
+    assert found.difference == pytest.approx(3 / 5)
+    of_right = mean_interval([1, 1, 1, 0, 0], (-1, 1), ["a", "a", "a", "b", "b2"])
+    of_wrong = mean_interval([1, 1, 1, 0, 0], (-1, 1), ["a", "a2", "a3", "b", "b"])
+    down = sum((3 / 5 - low) ** 2 for low, _ in (of_right, of_wrong)) ** 0.5
+    up = sum((high - 3 / 5) ** 2 for _, high in (of_right, of_wrong)) ** 0.5
+    assert found.interval == pytest.approx((max(-1, 3 / 5 - down), min(1, 3 / 5 + up)))
+
+
+def test_the_interval_holds_the_truth_in_unequal_groups():
+    """Ten right answers with two wrong ones, and ten wrong with two right, of two predictors that differ in the first group."""
+    rng, held = np.random.default_rng(0), 0
+    right = np.repeat([True, False, True, False], [10, 4, 4, 10])
+    group, better = np.repeat([0, 1], 14), 1.0 * (np.arange(28) < 14)
+    true = (0.7602 - 0.5) * 40 / 80  # the normal distribution at 1 / sqrt 2, in half of all pairs
+    for _ in range(200):
+        a, b = (shift * right * better + rng.standard_normal(28) for shift in (1.0, 0.0))
+        low, high = areas_beside(a, b, right, group).interval
+        held += low <= true <= high
+    assert held >= 180
+
+
 def test_equal_predictors_do_not_differ_and_few_answers_do_not_tell():
     right = np.array([True, True, False, False])
     found = areas_beside([3, 2, 1, 0], [9, 8, 1, 0], right)
@@ -204,6 +243,7 @@ def test_replies_that_begin_with_a_letter(said, is_one):
     ("said", "first"),
     [
         ("The answer is Paris.", "Paris"),
+        ("**The answer is: Paris. It", "Paris"),
         ("J. K. Rowling wrote it. She also", "J. K. Rowling wrote it"),
         ("Washington, D.C.", "Washington, D.C."),
         ("In St. Paul, Minnesota. It is", "In St. Paul, Minnesota"),
@@ -218,12 +258,16 @@ def test_first_sentences(said, first):
 def test_own_answers_by_hand(lm):
     asked = ["Where is Kyoto?", "Who wrote Dracula?"]
     own = [OwnAnswer(asked[0], "Japan", True), OwnAnswer(asked[1], "Bram Stoker", False)]
+    own.append(OwnAnswer(asked[1], "Bram Stoker", False, "The answer is "))
     read = read_own(lm, own, batch=1)
     for i, one in enumerate(own):
-        bare, whole = lm.chat(one.asked), lm.chat(one.asked, answer=one.said)
+        bare, whole = lm.chat(one.asked), lm.chat(one.asked, answer=one.lead + one.said)
+        led = lm.chat(one.asked, answer=one.lead.strip()) if one.lead else bare
         logits = np.array(lm.model(mx.array([whole.tokens]))[0].astype(mx.float32), np.float64)
         p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-        at = [k for k in range(len(whole)) if whole.tokens[: k + 1] != bare.tokens[: k + 1]]
+        prompt_end, *_ = [k for k in range(len(whole)) if whole.tokens[: k + 1] != bare.tokens[: k + 1]]
+        at = [k for k in range(len(whole)) if whole.tokens[: k + 1] != led.tokens[: k + 1]]
+        assert (at[0] > prompt_end) == bool(one.lead)
         assert read.log_probs[i] == pytest.approx(sum(np.log(p[k - 1, whole.tokens[k]]) for k in at), rel=1e-3)
         assert read.n_tokens[i] == len(at)
         before = p[at[0] - 1]
@@ -232,7 +276,7 @@ def test_own_answers_by_hand(lm):
         asked_at = max(
             k for k, (start, _) in enumerate(whole.spans) if start < whole.text.index(one.asked) + len(one.asked)
         )
-        for place, k in (("question", asked_at), ("prompt", at[0] - 1), ("answer", len(whole) - 1)):
+        for place, k in (("question", asked_at), ("prompt", prompt_end - 1), ("answer", len(whole) - 1)):
             assert read.at(place)[i, 1] == pytest.approx(
                 np.array(run["resid_post", 1][0, k].astype(mx.float32)), abs=1e-4
             )

@@ -82,7 +82,7 @@ def test_swept_as_under_edits(lm):
 
 
 def test_the_known_form_is_that_with_most_known_kinds(lm):
-    found = known_form(lm, ITEMS, least=0.5)
+    found = known_form(lm, ITEMS, least=0.5, at_least=1)
     assert found.accuracy.keys() == set(FORMS)
     known = {}
     for form in FORMS:
@@ -94,7 +94,13 @@ def test_the_known_form_is_that_with_most_known_kinds(lm):
         known[form] = tuple(kind for kind, share in found.accuracy[form].items() if share >= 0.5)
     assert found.kinds == known[found.form]
     assert len(found.kinds) == max(map(len, known.values()))
-    assert known_form(lm, ITEMS, least=1.1).kinds == ()
+    assert known_form(lm, ITEMS, least=1.1, at_least=1).kinds == ()
+
+
+def test_a_kind_with_too_few_questions_is_not_known(lm):
+    assert [item.kind for item in ITEMS].count("sum") == 1
+    assert set(known_form(lm, ITEMS, least=0.0, at_least=1).kinds) == {"sum", "author_of_book"}
+    assert known_form(lm, ITEMS, least=0.0, at_least=2).kinds == ("author_of_book",)
 
 
 def test_replies_that_are_cut_unlike_are_left_out(lm):

@@ -7,7 +7,7 @@ import tiny
 
 from assay.errors import PositionError
 from assay.methods.distributions import kl_divergence, kl_of_logits, log_probs, log_softmax, token_ranks
-from assay.methods.portions import batches
+from assay.methods.portions import balanced, batches
 from assay.methods.states import states_at
 
 LOGITS = np.random.default_rng(0).standard_normal((2, 5)) * 30
@@ -39,6 +39,15 @@ def test_batches_are_all_items_in_order(size):
     parts = list(batches(range(7), size))
     assert [item for part in parts for item in part] == list(range(7))
     assert {len(part) for part in parts[:-1]} <= {size}
+
+
+@pytest.mark.parametrize(("n", "each"), [(None, 3), (20, 3), (5, 2), (4, 2), (1, 0)])
+def test_a_balanced_sample_has_as_many_of_each_kind_in_order(n, each):
+    items = [(i, "AAAABAABAAAB"[i]) for i in range(12)]
+    chosen = balanced(items, n, lambda item: item[1])
+    assert [kind for _, kind in chosen].count("A") == [kind for _, kind in chosen].count("B") == each
+    assert chosen == sorted(set(chosen))
+    assert balanced([], n, str) == []
 
 
 def test_states_are_those_of_one_token_of_one_prompt():

@@ -16,7 +16,8 @@
 
 The words:
 
-    question          a single hop, asked of a chat model; right is an answer that names the fact's, or an alias of it
+    question          a single hop, asked of a chat model; right is an answer that names the fact's, or an alias of it, of which
+                      `questions.json` has some more than `two_hop.json`
     split             of the relation: a predictor found on some relations is tested on others ("held-out relations")
     multiple choice   a question with four options: the right answer and three of other questions of the relation, which are
                       surely wrong. The right one is at each letter in a quarter of a relation's questions
@@ -106,7 +107,8 @@ def _posed(question: Question, options: tuple[str, ...]) -> str:
 
 @cache
 def _questions() -> tuple[Question, ...]:
-    facts = two_hop.load()
+    facts, content = two_hop.load(), files.load(FILE, _check)
+    more = content["aliases"]
     return tuple(
         Question(
             id=f"{name}/{entity}",
@@ -114,9 +116,9 @@ def _questions() -> tuple[Question, ...]:
             relation=name,
             entity=entity,
             asked=table["question"].replace("{}", two_hop.with_article(entity, facts)),
-            answers=(value, *facts["aliases"].get(value, ())),
+            answers=(value, *facts["aliases"].get(value, ()), *more.get(value, ())),
         )
-        for name, table in files.load(FILE, _check)["relations"].items()
+        for name, table in content["relations"].items()
         for entity, value in facts["relations"][name]["facts"].items()
     )
 
@@ -149,9 +151,16 @@ def _hash(text: str) -> str:
 
 def _check(content: Any) -> None:
     """Raise DataError for the first thing wrong with the content of `questions.json`."""
-    if not is_table(content, relations=dict):
-        raise DataError("needs the table relations")
+    if not is_table(content, relations=dict, aliases=dict):
+        raise DataError("needs the tables relations and aliases")
     known = two_hop.load()["relations"]
+    for answer, names in content["aliases"].items():
+        if not isinstance(names, list) or not all(map(is_text, names)):
+            raise DataError(f"the aliases of {answer!r} are a list of names, got {names!r}")
+        if not any(answer in table["facts"].values() for table in known.values()):
+            raise DataError(
+                f"aliases of {answer!r}, which is the answer of no relation in two_hop.json: spell it as there"
+            )
     for name, table in content["relations"].items():
         if name not in known:
             raise unknown(DataError, "relation of questions", name, known)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # fmt: off
-    from assay.methods.confidence.areas import AreasBeside, area_in_groups, areas_beside
+    from assay.methods.confidence.areas import AreasBeside, area_in_groups, areas_beside, effective_numbers
     from assay.methods.confidence.calibration import (
         Bin, BrierParts, brier_parts, calibration_error_interval, chance_calibration_errors, expected_calibration_error,
         fit_temperature, reliability_curve,
@@ -124,7 +124,7 @@ if TYPE_CHECKING:
         Response, ResponseStates, coherent, respond, response_loss, response_states,
     )
     from assay.methods.persona.study import LEAST_RESPONSES, PersonaSizes, PersonaStudy
-    from assay.methods.portions import batches, spread
+    from assay.methods.portions import balanced, batches, spread
     from assay.methods.preferences import answer_preference, paired_preference, where_answers_part
     from assay.methods.refusal.answer_loss import answer_loss, own_answers
     from assay.methods.refusal.judging import (
@@ -182,7 +182,7 @@ INDEX = {
     "geometry": ("Todd et al. 2024, appendix", "cosine_matrix nearest_is_own_kind within_and_between_kinds"),
     "preferences": ("Kadavath et al. 2022", "answer_preference paired_preference where_answers_part"),
     "sampling": ("", "GumbelNoise sampling_edits"),
-    "portions": ("", "batches spread"),
+    "portions": ("", "balanced batches spread"),
     "layer_effects": ("", "LayerProbe any_log_prob effects_of_layers first_log_prob log_odds log_odds_of_two"
         " random_as_long"),
     "depth": ("", "BestLayer EffectsByLayer best_layer depth_percent depth_window furthest_apart layer_difference"
@@ -230,7 +230,7 @@ INDEX = {
     "refusal.answer_loss": ("Arditi et al. 2024, 4.3", "answer_loss own_answers"),
     "refusal.suffix_search": ("Arditi et al. 2024, 5; Zou et al. 2023", "find_suffix ordinary_tokens"
         " random_suffix suffix_positions token_embeddings with_suffix"),
-    "confidence.areas": ("", "AreasBeside area_in_groups areas_beside"),
+    "confidence.areas": ("", "AreasBeside area_in_groups areas_beside effective_numbers"),
     "confidence.calibration": ("Kadavath et al. 2022, 3", "Bin BrierParts brier_parts calibration_error_interval"
         " chance_calibration_errors expected_calibration_error fit_temperature reliability_curve"),
     "confidence.multiple_choice": ("Kadavath et al. 2022, 2", "letter_log_probs names_a_letter"),

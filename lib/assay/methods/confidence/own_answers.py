@@ -8,13 +8,14 @@
 >>> read.at("question").shape, bool((read.log_probs <= 0).all())                        # N, layers, width
 ((2, 8, 128), True)
 
-An answer is greedy and is cut at its first sentence; "The answer is" is left out, so that it can be proposed to the model.
+An answer is greedy and is cut at its first sentence. A *lead*, "The answer is", is parted from it, so that the rest can be
+proposed to the model; what is read is the sentence as it was said, lead and answer.
 
     question           a place: the last token of what the user asks. A probe there says whether the model will be right: P(IK)
     prompt             a place: the last token of the prompt, at the end of the chat template; the answer is not begun
     answer             a place: the last token of the answer. A probe there says whether it was right, as P(True) does
-    token probability  of the answer's tokens, together: what a model seems to be sure of
-    entropy            of the next token before the answer, in nats
+    token probability  of the answer's tokens, together, given the prompt and the lead: what a model seems to be sure of
+    entropy            of the next token before the answer, behind the lead if there is one, in nats
 """
 
 import re
@@ -43,8 +44,10 @@ class OwnAnswer:
 
     asked: str
     said: str
-    """The first sentence of the answer, without "The answer is" and its period: what is proposed and read."""
+    """The first sentence of the answer, without "The answer is" and its period: what is proposed."""
     right: bool
+    lead: str = ""
+    """What was said before it, such as "The answer is "."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,7 @@ class OwnStates:
     states: np.ndarray
     """[N, 3, L, E] float32: the stream at the places, in the order of `PLACES`."""
     log_probs: np.ndarray
-    """[N] float64: log-probability of the answer's tokens, in nats."""
+    """[N] float64: log-probability of the answer's tokens given the prompt and the lead, in nats."""
     n_tokens: np.ndarray
     """[N]: how many tokens that are."""
     entropy: np.ndarray
@@ -69,9 +72,7 @@ class OwnStates:
 
 def first_sentence(said: str) -> str:
     """What an answer says: its first sentence, without "The answer is" and the period."""
-    whole = _LEAD.sub("", said.strip(), count=1).strip()
-    end = _END.search(whole)
-    return (whole[: end.start()] if end else whole).strip()
+    return _lead_and_answer(said)[1]
 
 
 def answer_own(
@@ -83,11 +84,12 @@ def answer_own(
     """
     if len(asked) != len(judges):
         raise PromptError(f"each question has a judge, got {len(judges)} for {len(asked)}")
-    said = [first_sentence(one.text) for one in lm.generate([lm.chat(one) for one in asked], max_tokens=max_tokens)]
+    made = lm.generate([lm.chat(one) for one in asked], max_tokens=max_tokens)
+    parted = [_lead_and_answer(one.text) for one in made]
     return [
-        OwnAnswer(question, answer, bool(judge(answer)))
-        for question, answer, judge in zip(asked, said, judges, strict=True)
-        if answer
+        OwnAnswer(question, said, bool(judge(said)), lead)
+        for question, (lead, said), judge in zip(asked, parted, judges, strict=True)
+        if said
     ]
 
 
@@ -97,18 +99,30 @@ def read_own(lm: LM, own: Sequence[OwnAnswer], *, batch: int = 16, track: Track 
         raise PromptError("no answers to read")
     out: list[tuple] = []
     for some in track(list(batches(own, batch))):
-        bare, whole = ([lm.chat(one.asked, answer=answer(one)) for one in some] for answer in (_nothing, _said))
+        bare, led, whole = (
+            [lm.chat(one.asked, answer=said(one)) for one in some] for said in (_nothing, _lead, _whole)
+        )
         run = lm.run(whole, keep="resid_post")
-        for row, (one, before, prompt) in enumerate(zip(some, bare, whole, strict=True)):
+        for row, (one, before, begun, prompt) in enumerate(zip(some, bare, led, whole, strict=True)):
             asked_at = resolve(text(one.asked), before).prompt[-1]
-            start = _shared(before.tokens, prompt.tokens)
+            prompt_end, start = (_shared(part.tokens, prompt.tokens) for part in (before, begun))
             layers = mx.stack([run["resid_post", i][row] for i in range(lm.n_layers)])
             logits = log_probs(np.array(lm.unembed(layers[-1, start - 1 : len(prompt) - 1])))
             told = logits[np.arange(len(logits)), list(prompt.tokens[start:])]
-            places = mx.array([asked_at, start - 1, len(prompt) - 1])
+            places = mx.array([asked_at, prompt_end - 1, len(prompt) - 1])
             states = np.array(layers[:, places].astype(mx.float32)).swapaxes(0, 1)
             out.append((states, told.sum(), len(told), -(np.exp(logits[0]) * logits[0]).sum()))
     return OwnStates(*map(np.array, zip(*out, strict=True)))
+
+
+def _lead_and_answer(said: str) -> tuple[str, str]:
+    """The words that lead to an answer, with the space behind them, and the rest of its first sentence without the period."""
+    whole = said.strip()
+    found = _LEAD.match(whole)
+    lead = found.group() if found else ""
+    rest = whole[len(lead) :].strip()
+    end = _END.search(rest)
+    return lead, (rest[: end.start()] if end else rest).strip()
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:
@@ -120,5 +134,9 @@ def _nothing(_: OwnAnswer) -> str:
     return ""
 
 
-def _said(one: OwnAnswer) -> str:
-    return one.said
+def _lead(one: OwnAnswer) -> str:
+    return one.lead.rstrip()  # the space is part of the next token
+
+
+def _whole(one: OwnAnswer) -> str:
+    return one.lead + one.said

@@ -119,23 +119,27 @@ def known_form(
     *,
     forms: Sequence[str] = FORMS,
     least: float = 0.75,
+    at_least: int = 4,
     system: System = None,
     batch: int = 16,
     track: Track = iter,
 ) -> KnownForm:
     """The form in which most kinds of `items` are known, by the mean accuracy where two have as many.
 
-    least: the share of a kind's questions that have to be answered rightly. Raises PromptError for no questions.
+    least: the share of a kind's questions that have to be answered rightly; at_least: how many of them have to be comparable in a
+    form, for the kind to be known in it. Raises PromptError for no questions.
     """
     if not items:
         raise PromptError("the set of questions is empty: a form is chosen by the answers to some")
-    accuracy, kinds = dict[str, dict[str, float]](), list(dict.fromkeys(item.kind for item in items))
+    accuracy, known = dict[str, dict[str, float]](), dict[str, tuple[str, ...]]()
+    kinds = list(dict.fromkeys(item.kind for item in items))
     for form in track(list(forms)):
         some = comparable(lm, items, form, system=system)
         right = reply_preference(lm, [item.posed(form) for item in some], system=system, batch=batch) > 0.5
         by_kind = {kind: [r for r, item in zip(right, some, strict=True) if item.kind == kind] for kind in kinds}
         accuracy[form] = {kind: float(np.mean(flags)) if flags else 0.0 for kind, flags in by_kind.items()}
-    known = {form: tuple(kind for kind in kinds if accuracy[form][kind] >= least) for form in accuracy}
+        enough = [kind for kind in kinds if len(by_kind[kind]) >= at_least]
+        known[form] = tuple(kind for kind in enough if accuracy[form][kind] >= least)
     best = max(accuracy, key=lambda form: (len(known[form]), sum(accuracy[form].values())))
     return KnownForm(best, known[best], accuracy)
 

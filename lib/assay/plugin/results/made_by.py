@@ -1,6 +1,6 @@
 """What produced a measurement: recorded beside the metrics, and shown when a metric differs.
 
-    {"assay": "0.1.0", "mlx": "0.32.4", "mlx-lm": "0.32.2", "intervals": 3, "platform": "linux x86_64",
+    {"assay": "0.1.0", "mlx": "0.32.4", "mlx-lm": "0.32.2", "intervals": 4, "platform": "linux x86_64",
      "model": "mlx-community/...", "revision": "c26a38f", "bits": 4, "prompts": "5f2c91ab03de"}
 
 No time, no host name, no path: two people who measure the same metrics write the same bytes. What says which model was
