@@ -45,11 +45,8 @@ def search_of_negations(truth_states):
 def searched(train, test, layer):
     """Metrics: which of two is true, by the search at a layer, and by others."""
     sides = lambda pairs, i: tuple(methods.centred(side[:, i]) for side in pairs[:2])  # noqa: E731
-    probes = []
-    for i in range(train[0].shape[1]):
-        first, second = sides(train, i)
-        probes.append(methods.signed(methods.ccs_probe(first, second), first - second, train[2]))
     first, second = sides(train, layer)
+    found = methods.signed(methods.ccs_probe(first, second), first - second, train[2])
     others = {
         "component": methods.signed(methods.contrast_probe(first, second), first - second, train[2]),
         "mass_mean": methods.mass_mean_probe(np.concatenate([first, second]), np.concatenate([train[2], ~train[2]])),
@@ -58,10 +55,7 @@ def searched(train, test, layer):
     about, drawn = test[3], np.random.default_rng(0).standard_normal((DRAWS, a.shape[1]))
     metrics = {
         "layer": layer,
-        "right_by_layer": Metric(
-            [float(told(one, *sides(test, i), test[2]).mean()) for i, one in enumerate(probes)], n=len(a), tol=0.1
-        ),
-        "right": Metric.share(told(probes[layer], a, b, test[2]), clusters=about, tol=0.1, control="right_random_95"),
+        "right": Metric.share(told(found, a, b, test[2]), clusters=about, tol=0.1, control="right_random_95"),
         "right_random_95": upper([folded(((a - b) @ one > 0) == test[2]) for one in drawn]),
     }
     for name, probe in others.items():
