@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay import methods
-from assay.data.truth_kinds import held_out_relation, states_of_kind
+from assay.data.truth_kinds import held_out_relation, of_kind
 from assay.errors import DataError, NotEligible
 from assay.plugin import Metric
 
@@ -115,7 +115,7 @@ class KindsOfTruth:
         """The statements of a set: twins side by side, evenly spread over what they are about."""
         kind, new = name.replace("new_", ""), "new_" in name
         try:
-            every, held_out = states_of_kind(kind, split), held_out_relation()
+            every, held_out = of_kind(kind, split), held_out_relation()
         except DataError as error:
             raise NotEligible(str(error)) from error
         if kind.endswith("facts"):
@@ -137,7 +137,7 @@ def about(name, item):
 def twins_of(split, late, n):
     """A true fact and its false twin, of the held-out relation in test and of the others elsewhere: [(true, false), ...]."""
     try:
-        every, held_out = states_of_kind("facts", split), held_out_relation()
+        every, held_out = of_kind("facts", split), held_out_relation()
     except DataError as error:
         raise NotEligible(str(error)) from error
     kept = {}

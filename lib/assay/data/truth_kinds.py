@@ -1,11 +1,11 @@
 """True and false statements of further kinds: negations, numbers, translations (CONF-2, CONF-7).
 
-    >>> true, false = states_of_kind("larger_than")[:2]
+    >>> true, false = of_kind("larger_than")[:2]
     >>> (true.text, true.true), (false.text, false.true)
     (('Eighty-four is larger than fifty-seven.', True), ('Fifty-seven is larger than eighty-four.', False))
-    >>> [one.text for one in states_of_kind("negated_translations")[:2]]
+    >>> [one.text for one in of_kind("negated_translations")[:2]]
     ["The Spanish word 'perro' does not mean 'dog'.", "The Spanish word 'perro' does not mean 'nose'."]
-    >>> [(one.text, one.true) for one in states_of_kind("negated_facts") if one.entity == "France"]
+    >>> [(one.text, one.true) for one in of_kind("negated_facts") if one.entity == "France"]
     [('The capital of France is not Paris.', False), ('The capital of France is not Ulaanbaatar.', True)]
 
 The kinds:
@@ -48,7 +48,7 @@ _ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _TENS = ["fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
-def states_of_kind(kind: str, split: str | None = None) -> tuple[Statement, ...]:
+def of_kind(kind: str, split: str | None = None) -> tuple[Statement, ...]:
     """The statements of one kind, of one split or of all. Raises DataError for an unknown kind or split.
 
     Raises DataError as `negation` for negated facts, if statements were given that it cannot deny.
