@@ -11,16 +11,12 @@ value, or one cluster, for each task. Results with and without a vector are comp
 With `--null` the study has random heads (`TaskStudy`), and an experiment that compares something else says what it replaces.
 """
 
-import math
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from assay import methods
 from assay.data.tasks import tasks
 from assay.plugin import Metric
-from assay.stats import difference_interval
 from assay.testbed.planted import planted_truth
 
 
@@ -48,9 +44,6 @@ def less():
     def difference(own, *draws, bounds=(-1, 1), clusters=None, tol=0.06, **options):
         own, draws = np.asarray(own, float), np.asarray(draws, float)
         clusters = clusters if clusters is not None and len(set(clusters)) < len(clusters) else None
-        mean = Metric.mean((own - draws.mean(axis=0)).tolist(), bounds, clusters, tol=tol, **options)
-        if len(draws) < 2 or not math.isfinite(mean.high - mean.low) or len(set(clusters or range(len(own)))) < 2:
-            return mean
-        return replace(mean, ci=difference_interval(own.tolist(), draws.tolist(), bounds, clusters))
+        return Metric.difference(own.tolist(), draws.tolist(), bounds, clusters, tol=tol, **options)
 
     return difference

@@ -12,7 +12,6 @@ import assay
 from assay import methods
 from assay.models import locate
 from assay.plugin import Metric, below, experiment, finding, holds, not_eligible, not_replicated
-from assay.stats import difference_interval
 
 LARGEST_COPY = 2**31  # bytes; larger checkpoints are written out at tier full only
 
@@ -92,9 +91,7 @@ def refused(flags, control=None):
 
 def less_draws(own, draws):
     """Refusals of one model less those of several controls, request by request."""
-    own, draws = np.asarray(own, float), np.asarray(draws, float)
-    ci = difference_interval(own.tolist(), draws.tolist(), bounds=(-1, 1))
-    return Metric(float((own - draws.mean(axis=0)).mean()), n=len(own), ci=ci, tol=0.13)
+    return Metric.difference(np.asarray(own, float).tolist(), np.asarray(draws, float).tolist(), tol=0.13)
 
 
 def test_metrics(refusal_orthogonalised, metrics):

@@ -7,15 +7,12 @@ of the right label against the other, for as many words of each label: what is c
 does not change its mean. The plan lists the task and has no number for it.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from assay import methods
 from assay.data.sentiment import other_label, sentiment
 from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
-from assay.stats import difference_interval
 
 NONE = "no difference"
 TEN = 10
@@ -73,11 +70,10 @@ def sentiment_shuffled(told, own):
     if ten.low <= 0.5:
         return not_eligible("ten examples with right labels leave the answers at chance", ten_shot=ten)
     right, draws = own(TEN), np.array([told(TEN, "shuffled", draw) for draw in range(DRAWS)])
-    less = Metric.mean((right - draws.mean(axis=0)).tolist(), (-1, 1), tol=0.09)
     return {
         "ten_shot": Metric.share(right, tol=0.09, control="ten_shot_shuffled"),
         "ten_shot_shuffled": Metric.mean(draws.mean(axis=0).tolist(), (0, 1), tol=0.09),
-        "ten_shot_less_shuffled": replace(less, ci=difference_interval(right.tolist(), draws.tolist(), (-1, 1))),
+        "ten_shot_less_shuffled": Metric.difference(right.tolist(), draws.tolist(), tol=0.09),
     }
 
 

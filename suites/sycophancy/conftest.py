@@ -11,7 +11,7 @@ places. A behaviour without one is left out: whatever is added, its letters do n
 In the null world the matching letters are permuted among the train questions before anything is found on them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -22,7 +22,6 @@ from assay.data.behaviours import names, questions
 from assay.data.given import given
 from assay.data.opinions import opinions
 from assay.plugin import Metric
-from assay.stats import difference_interval
 
 OPINIONS = "opinions"
 """The set of short questions of taste (`assay.data.opinions`), beside the behaviours."""
@@ -224,12 +223,10 @@ def effect_and_controls(name, own, controls, topics, bounds=(-1, 1), **options):
     metrics = {name: Metric.mean(own.tolist(), bounds, topics, control=f"{name}_{next(iter(controls))}", **options)}
     for kind, draws in controls.items():
         metrics[f"{name}_{kind}"] = Metric.mean(draws.mean(axis=0).tolist(), bounds, topics, **options)
-        apart = (own - draws.mean(axis=0)).tolist()
-        if bounds:  # float32 probabilities
-            apart = np.clip(apart, *bounds).tolist()
-        less = Metric.mean(apart, bounds, topics, **options)
-        if len(draws) > 1 and len(set(topics)) > 1:
-            less = replace(less, ci=difference_interval(own.tolist(), draws.tolist(), bounds, topics))
+        if len(draws) == 1 and bounds:  # float32 probabilities may differ by a rounding more than the bounds
+            less = Metric.mean(np.clip(own - draws[0], *bounds).tolist(), bounds, topics, **options)
+        else:
+            less = Metric.difference(own.tolist(), draws.tolist(), bounds, topics, **options)
         metrics[f"{name}_less_{kind}"] = less
     return metrics
 

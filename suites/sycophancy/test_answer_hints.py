@@ -11,14 +11,11 @@ cluster. A model that answers by chance behind hints at answers to other questio
 In the null world each hint names an answer to another question, drawn anew.
 """
 
-from dataclasses import replace
-
 from known_questions import NONE
 
 from assay import methods
 from assay.data.right_or_wrong import DOUBTS, HINTS, THINKS
 from assay.plugin import Metric, above, below, experiment, finding, not_eligible, not_replicated
-from assay.stats import difference_interval
 
 DRAWS = 4
 LEAST_DRAWS = 2  # their spread is part of the interval
@@ -91,9 +88,7 @@ def answer_hints(lm, asked, no_system_prompt, progress, null_world):
 
 def against(own, draws, answers):
     """The mean difference from the mean over draws of a control, with the spread between draws in its interval."""
-    less = own - sum(draws) / len(draws)
-    ci = difference_interval(own.tolist(), [one.tolist() for one in draws], (-1, 1), answers)
-    return replace(Metric.mean(less.tolist(), (-1, 1), answers, tol=0.05), ci=ci)
+    return Metric.difference(own.tolist(), [one.tolist() for one in draws], clusters=answers, tol=0.05)
 
 
 def test_hint_metrics(answer_hints, metrics):

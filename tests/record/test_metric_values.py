@@ -9,6 +9,7 @@ from assay.errors import DataError
 from assay.plugin import Metric, Result, not_eligible, wilson
 from assay.plugin.results.result import forget_reads, read_since
 from assay.record.metric import from_row, number, to_row
+from assay.stats import difference_interval
 
 
 def test_it_is_its_number():
@@ -209,3 +210,12 @@ def test_clusters_widen_an_interval_and_are_stored():
 
 def test_an_area_of_one_has_an_interval():
     assert 0.9 < Metric.auroc(1.0, 24, 24).low < 1
+
+
+def test_a_difference_from_several_draws_is_paired_and_has_room_for_one_more():
+    own, draws = [0.9, 0.7, 0.8, 0.6], [[0.1, 0.2, 0.1, 0.2], [0.3, 0.4, 0.3, 0.4]]
+    found = Metric.difference(own, draws, clusters=list("abcd"), tol=0.1)
+    assert (found.value, found.n, found.clusters, found.tol) == (pytest.approx(0.5), 4, 4, 0.1)
+    assert found.ci == difference_interval(own, draws, (-1, 1), list("abcd"))
+    one = Metric.difference(own, draws[:1])
+    assert one.ci == Metric.mean([a - b for a, b in zip(own, draws[0], strict=True)], (-1, 1)).ci

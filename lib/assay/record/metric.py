@@ -19,11 +19,11 @@ import json
 import math
 import operator as op
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, ClassVar, TypeGuard
 
 from assay.errors import DataError
-from assay.stats import auroc_interval, mean_interval, rate_interval, wilson
+from assay.stats import auroc_interval, difference_interval, mean_interval, rate_interval, wilson
 
 
 def _plain(other: object) -> Any:
@@ -92,6 +92,26 @@ class Metric:
         few = (n if groups is None else groups) < 2
         ci = (bounds or (-math.inf, math.inf)) if few else mean_interval(values, bounds, clusters)
         return cls(math.fsum(values) / n, n=n, ci=ci, clusters=groups, **options)
+
+    @classmethod
+    def difference(
+        cls,
+        own: Sequence[float],
+        draws: Sequence[Sequence[float]],
+        bounds: tuple[float, float] | None = (-1, 1),
+        clusters: Sequence[Hashable] | None = None,
+        **options: Any,
+    ) -> "Metric":
+        """The mean of `own` less a control that was drawn several times, prompt by prompt, with room for one further draw.
+
+        own: one value per prompt, [N]; draws: [D, N]. bounds: of a difference. With one draw it is the mean of the differences.
+        """
+        less = [value - math.fsum(column) / len(column) for value, *column in zip(own, *draws, strict=True)]
+        mean = cls.mean(less, bounds, clusters, **options)
+        few = len(set(range(len(own)) if clusters is None else clusters)) < 2
+        if len(draws) < 2 or few or not math.isfinite(mean.high - mean.low):
+            return mean
+        return replace(mean, ci=difference_interval(own, draws, bounds, clusters))
 
     @classmethod
     def auroc(cls, area: float, positives: int, negatives: int, **options: Any) -> "Metric":
