@@ -19,6 +19,7 @@ from phenomena import PHENOMENA, Sizes
 from assay import methods
 from assay.errors import NotEligible
 from assay.plugin import Metric, not_eligible
+from assay.stats import mean_interval
 from assay.testbed.planted import planted_truth
 
 FLAT = "no layer's vector does more than the best layer of the control does, so there is no best layer"
@@ -49,15 +50,14 @@ class Measured:
         """Metrics: the curve, its peak against that of the controls, and the lengths of the vectors."""
         effects, (peak, interval) = self.effects, methods.peak_over_control(self.effects)
         clusters = {} if effects.clusters is None else {"clusters": effects.n_clusters}
-        means = [Metric.mean(column.tolist(), clusters=effects.clusters) for column in effects.less_control.T]
         curve = {"n": self.n, "tol": 0.3, "unit": "nats"}
         metrics = {
             **self.phenomenon.counts,
             "n_layers": self.n_layers,
             "effect_by_layer": Metric(effects.own.mean(axis=0), control="control_by_layer", **curve),
             "control_by_layer": Metric(effects.controls.mean(axis=(0, 1)), **curve),
-            "effect_less_control_by_layer": Metric([mean.value for mean in means], **curve),
-            "effect_less_control_by_layer_ci": Metric([list(mean.ci) for mean in means], **curve),
+            "effect_less_control_by_layer": Metric(effects.less_control.mean(axis=0), **curve),
+            "effect_less_control_by_layer_ci": Metric(self.intervals(), **curve),
             "effect_with_direct_part_by_layer": Metric(self.total.mean(axis=0), **curve),
             "peak_less_control": Metric(peak, ci=interval, **clusters, **curve),
         }
@@ -66,6 +66,13 @@ class Measured:
             metrics["norm_by_layer"] = Metric(self.phenomenon.norms, tol=0.3)
             metrics["relative_norm_by_layer"] = Metric(relative, tol=0.05)
         return metrics
+
+    def intervals(self):
+        """Of the mean effect less the control's at each layer. Where no layer is left to act through it is 0, not measured so."""
+        return [
+            list(mean_interval(column, clusters=self.effects.clusters)) if np.any(column) else [0.0, 0.0]
+            for column in self.effects.less_control.T.tolist()
+        ]
 
     def depths(self):
         """Metrics: the best layer with its interval, and the layers that the vectors' lengths pick; not eligible if flat."""

@@ -50,8 +50,9 @@ def test_added_at_each_layer(lm, places):
                 by_hand = (moved[5] - moved[9]) - (clean[5] - clean[9])
                 assert found[k, 0, layer] == pytest.approx(by_hand, abs=1e-3)
     assert probe.is_direct == (len(places) == 1)
-    assert np.allclose(total[:, :, last], direct[:, :, last], atol=1e-3)  # no layer follows
-    if not probe.is_direct:
+    if probe.is_direct:
+        assert np.array_equal(total[:, :, last], direct[:, :, last])  # no layer follows
+    else:
         assert not direct.any()
 
 

@@ -16,7 +16,7 @@ The words:
     total     the score with the edit less the score without it
     direct    the part that passes through no later layer: what the same vector does when it is added after the last layer
               instead; 0 unless it is added at the last token, from which the next one is predicted
-    through   total - direct: what later layers make of the vector. After the last layer it is 0
+    through   total - direct: what later layers make of the vector. After the last layer it is 0, exactly
 
 Without the second a direction of the next token itself would have the largest effect, in the last layer, whatever it stands for.
 """
@@ -110,10 +110,12 @@ def effects_of_layers(lm: LM, probes: Sequence[LayerProbe], *, track: Track = it
         cells = [(k, layer) for k in range(K) for layer in range(L)]
         variants = [probe.edits(probe.vectors[k, layer], layer) for k, layer in cells]
         if probe.is_direct:
-            variants += [probe.edits(probe.vectors[k, layer], L - 1) for k, layer in cells]
+            variants += [probe.edits(probe.vectors[k, layer], L - 1) for k, layer in cells if layer < L - 1]
         sweep = lm.sweep(probe.prompt, variants, targets=probe.targets, progress=False)
         clean = np.array(sweep.clean.log_probs()[0], np.float64)[None, list(probe.targets)]
         moved = probe.score(sweep.target_log_probs.astype(np.float64)) - probe.score(clean)
-        total.append(moved[: K * L].reshape(K, L))
-        direct.append(moved[K * L :].reshape(K, L) if probe.is_direct else np.zeros((K, L)))
+        here, last = moved[: K * L].reshape(K, L), moved[K * L :]
+        total.append(here)
+        # After the last layer the total effect is the direct one: the same numbers, so that their difference is 0 exactly.
+        direct.append(np.c_[last.reshape(K, L - 1), here[:, -1]] if probe.is_direct else np.zeros((K, L)))
     return np.stack(total, axis=1), np.stack(direct, axis=1)
