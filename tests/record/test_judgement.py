@@ -109,3 +109,11 @@ def test_chance_says_yes_as_rarely_as_promised(n):
 def test_a_claim_that_says_too_little(wrong, message):
     with pytest.raises(DataError, match=message):
         wrong()
+
+
+def test_a_threshold_that_no_share_exceeds_by_what_would_count():
+    nearly_all = Metric.rate(98, 100)
+    with pytest.raises(DataError, match=r"no share is 0.2 above 0.95: say what difference would count, worth="):
+        above(nearly_all, 0.95, source="one in twenty")
+    assert above(nearly_all, 0.95, worth=0.0, source="one in twenty").verdict == "undecided"
+    assert above(nearly_all, 0.8, source="four of five").verdict == "yes"

@@ -183,7 +183,11 @@ def _one(
 ) -> Judgement:
     if not isinstance(other, Metric) and not source:
         raise DataError(f"{_WORD[sign]} {other}: say where the threshold comes from: source='chance of two answers'")
-    other = other if isinstance(other, Metric) else Metric(other)
+    if not isinstance(other, Metric):
+        if worth is None and not by and sign > 0 and 1 - WORTH < other - 1e-9 < 1:
+            # Else the claim would be a no wherever it is not surely true.
+            raise DataError(f"no share is {WORTH:g} above {other:g}: say what difference would count, worth=...")
+        other = Metric(other)
     for one in (metric, other):
         if few := _few(one, least):
             return Judgement("undecided", few)
