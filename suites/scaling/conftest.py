@@ -2,19 +2,23 @@
 
 The plan picked layers by the length of a difference in means, and none of its layers was chosen by an effect. Here the effect of
 every layer's vector is measured on prompts that it was not found on, less that of random vectors of the same length, and the
-best layer is the one where that is largest: with an interval from resampled prompts, in which the layer is chosen anew
-(`assay.methods.depth`). What a vector does through no later layer is left out (`assay.methods.layer_effects`): a direction of the
-next token, added at the last token after the last layer, says nothing about where a phenomenon is computed.
+best layer is the one where that is largest: with an interval of all layers that may do as much (`assay.methods.depth`). Vectors
+have the lengths that they have, so a layer may act more by a longer vector. What a vector does through no later layer is left out
+(`assay.methods.layer_effects`): a direction of the next token, added at the last token after the last layer, says nothing about
+where a phenomenon is computed.
 
 A curve whose best layer does no more than the best layers of random vectors is flat, and has no best layer: claims about its
-depth are then not eligible. In the null world the phenomenon's own vectors are one more draw of the control.
+depth are then not eligible. In the null world the curve is that of one more draw of the control; claims about the depth are
+judged on another one, of the worlds in `null_depths.py`.
 """
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from null_depths import best_of_world, drawn_again, moved_out
 from phenomena import PHENOMENA, Sizes
+from plan_v2 import RANGES
 
 from assay import methods
 from assay.errors import NotEligible
@@ -28,23 +32,46 @@ FLAT = "no layer's vector does more than the best layer of the control does, so 
 class Measured:
     """The effects of one phenomenon by layer: [N, L] of its own vectors, [D, N, L] of the control."""
 
-    def __init__(self, phenomenon, total, direct, null_world):
-        own, *controls = (total - direct)[1 if null_world else 0 :]
-        clusters = tuple(probe.cluster for probe in phenomenon.probes)
-        by_prompt = phenomenon.norms is None  # states that are put in, each query's own
-        labels = None if None in clusters else clusters
-        self.effects = methods.EffectsByLayer(own, np.array(controls), labels, by_prompt)
-        self.total = total[1 if null_world else 0]
-        self.phenomenon, self.n = phenomenon, len(own)
-        self.n_layers = own.shape[1]
-        self.best = methods.best_layer(self.effects)
+    def __init__(self, name, phenomenon, through, total, less, null_world):
+        """through, total: [1 + D, N, L], in the null world [2 + D, N, L]; less: what was subtracted, the same or None."""
+        self.phenomenon, self.n, self.n_layers = phenomenon, *through.shape[1:]
+        self.world = self.of(through[0], through[1 + null_world :])
+        """What was measured."""
+        self.effects = self.of(through[1], through[2:]) if null_world else self.world
+        """What the curve shows."""
+        self.total = total[int(null_world)]
+        self.less = None if less is None else less[int(null_world)]
+        self.seed = sum(map(ord, name))
+        self.placed, self.longest = self.world, {}
+        """What the best layer is chosen by, and which layers have the longest vectors: absolutely, and relative to the stream."""
+        if phenomenon.norms is not None:
+            picks = {"norm": phenomenon.norms, "relative_norm": phenomenon.norms / phenomenon.stream_norms}
+            self.longest = {kind: int(np.argmax(lengths)) for kind, lengths in picks.items()}
+        if null_world:
+            world = moved_out(self.world, *RANGES[name][:2], self.seed) if name in RANGES else self.world
+            self.placed = drawn_again(world, self.seed)
+            self.longest = dict.fromkeys(self.longest, best_of_world(world))
+        self.best = methods.best_layer(self.placed)
         """None if the curve is flat."""
+
+    def of(self, own, controls):
+        """The effects, with the clusters of the prompts."""
+        clusters = tuple(probe.cluster for probe in self.phenomenon.probes)
+        by_prompt = self.phenomenon.norms is None  # states that are put in, each query's own
+        return methods.EffectsByLayer(own, controls, None if None in clusters else clusters, by_prompt)
 
     def found(self):
         """The best layer. Raises NotEligible for a flat curve."""
         if self.best is None:
             raise NotEligible(FLAT)
         return self.best
+
+    def found_again(self, number):
+        """The best layer of another sample of the prompts; raises as `found`."""
+        best = methods.best_layer(drawn_again(self.world, self.seed + 1000 * (1 + number)))
+        if best is None:
+            raise NotEligible(FLAT)
+        return best
 
     def curves(self):
         """Metrics: the curve, its peak against that of the controls, and the lengths of the vectors."""
@@ -61,6 +88,8 @@ class Measured:
             "effect_with_direct_part_by_layer": Metric(self.total.mean(axis=0), **curve),
             "peak_less_control": Metric(peak, ci=interval, **clusters, **curve),
         }
+        if self.less is not None:
+            metrics["subtracted_by_layer"] = Metric(self.less.mean(axis=0), **curve)
         if self.phenomenon.norms is not None:
             relative = self.phenomenon.norms / self.phenomenon.stream_norms
             metrics["norm_by_layer"] = Metric(self.phenomenon.norms, tol=0.3)
@@ -76,24 +105,20 @@ class Measured:
 
     def depths(self):
         """Metrics: the best layer with its interval, and the layers that the vectors' lengths pick; not eligible if flat."""
-        peak, interval = methods.peak_over_control(self.effects)
         if self.best is None:
+            peak, interval = methods.peak_over_control(self.placed)
             return not_eligible(FLAT, peak_less_control=Metric(peak, ci=interval, n=self.n, tol=0.3, unit="nats"))
-        clusters = {} if self.effects.clusters is None else {"clusters": self.effects.n_clusters}
+        clusters = {} if self.placed.clusters is None else {"clusters": self.placed.n_clusters}
         of = {"n": self.n, **clusters}
         metrics = {
             "n_layers": self.n_layers,
             "layer": Metric(self.best.layer, ci=self.best.interval, unit="layers", tol=1, **of),
             "depth": Metric(self.best.depth, ci=self.best.depth_interval, unit="% of the depth", tol=15.0, **of),
         }
-        if self.phenomenon.norms is not None:
-            lengths = self.phenomenon.norms
-            for name, picks in (("norm", lengths), ("relative_norm", lengths / self.phenomenon.stream_norms)):
-                layer = int(np.argmax(picks))
-                metrics[f"{name}_layer"] = Metric(layer, unit="layers", tol=1)
-                metrics[f"{name}_depth"] = Metric(
-                    methods.depth_percent(layer, self.n_layers), unit="% of the depth", tol=15.0
-                )
+        for kind, layer in self.longest.items():
+            percent = methods.depth_percent(layer, self.n_layers)
+            metrics[f"{kind}_layer"] = Metric(layer, unit="layers", tol=1)
+            metrics[f"{kind}_depth"] = Metric(percent, unit="% of the depth", tol=15.0)
         return metrics
 
 
@@ -125,7 +150,31 @@ def measured(lm, late, no_system_prompt, tier, progress, null_world):
             phenomenon = PHENOMENA[name](lm, drawn, late=late, system=no_system_prompt)
         except NotEligible as reason:
             return reason
-        effects = methods.effects_of_layers(lm, phenomenon.probes, track=lambda loop: progress(loop, f"layers: {name}"))
-        return Measured(phenomenon, *effects, null_world)
+        track = lambda loop: progress(loop, f"layers: {name}")  # noqa: E731
+        total, direct = methods.effects_of_layers(lm, phenomenon.probes, track=track)
+        less = methods.effects_of_layers(lm, phenomenon.less, track=track)[0] if phenomenon.less else None
+        total = total if less is None else total - less
+        return Measured(name, phenomenon, total - direct, total, less, null_world)
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def best_layers(measured, null_world):
+    """`best_layers(["view", "refusal"])`: those that have a best layer, by name, and why others have none.
+
+    In the null world all of them are samples of the first one that has one, so they act at the same layer.
+    """
+
+    def find(names):
+        found, without = {}, {}
+        for name in names:
+            try:
+                best = measured(name).found()
+                first = measured(next(iter(found), name))
+                found[name] = first.found_again(len(found)) if null_world else best
+            except NotEligible as reason:
+                without[name] = str(reason)
+        return found, without
+
+    return find

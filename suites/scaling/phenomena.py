@@ -5,7 +5,8 @@
     agreement           contrastive vector of questions on sycophancy, at the letter; added before it; odds of the agreeing one
     confidence          made-up less known names at their ends; added to known ones; odds of beginning with not knowing
     truth               true less false statements at their ends; added to false ones; odds of "True"
-    bridge              state at the end of a two-hop query's entity; put into its second hop; log-probability of the answer
+    bridge              state at the end of a two-hop query's entity; put into its second hop; log-probability of the answer, less
+                        that with the state of the entity's name alone
     function vectors    ten examples less none at the last token, in the mean; added without; log-probability of the answer
     sentiment           the same for one task with two answers, as many words of each; odds of the right one
 
@@ -19,6 +20,7 @@ from operator import attrgetter
 
 import numpy as np
 from chosen_trials import as_many_of_each_answer, enough, right_ones
+from entity_states import states_of_entities
 
 from assay import methods
 from assay.data.behaviours import questions
@@ -32,6 +34,7 @@ from assay.errors import NotEligible, PromptError
 LETTERS = ("(A)", "(B)")
 MAX_TOKENS = 16
 SHOTS = 10
+OTHERS = 3  # other queries for each query: each has its own, so their number hardly matters
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,13 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Phenomenon:
-    """The probes, the lengths of the vectors and of the stream [L] (of a state that is put in: none), and counts."""
+    """The probes, the lengths of the vectors and of the stream [L] (of a state that is put in: none), and counts.
+
+    less: probes of the same prompts, whose effects are subtracted; none by default.
+    """
 
     probes: list
+    less: list = field(default_factory=list)
     norms: np.ndarray | None = None
     stream_norms: np.ndarray | None = None
     counts: dict = field(default_factory=dict)
@@ -94,7 +101,8 @@ def view(lm, sizes, **_):
             methods.LayerProbe(prompt, with_controls, places, targets, methods.log_odds_of_two, cluster=topic(item))
         )
     counts = {f"n_topics_{split}": len(found) for split, found in topics.items()}
-    return Phenomenon(probes, np.linalg.norm(vectors, axis=-1), np.linalg.norm(shown, axis=-1).mean(axis=0), counts)
+    lengths = np.linalg.norm(vectors, axis=-1), np.linalg.norm(shown, axis=-1).mean(axis=0)
+    return Phenomenon(probes, norms=lengths[0], stream_norms=lengths[1], counts=counts)
 
 
 def moved_by_view(lm, split):
@@ -179,34 +187,22 @@ def bridge(lm, sizes, *, late, **_):
     )
     known = [one.query for one in tried if one.eligible]
     enough("bridges of queries are known hop by hop, without a shortcut", {query.e2 for query in known})
-    states: dict = {}
-
-    def at_entity(query):
-        import mlx.core as mx
-
-        if query.id not in states:
-            run = lm.run(query.prompt, keep="resid_post")
-            at_end = methods.states_at(run, methods.query_parts(query)["e1"])
-            states[query.id] = np.array(at_end.astype(mx.float32))
-        return states[query.id]
-
-    probes = []
-    for query in methods.spread(known, sizes.test):
-        others = methods.other_queries(query, [one.query for one in tried], sizes.draws)
+    at_entity, of_name = states_of_entities(lm)
+    draws, probes, less = min(sizes.draws, OTHERS), [], []
+    for query in methods.spread(known, 2 * sizes.test if sizes.test else None):
+        others = methods.other_queries(query, [one.query for one in tried], draws)
         methods.query_rng(query, seed=1).shuffle(
             others
         )  # those of the query's family come first, and draws have no order
-        targets = methods.first_name_tokens(lm, [query.e3])
-        if len(others) == sizes.draws and targets:
-            _, text, x = methods.cross_patch_prompts(query)["e1 to second hop"]
-            given = np.stack([at_entity(one) for one in (query, *others)])
-            probes.append(
-                methods.LayerProbe(
-                    lm.prompt(text), given, ((x, 1.0),), tuple(targets), methods.any_log_prob, "replace", query.e2
-                )
-            )
+        targets = methods.telling_tokens(lm, query)["e3"]
+        if len(others) == draws and targets:
+            _, second_hop, x = methods.cross_patch_prompts(query)["e1 to second hop"]
+            for found, states in ((probes, at_entity), (less, of_name)):
+                given, score = np.stack([states(one) for one in (query, *others)]), methods.any_log_prob
+                where = lm.prompt(second_hop), given, ((x, 1.0),)
+                found.append(methods.LayerProbe(*where, tuple(targets), score, "replace", query.e2))
     enough("bridges have as many other queries as there are draws", {probe.cluster for probe in probes})
-    return Phenomenon(probes, counts={"n_queries": len(tried), "n_known": len(known)})
+    return Phenomenon(probes, less, counts={"n_queries": len(tried), "n_known": len(known)})
 
 
 def function_vectors(lm, sizes, **_):
@@ -229,7 +225,8 @@ def of_tasks(found):
     enough("queries of tasks that ten examples make a model do", [one for _, probes, *_ in found for one in probes])
     names, probes, norms, stream_norms = zip(*found, strict=True)
     together = [one for of in probes for one in of]
-    return Phenomenon(together, np.mean(norms, axis=0), np.mean(stream_norms, axis=0), {"tasks": list(names)})
+    lengths = np.mean(norms, axis=0), np.mean(stream_norms, axis=0)
+    return Phenomenon(together, norms=lengths[0], stream_norms=lengths[1], counts={"tasks": list(names)})
 
 
 def of_task(lm, task, every, sizes, scored=lambda one: ((one.token,), methods.first_log_prob), chosen=right_ones):
@@ -249,9 +246,9 @@ def of_task(lm, task, every, sizes, scored=lambda one: ((one.token,), methods.fi
         for some in (shown, bare)
     ]
     vectors = (ends[0] - ends[1])[chosen(shown, right, None)].mean(axis=0, dtype=np.float64).astype(np.float32)
-    asked, zero = drawn("test", None)
-    able = methods.answer_trials(lm, asked).right
-    kept = chosen(asked, able, sizes.test and sizes.test // 4 if every else sizes.test)
+    n = sizes.test and sizes.test // 4 if every else sizes.test
+    asked, zero = drawn("test", n and 3 * n if every else None)
+    kept = chosen(asked, methods.answer_trials(lm, asked).right, n)
     with_controls, probes = own_and_controls(vectors, sizes, seed=sum(map(ord, task.name))), []
     for one in (zero[i] for i in kept):
         targets, score = scored(one)
@@ -279,7 +276,7 @@ def added(found, counts, sizes, cases):
         methods.LayerProbe(prompt, with_controls, ((place, 1.0),), tuple(targets), score, cluster=cluster)
         for prompt, place, targets, score, cluster in cases
     ]
-    return Phenomenon(probes, found.norms[-1], found.stream_norms[-1], counts)
+    return Phenomenon(probes, norms=found.norms[-1], stream_norms=found.stream_norms[-1], counts=counts)
 
 
 def own_and_controls(vectors, sizes, seed=0):

@@ -30,8 +30,9 @@ HEAD = """# Depths by effect, beside plan V2's
 
 Plan V2 (phases 1 and 4) picked the layer of each phenomenon by the length of a difference in means, and found refusal at 60 to
 65 % of the depth and sycophancy and confidence later. Here the layer is chosen by its effect: what its vector does to other
-prompts than those it was found on, through later layers, less what random vectors of the same length do (`suites/scaling`). The
-interval comes from resampled prompts, in which the layer is chosen anew. The layers that length picks stand beside it.
+prompts than those it was found on, through later layers, less what random vectors of the same length do (`suites/scaling`); a
+vector is as long as it is found. The interval goes from the first to the last layer that may be the one that does most. The
+layers that length picks stand beside it.
 
 Depth is 100 * layer / (L - 1), for all rows. The plan divides its layers of sycophancy and confidence by L, so it says 73 to 81 %
 where these rows say 76 to 84 %; its table of phase 4 has 64, 80 and 96 % for refusal, sycophancy and confidence of Gemma 2B, from

@@ -23,11 +23,13 @@ PICKED = {
 
 RANGES = {
     "refusal": (60, 65, "plan V2: 60 to 65 %"),
-    "sycophancy": (76, 82, "plan V2: layers 19 of 26 to 22 of 28"),
+    "view": (76, 82, "plan V2: layers 19 of 26 to 22 of 28"),
+    "agreement": (76, 82, "plan V2: layers 19 of 26 to 22 of 28"),
     "confidence": (76, 84, "plan V2: 73 to 81 % of L layers"),
     "function vectors": (40, 60, "plan V2, phase 3.2: 40 to 60 %"),
+    "bridge": (0, 50, "the first half of the depth"),
 }
-"""Phenomenon -> from, to, per cent of the depth; source."""
+"""Phenomenon -> from, to, per cent of the depth; source. That of the bridge is not the plan's: it asked, and has no number."""
 
 
 def at_depth(result, phenomenon):

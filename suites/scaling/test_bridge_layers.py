@@ -1,12 +1,14 @@
 """At which layer is the bridge of a two-hop query at its entity? (Plan V2, phase 4: asked, and not measured.)
 
 The state at the end of "the state containing Dallas" is put into "The capital of x is" in the place of x, at the same layer.
-Before the bridge (Texas) is resolved it is a city's name there, and too late the second hop has no layers left to look it up. The
-control has the states of other queries, with other bridges and answers. Queries with one bridge are one cluster. In a
-built-in model late entities are left out.
+The state of "Dallas" alone, as in "The capital of Dallas is", makes Austin likelier, too, with no bridge: cities of Texas occur
+together. So an effect is what the one does less what the other does, at the same layer, and queries that the model answers from
+"The capital of Dallas is" are left out, as are those that it answers without Dallas. Before the bridge (Texas) is resolved
+both are a city's name there, and too late the second hop has no layers left to look it up. The control has the states of
+other queries, less those of their names. Queries with one bridge are one cluster. In a built-in model late entities are left out.
 """
 
-from assay.plugin import above, below, experiment, finding
+from assay.plugin import above, below, experiment, finding, not_replicated
 
 NONE = "no difference"
 NAT = 1.0  # the probability times e
@@ -14,7 +16,7 @@ NAT = 1.0  # the probability times e
 
 @experiment
 def bridge_patched_by_layer(measured):
-    """Probability of the answer to the second hop alone with the state at the end of the two-hop query's entity put in."""
+    """Probability of the answer to the second hop alone with the state at a two-hop query's entity put in, less its name's."""
     return measured("bridge").curves()
 
 
@@ -33,9 +35,16 @@ def test_bridge_depth_metrics(bridge_patched_best_layer, metrics):
 
 
 @finding(
-    "a two-hop query's state at its entity makes the second hop alone answer it, more than other queries' at any layer",
+    "a two-hop query's state at its entity makes the second hop alone answer it more than its name does, beyond other queries' "
+    "at any layer",
     id="PLAN-5",
     tier="quick",
+)
+@not_replicated(
+    "qwen_tiny",
+    "gemma_tiny",
+    tier="quick",
+    reason="0.18 nats [-0.15, 0.51] and 0.44 [-0.01, 0.89], n 32: the name alone does nearly as much",
 )
 def test_bridge_acts(bridge_patched_by_layer):
     assert above(bridge_patched_by_layer.peak_less_control, 0, worth=NAT, source=NONE)

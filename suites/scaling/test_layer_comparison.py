@@ -1,12 +1,12 @@
 """Do different phenomena act at different layers? (Plan V2, phase 1: "layer comparison"; its result: refusal at 60-65 % of the
 depth, sycophancy and confidence later, at 73-81 %, "different layers, different mechanisms".)
 
-The best layers are by effect, those of the other modules of this folder. A difference of two has an interval from both
-resamples; of the two phenomena that are furthest apart the interval is corrected for the choice among all pairs.
+The best layers are by effect, those of the other modules of this folder. A difference of two has an interval from both of theirs;
+of the two phenomena that are furthest apart it is corrected for the choice among all of them. In the null world all phenomena
+are samples of the prompts of one.
 """
 
 from assay import methods
-from assay.errors import NotEligible
 from assay.plugin import Metric, above, experiment, finding, not_eligible
 
 NONE = "no difference"
@@ -15,14 +15,9 @@ ALL = ("refusal", "view", "agreement", "confidence", "truth", "bridge", "functio
 
 
 @experiment
-def layer_comparison(measured):
+def layer_comparison(best_layers):
     """The depths of all phenomena that have a best layer, and the two that are furthest apart."""
-    found, without = {}, {}
-    for name in ALL:
-        try:
-            found[name] = measured(name).found()
-        except NotEligible as reason:
-            without[name] = str(reason)
+    found, without = best_layers(ALL)
     if len(found) < 2:
         return not_eligible(
             f"{len(found)} of {len(ALL)} phenomena have a best layer, and it takes 2", found=list(found)
@@ -41,28 +36,31 @@ def layers(late, early, apart, interval):
     return Metric(apart, ci=interval, n=n, tol=1, unit="layers")
 
 
-def after_refusal(measured, name):
+def after_refusal(best_layers, name):
     """Metric: by how many layers a phenomenon's best layer is after that of refusal."""
-    late, early = measured(name).found(), measured("refusal").found()
+    found, without = best_layers((name, "refusal"))
+    if without:
+        return not_eligible("; ".join(f"{one}: {reason}" for one, reason in without.items()))
+    late, early = found[name], found["refusal"]
     return {"layers_after_refusal": layers(late, early, *methods.layer_difference(late, early))}
 
 
 @experiment
-def view_after_refusal(measured):
+def view_after_refusal(best_layers):
     """The layer that turns answers against the user's view, and that of refusal."""
-    return after_refusal(measured, "view")
+    return after_refusal(best_layers, "view")
 
 
 @experiment
-def agreement_after_refusal(measured):
+def agreement_after_refusal(best_layers):
     """The layer whose contrastive vector of sycophancy acts most, and that of refusal."""
-    return after_refusal(measured, "agreement")
+    return after_refusal(best_layers, "agreement")
 
 
 @experiment
-def confidence_after_refusal(measured):
+def confidence_after_refusal(best_layers):
     """The layer whose direction makes known names unknown most, and that of refusal."""
-    return after_refusal(measured, "confidence")
+    return after_refusal(best_layers, "confidence")
 
 
 def test_comparison_metrics(layer_comparison, metrics):

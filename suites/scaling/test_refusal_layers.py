@@ -51,9 +51,8 @@ def test_refusal_before_longest(refusal_best_layer):
 @finding("refusal is decided at 60 to 65 % of the depth", id="PLAN-1", measure="depth", tier="quick")
 @not_replicated(
     "qwen_tiny",
-    "gemma_tiny",
     tier="quick",
-    reason="layers 0 and 3 of 8: early layers' directions already make it refuse, and the effect is level from there to 4",
+    reason="layer 0 of 8, 0 % [-7, 50]: early layers' directions already make it refuse, and the effect is level from there to 3",
 )
 def test_refusal_depth(refusal_best_layer):
     assert at_depth(refusal_best_layer, "refusal")

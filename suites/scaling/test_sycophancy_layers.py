@@ -103,14 +103,9 @@ def test_agreement_before_longest(agreement_best_layer):
     measure="depth",
     tier="quick",
 )
-@not_replicated(
-    "llama_tiny",
-    "qwen_tiny",
-    tier="quick",
-    reason="planted at layers 2 to 4 of 8, and found at layer 3, 43 %",
-)
+@not_replicated("qwen_tiny", tier="quick", reason="planted at layers 2 to 4 of 8, and found at layer 3, 43 % [7, 64]")
 def test_view_depth(view_best_layer):
-    assert at_depth(view_best_layer, "sycophancy")
+    assert at_depth(view_best_layer, "view")
 
 
 @finding(
@@ -120,4 +115,4 @@ def test_view_depth(view_best_layer):
     tier="quick",
 )
 def test_agreement_depth(agreement_best_layer):
-    assert at_depth(agreement_best_layer, "sycophancy")
+    assert at_depth(agreement_best_layer, "agreement")

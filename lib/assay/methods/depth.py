@@ -19,10 +19,13 @@ The words:
     flat        the interval of the peak less the controls' reaches 0: nothing was found, and no layer is the best one
     depth       100 * layer / (L - 1): 0 % is the first layer's output, 100 % the last one's
 
-Intervals come from resampled prompts (clusters, where prompts are not independent), and the layer is chosen anew in each
-resample. A layer stands for half a layer on either side, so an interval is nearly one layer wide at least, and those of adjacent
-layers do not touch. Plan V2 divides by L - 1 in its table of refusal, and by L in that of sycophancy and confidence;
-`depth_window` has its percentages in whole layers.
+The interval of a best layer is from the first to the last layer that may be the best one: those of which "no layer does more than
+this one" is not refused. Where several layers do nearly as much as the best one, all of them are in it; a choice made anew in
+each resample does not ensure that, as it takes the layer that chance favours again and again. The test is that of the largest t
+among the other layers, with prompts (clusters, where prompts are not independent) and draws of the control resampled. A layer
+stands for half a layer on either side, so an interval is nearly one layer wide at least, and those of adjacent layers do not
+touch. Plan V2 divides by L - 1 in its table of refusal, and by L in that of sycophancy and confidence; `depth_window` has its
+percentages in whole layers.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -30,7 +33,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from assay.errors import DataError
 from assay.stats import Interval
@@ -39,6 +42,10 @@ DRAWS = 4000
 """Resamples of the prompts."""
 HALF = 0.49
 """What a layer stands for on either side, in layers."""
+LEVEL = 0.975
+"""How often a best layer is within its interval, at least: as often as the end of a 95 % interval on the claimed side."""
+ROUNDING = 1e-9
+"""Relative to the largest effect: less is no difference."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +89,25 @@ class EffectsByLayer:
 
 @dataclass(frozen=True, eq=False)
 class BestLayer:
-    """The layer where the mean effect, less the control's, is largest, and the one of each resample."""
+    """The layer where the mean effect, less the control's, is largest, and how well each other layer fits being that one."""
 
     layer: int
     n_layers: int
-    draws: np.ndarray
-    """[DRAWS] int."""
+    fits: np.ndarray
+    """[L]: p-values of "no layer does more than this one"."""
     n: int
     n_clusters: int
+
+    def layers(self, level: float = LEVEL) -> tuple[int, int]:
+        """The first and the last layer that may be the best one: the true one is between them with this probability or more."""
+        kept = {self.layer, *np.flatnonzero(self.fits > 1 - level).tolist()}
+        return min(kept), max(kept)
 
     @property
     def interval(self) -> Interval:
         """In layers."""
-        return _spread(self.draws, 0.95, HALF)
+        first, last = self.layers()
+        return first - HALF, last + HALF
 
     @property
     def depth(self) -> float:
@@ -144,36 +157,65 @@ def peak_over_control(effects: EffectsByLayer, seed: int = 0) -> tuple[float, In
 
 
 def best_layer(effects: EffectsByLayer, seed: int = 0) -> BestLayer | None:
-    """The layer of the largest effect less the control's; None if the curve is flat. Draws of the control are resampled, too."""
+    """The layer of the largest effect less the control's, and how well each layer fits being it; None if the curve is flat."""
     if peak_over_control(effects, seed)[1][0] <= 0:
         return None
     N, L = effects.own.shape
-    rng, weights = np.random.default_rng([seed, 1]), _resampled(effects, seed)
-    chosen = rng.multinomial(D := len(effects.controls), np.full(D, 1 / D), size=DRAWS) / D
-    own, controls = weights @ effects.own, weights @ effects.controls
-    curves = own - np.einsum("bd,dbl->bl", chosen, controls)
-    best = int(effects.less_control.mean(axis=0).argmax())
-    return BestLayer(best, L, curves.argmax(axis=1), N, effects.n_clusters)
+    curve, each = effects.less_control.mean(axis=0), effects.controls.mean(axis=1)
+    # Deviations of the resampled means; those of n observations are too small by (n - 1) / n of their variance.
+    moved = (_resampled(effects, seed) @ effects.less_control - curve) * _inflated(effects.n_clusters)
+    if not effects.by_prompt:  # else the variance between prompts contains that of the draws
+        D = len(each)
+        chosen = np.random.default_rng([seed, 1]).multinomial(D, np.full(D, 1 / D), size=DRAWS) / D
+        moved -= (chosen @ each - each.mean(axis=0)) * _inflated(D)
+    fits = np.array([_fit(curve, moved, layer, effects.n_clusters - 1) for layer in range(L)])
+    return BestLayer(int(curve.argmax()), L, fits, N, effects.n_clusters)
 
 
-def layer_difference(later: BestLayer, earlier: BestLayer, level: float = 0.95) -> tuple[int, Interval]:
-    """How many layers after the other one a best layer is, with the interval from both resamples (of other prompts)."""
-    draws = later.draws - np.random.default_rng(0).permutation(earlier.draws)
-    return later.layer - earlier.layer, _spread(draws, level, HALF * 2**0.5)
+def layer_difference(later: BestLayer, earlier: BestLayer, among: int = 2) -> tuple[int, Interval]:
+    """How many layers after the other one a best layer is, with the interval from both (of other prompts).
+
+    among: how many phenomena the two were chosen from; the intervals of all of them hold together.
+    """
+    level = LEVEL ** (1 / among)
+    (first, last), (other_first, other_last) = later.layers(level), earlier.layers(level)
+    half = HALF * 2**0.5
+    return later.layer - earlier.layer, (first - other_last - half, last - other_first + half)
 
 
 def furthest_apart(found: Mapping[str, BestLayer]) -> tuple[str, str, int, Interval]:
     """(the later, the earlier, by how many layers, interval) of the two that differ most surely, as corrected for the choice.
 
-    The interval has the level of Bonferroni's correction for all pairs, so it excludes 0 by chance in 5 % of all cases, however
-    many phenomena there are. Raises DataError for fewer than two.
+    The layers of all phenomena are right together with the probability of one interval, so the interval of any two excludes 0 by
+    chance as seldom as if they had not been chosen. Raises DataError for fewer than two.
     """
     if len(found) < 2:
         raise DataError(f"a difference needs two best layers, got {len(found)}")
     pairs = [sorted(pair, key=lambda name: found[name].layer, reverse=True) for pair in combinations(found, 2)]
-    level = 1 - 0.05 / len(pairs)
-    apart = [(late, early, *layer_difference(found[late], found[early], level)) for late, early in pairs]
+    apart = [(late, early, *layer_difference(found[late], found[early], len(found))) for late, early in pairs]
     return max(apart, key=lambda one: (one[3][0], one[2]))
+
+
+def _fit(curve: np.ndarray, moved: np.ndarray, layer: int, freedom: int) -> float:
+    """The p-value of "no layer does more than this one": of the largest t of another layer's effect less this one's.
+
+    curve: [L], the mean effects; moved: [DRAWS, L], by how much resampled means differ from them.
+    """
+    others = np.delete(np.arange(len(curve)), layer)
+    more, by_chance = curve[others] - curve[layer], moved[:, others] - moved[:, [layer]]
+    spread = by_chance.std(axis=0)
+    same = spread < ROUNDING * np.abs(curve).max()  # layers from which nothing is left to act have the same effects
+    if np.any(more[same] > ROUNDING * np.abs(curve).max()):
+        return 0.0
+    if same.all():
+        return 1.0
+    largest = float((more[~same] / spread[~same]).max())
+    # The resampled ones have a normal tail, and the spread is that of few clusters: as far out in the normal one as it is in t.
+    return float(np.mean((by_chance[:, ~same] / spread[~same]).max(axis=1) >= ndtri(stdtr(freedom, largest))))
+
+
+def _inflated(n: int) -> float:
+    return (n / (n - 1)) ** 0.5
 
 
 def _resampled(effects: EffectsByLayer, seed: int) -> np.ndarray:
@@ -184,9 +226,3 @@ def _resampled(effects: EffectsByLayer, seed: int) -> np.ndarray:
     C = len(index)
     counts = np.random.default_rng([seed, 0]).multinomial(C, np.full(C, 1 / C), size=DRAWS)[:, of].astype(float)
     return counts / counts.sum(axis=1, keepdims=True)
-
-
-def _spread(draws: np.ndarray, level: float, half: float) -> Interval:
-    """The quantiles of whole layers, and what a layer stands for beyond them."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
-    return float(low) - half, float(high) + half
