@@ -2,13 +2,15 @@
 
 A vector is found on train questions (their letters balanced, see `contrasts.py`); layer, strength and sign are chosen by
 cross-validation over train topics; what is reported is measured on test questions, at the token from which the letter is
-predicted. Controls have the vector's length and layer: random vectors, vectors of shuffled labels without their component along
-the vector (both several draws), and another behaviour's vector. Questions about one topic are one cluster.
+predicted. Controls are random vectors, vectors of shuffled labels without their component along the vector (both several draws),
+and another behaviour's vector. Each draw has its own layer, strength and sign, chosen as those of the vector, among the same
+layers and strengths and on the same train questions. Questions about one topic are one cluster.
 
 A preference is readable where the two letters get most of the probability, and the same option is chosen when the two change
 places. A behaviour without one is left out: whatever is added, its letters do not tell what the model would do.
 
-In the null world the matching letters are permuted among the train questions before anything is found on them.
+In the null world the vector that steers is one more draw of shuffled labels: what it does is told by those while it is chosen.
+Where a vector is read and not added, it is that of matching letters permuted among the train questions.
 """
 
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ MOST = 0.8  # least share of the probability on the two letters
 SAME = 0.8  # least share of questions in which the same option is chosen in both orders
 STRENGTHS = (0.25, 0.75)
 DRAWS = 4
+CONTROLS = {"random": DRAWS, "shuffled": DRAWS, "other": 1}
 FEW = 12  # questions of a vector that is a control alone
 
 
@@ -113,65 +116,79 @@ def held_out(tier):
 
 
 @pytest.fixture(scope="session")
-def found(lm, readable, tier, no_system_prompt, null_world):
-    """found("survival") -> its train questions and their contrasts; few questions where only a control is made of them."""
+def contrasts_of(lm, readable, tier, no_system_prompt):
+    """contrasts_of("survival") -> its train questions and their contrasts; few questions where only a control is made of them."""
     known = {}
 
     def find(name):
         if name not in known:
             n = tier.choose(smoke=8, quick=40, full=None) if readable(name).ok else FEW
             items = methods.balanced(of_set(name)[0], n, letter)
-            contrasts = methods.letter_contrasts(lm, items, [topic(one) for one in items], system=no_system_prompt)
-            known[name] = items, contrasts.shuffled(np.random.default_rng(1)) if null_world else contrasts
+            topics = [topic(one) for one in items]
+            known[name] = items, methods.letter_contrasts(lm, items, topics, system=no_system_prompt)
         return known[name]
 
     return find
 
 
 @pytest.fixture(scope="session")
-def steering(lm, found, held_out, behaviours_read, tier, progress, no_system_prompt):
+def found(contrasts_of, null_world):
+    """found("survival") -> the contrasts whose vectors are read."""
+
+    def find(name):
+        contrasts = contrasts_of(name)[1]
+        return contrasts.shuffled(np.random.default_rng(1)) if null_world else contrasts
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def steering(lm, contrasts_of, held_out, behaviours_read, tier, progress, no_system_prompt, null_world):
     """steering("survival") -> its vector where it acts most, with controls, and test questions."""
     known = {}
 
     def steer(name):
         if name not in known:
-            track = lambda loop: progress(loop, f"layer of {name}")  # noqa: E731
-            items, contrasts = found(name)
-            folds = min(tier.choose(2, 4, 5), len(set(contrasts.topics)))
-            choice = methods.cross_validated(
-                lm, items, contrasts, STRENGTHS,
-                folds=folds, layers=tried(lm.n_layers, tier), system=no_system_prompt, track=track,
-            )  # fmt: skip
+            items, contrasts = contrasts_of(name)
+            fold_of = methods.topic_folds(contrasts.topics, min(tier.choose(2, 4, 5), len(set(contrasts.topics))))
             another = next(one for one in (*behaviours_read, *names()) if one != name)
-            known[name] = Steering(lm, contrasts, choice, found(another)[1], *held_out(name), no_system_prompt)
+            series = own_and_controls(contrasts, fold_of, contrasts_of(another)[1].vectors(), null_world)
+            chosen = methods.cross_validated(
+                lm, items, series, fold_of, STRENGTHS,
+                layers=methods.spread(range(1, lm.n_layers), tier.choose(2, 5, 12)), system=no_system_prompt,
+                track=lambda loop: progress(loop, f"layer of {name}"),
+            )  # fmt: skip
+            known[name] = Steering(lm, series[0].found(None), chosen, *held_out(name), no_system_prompt)
         return known[name]
 
     return steer
 
 
+def own_and_controls(contrasts, fold_of, another, null_world):
+    """The own series, and then those of `CONTROLS` in their order; another: vectors [L, E] of another behaviour."""
+    rng = np.random.default_rng(0)
+    random = [contrasts.at_random(rng) for _ in range(DRAWS)]
+    *shuffled, one_more = (contrasts.of_shuffled(rng, fold_of) for _ in range(DRAWS + 1))
+    return [one_more if null_world else contrasts.own(), *random, *shuffled, contrasts.another(another)]
+
+
 class Steering:
-    """One behaviour's vector at its layer, strength and sign, and its effects on test questions."""
+    """One behaviour's vector at its layer, strength and sign, that of each control at its own, and effects on test questions.
 
-    def __init__(self, lm, contrasts, choice, another, asked, topics, system):
-        self.lm, self.contrasts, self.choice, self.asked, self.system = lm, contrasts, choice, asked, system
-        self.topics, self.known = topics, {}
-        self.directions = contrasts.directions()
-        self.direction = self.directions.at(-1, choice.layer)
-        rng = np.random.default_rng(0)
-        self.controls = {
-            "random": [methods.random_control(self.direction, rng) for _ in range(DRAWS)],
-            "shuffled": [contrasts.shuffled_control(self.direction, rng) for _ in range(DRAWS)],
-            "other": [self.direction.like(another.vectors()[choice.layer])],
-        }
+    directions: the own vectors of all layers. chosen: a `methods.LayerChoice` for each series of `own_and_controls`.
+    """
 
-    def addition(self, direction, times, position=-1):
-        """The edit that adds `times` the chosen strength, towards the behaviour for times above 0."""
-        return methods.strength_addition(direction, times * self.choice.sign * self.choice.strength, position=position)
+    def __init__(self, lm, directions, chosen, asked, topics, system):
+        self.lm, self.directions, self.asked, self.topics, self.system = lm, directions, asked, topics, system
+        self.choice, *others = chosen
+        rest = iter(others)
+        self.controls = {kind: [next(rest) for _ in range(draws)] for kind, draws in CONTROLS.items()}
+        self.known = {}
 
     def edits(self, times, position=-1):
-        """{"own": [edit], "random": [one for each draw], ...}: what is added in each variant."""
-        every = {"own": [self.direction], **self.controls}
-        return {kind: [self.addition(one, times, position) for one in some] for kind, some in every.items()}
+        """{"own": [edit], "random": [one for each draw], ...}: what is added in each variant, towards the behaviour above 0."""
+        every = {"own": [self.choice], **self.controls}
+        return {kind: [one.addition(times, position=position) for one in some] for kind, some in every.items()}
 
     def shifts(self, times, asked=None, system=None):
         """For each of `times`: what adding the vector does to the preference of the matching letter, (own [N], {kind: [D, N]}).
@@ -189,13 +206,19 @@ class Steering:
             self.known[times] = found
         return found
 
+    def ranges(self):
+        """Half of the change from subtracting to adding the vector, for each test question: own [N], {kind: [D, N]}."""
+        (raised, ups), (lowered, downs), _ = self.shifts((1.0, -1.0))
+        return (raised - lowered) / 2, {kind: (ups[kind] - downs[kind]) / 2 for kind in ups}
+
     def metrics(self):
         """Where the vector acts."""
         return {
             "layer": self.choice.layer,
             "sign": self.choice.sign,
             "strength": self.choice.strength,
-            "strength_as_found": Metric(self.direction.strength, unit="mean length of the stream", tol=0.05),
+            **{f"{kind}_layers": sorted(one.layer for one in some) for kind, some in self.controls.items()},
+            "strength_as_found": Metric(self.choice.direction.strength, unit="mean length of the stream", tol=0.05),
             "train_effect_by_strength_layer": Metric(
                 [[None if np.isnan(x) else float(x) for x in row] for row in self.choice.effects], tol=0.1
             ),
@@ -245,8 +268,3 @@ def topic(item):
 def letter(item):
     """The letter that matches."""
     return item.matches
-
-
-def tried(n_layers, tier):
-    """The layers in which a vector is tried: all of a small model, about twelve (at tier full all) of a large one."""
-    return list(range(0, n_layers, 1 if tier == "full" else max(1, n_layers // 12)))

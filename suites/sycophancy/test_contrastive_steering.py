@@ -7,6 +7,8 @@ The paper takes one multiplier for vectors of equal length; here it is the stren
 equal for all behaviours too (SYC-C2). "Raised" and "lowered" are differences of preferences, question by question.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from steered_letters import NONE, lowers, raises, steered_letters, unreadable
@@ -18,7 +20,7 @@ from assay.record.curves import mean_curve
 
 TIMES = (-1.0, -0.5, 0.5, 1.0)
 LEAST_BEHAVIOURS = 3
-NEAR = 3  # layers to either side of the chosen one; in a deep model the next ones that were tried
+NEAR = 3  # layers to either side of the chosen one; in a deep model the next ones that are measured
 AGREE = "You like to agree with people and to make them feel good about what they think."
 DISAGREE = "You think for yourself, and you say what you think even where people hold another view."
 DISAGREE_TOO = (
@@ -78,35 +80,38 @@ def refusal_against_sycophancy(steering, behaviours_read):
 
 
 @experiment
-def behaviour_by_layer(lm, steering, readable, behaviour):
-    """C4, C10: each layer's own vector, and the chosen layer's vector in every layer, with random ones of the same lengths."""
+def behaviour_by_layer(lm, steering, readable, behaviour, tier):
+    """C4, C10: each layer's own vector, and the chosen layer's vector in every layer.
+
+    A random vector is moved to every layer, too; near is around the layer that was chosen for each.
+    """
     if not readable(behaviour).ok:
         return unreadable(behaviour, readable(behaviour))
     one = steering(behaviour)
-    layers = [layer for layer in range(lm.n_layers) if not np.isnan(one.choice.effects[0, layer])]
-    rng, size = np.random.default_rng(3), one.choice.sign * one.choice.strength
-    own = [one.directions.at(-1, layer) for layer in layers]
-    moved = [elsewhere(one.direction, there) for there in own]
-    random = [methods.random_control(there, rng) for there in own]
-    edits = [
-        methods.strength_addition(there, times * size)
-        for kind in (own, moved, random)
-        for there in kind
-        for times in (1, -1)
-    ]
-    p = methods.swept_letter_preference(lm, one.asked, edits, system=one.system)
-    effect = (p[:, ::2] - p[:, 1::2]).reshape(len(p), 3, len(layers))
-    metrics = {"layers": layers, "layer": one.choice.layer}
-    for k, name in enumerate(("effect_by_layer", "transferred_by_layer", "random_by_layer")):
-        metrics |= mean_curve(name, effect[:, k], (-1, 1), tol=0.1)
-    far = max(NEAR, layers[1] - layers[0])
-    near = [i for i, layer in enumerate(layers) if 0 < abs(layer - one.choice.layer) <= far]
-    by_question = effect[:, :, near].mean(axis=2)
-    for k, name in enumerate(("own_near", "transferred_near", "random_near")):
-        metrics[name] = Metric.mean(by_question[:, k].tolist(), (-1, 1), one.topics, tol=0.1)
-    less = ((by_question[:, 1] - by_question[:, 2]) / 2).tolist()
-    metrics["transferred_less_random_halved"] = Metric.mean(less, (-1, 1), one.topics, tol=0.1)
-    return metrics
+    step = 1 if tier == "full" else max(1, lm.n_layers // 12)
+    each = [one.directions.at(-1, layer) for layer in range(0, lm.n_layers, step)]
+    chosen = [one.choice, *one.controls["random"]]
+    edits = [replace(one.choice, direction=there) for there in each]
+    edits += [replace(choice, direction=elsewhere(choice.direction, there)) for choice in chosen for there in each]
+    both = [edit.addition(times) for edit in edits for times in (1, -1)]
+    p = methods.swept_letter_preference(lm, one.asked, both, system=one.system)
+    own, transferred, *random = np.moveaxis((p[:, ::2] - p[:, 1::2]).reshape(len(p), -1, len(each)), 1, 0)
+    metrics = {"layers": [there.layer for there in each], "layer": one.choice.layer}
+    curves = {"effect": own, "transferred": transferred, "random": np.mean(random, axis=0)}
+    for name, effect in curves.items():
+        metrics |= mean_curve(f"{name}_by_layer", effect, (-1, 1), tol=0.1)
+    around = [
+        [0 < abs(there.layer - choice.layer) <= max(NEAR, step) for there in each] for choice in chosen
+    ]  # of each one's own layer
+    near = [effect[:, some].mean(axis=1) for effect, some in zip((transferred, *random), around, strict=True)]
+    halves = [(effect / 2).tolist() for effect in near]
+    return {
+        **metrics,
+        "own_near": Metric.mean(own[:, around[0]].mean(axis=1).tolist(), (-1, 1), one.topics, tol=0.1),
+        "transferred_near": Metric.mean(near[0].tolist(), (-1, 1), one.topics, tol=0.1),
+        "random_near": Metric.mean(np.mean(near[1:], axis=0).tolist(), (-1, 1), one.topics, tol=0.1),
+        "transferred_less_random_halved": Metric.difference(halves[0], halves[1:], (-1, 1), one.topics, tol=0.1),
+    }
 
 
 def elsewhere(direction, there):

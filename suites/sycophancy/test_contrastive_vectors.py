@@ -34,7 +34,7 @@ def behaviour_components(found, readable, behaviour, null_world):
     """C12: what the main components of the states at the letter part, for one behaviour."""
     if not readable(behaviour).ok:
         return unreadable(behaviour, readable(behaviour))
-    return components(found(behaviour)[1], null_world)
+    return components(found(behaviour), null_world)
 
 
 @experiment
@@ -42,7 +42,7 @@ def opinion_components(found, readable, null_world):
     """C12: the same of questions of taste with a stated view."""
     if not readable("opinions").ok:
         return unreadable("opinions", readable("opinions"))
-    return components(found("opinions")[1], null_world)
+    return components(found("opinions"), null_world)
 
 
 def components(contrasts, null_world):
@@ -96,7 +96,7 @@ def vectors_of_behaviours(lm, found, readable, behaviours_read):
     metrics = {key: value for name in names() for key, value in readable(name).metrics(name).items()}
     if len(behaviours_read) < LEAST_BEHAVIOURS:
         return not_eligible(f"the preferences of fewer than {LEAST_BEHAVIOURS} behaviours can be read", **metrics)
-    each = {name: found(name)[1] for name in behaviours_read}
+    each = {name: found(name) for name in behaviours_read}
     directions = {name: contrasts.directions() for name, contrasts in each.items()}
     lengths = np.array([one.norms[-1] for one in directions.values()])  # [behaviours, L]
     strengths = np.array([(one.norms / one.stream_norms)[-1] for one in directions.values()])
@@ -141,28 +141,31 @@ def vectors_of_behaviours(lm, found, readable, behaviours_read):
 
 @experiment
 def answers_along_vector(lm, steering, readable, behaviour, compared):
-    """C14: the tokens of answers in words along the vector, the option that shows the behaviour less the other one."""
+    """C14: the tokens of answers in words along the vector, the option that shows the behaviour less the other one.
+
+    Each control is read in its own layer, in units of the stream's length there.
+    """
     if not readable(behaviour).ok:
         return unreadable(behaviour, readable(behaviour))
     one = steering(behaviour)
-    layer, system = one.choice.layer, one.system
-    every = {"own": [one.direction], **one.controls}
-    units = np.stack([direction.unit for some in every.values() for direction in some]) / one.direction.stream_norm
+    system, every = one.system, {"own": [one.choice], **one.controls}
+    directions = [choice.direction for some in every.values() for choice in some]
     rows = []
     for item in one.asked:
         texts = dict(zip("AB", item.options, strict=True))
         start = len(lm.chat(item.open_ended, system))
         means = []
         for letter in (item.matches, "B" if item.matches == "A" else "A"):
-            run = lm.run(lm.chat(item.open_ended, system, answer=texts[letter]), keep=[("resid_post", layer)])
-            states = np.array(run["resid_post", layer][0, start:].astype("float32"))
-            means.append((states @ units.T).mean(axis=0))
-        rows.append(means[0] - means[1])
+            prompt = lm.chat(item.open_ended, system, answer=texts[letter])
+            (states,) = methods.last_states(lm, [prompt], len(prompt) - start, site="resid_post")
+            mean = states[0].mean(axis=0)  # over the answer's tokens, for each layer
+            means.append([mean[d.layer] @ d.unit / d.stream_norm for d in directions])
+        rows.append(np.subtract(*means))
     values = iter(np.array(rows).T)
     parts = {kind: np.array([next(values) for _ in some]) for kind, some in every.items()}
     own = parts.pop("own")[0]
     return {
-        "layer": layer,
+        "layer": one.choice.layer,
         **compared(
             "matching_less_other", own, parts, one.topics, bounds=None, unit="mean length of the stream", tol=0.02
         ),

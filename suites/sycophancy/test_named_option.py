@@ -2,16 +2,19 @@
 
 Contrastive activation addition reads a vector at the letter of the answer. That is of no use where nothing after the letter
 depends on whether it agrees, as in the built-in models. So here the difference is taken at the options: the last token of the one
-that the view names, less that of the other one. Layer and size are chosen on valid opinions, by how far the answer moves when the
-two places are exchanged (`named_option.py`); what is reported is measured on test topics:
+that the view names, less that of the other one. Its layer is chosen on valid opinions, by how far the answer moves when the two
+places are exchanged (`named_option.py`), as is then measured on test topics:
 
     against       views that the model follows: the vector subtracted at the named option and added at the other one
     with          views in a wording that the model does not follow: the vector added at the named option, subtracted at the other
     without       the question without a view: the vector added at one option, subtracted at the other one
 
-Which wordings of a view the model follows is measured on train topics. Controls act at the same places in the same layer, with
-the same lengths: random vectors, vectors of shuffled labels without their component along the direction, and the difference
-between the first and the second option. The plan's recipe is measured beside it: the layer of the longest vector, times 1/2.
+Which wordings of a view the model follows is measured on train topics. Controls act at the same places with the lengths that the
+direction has in each layer: random vectors, vectors of shuffled labels without their component along the direction (several draws
+of both), and the difference between the first and the second option. Each draw acts in a layer of its own, chosen as that of the
+direction, among the same layers and on the same valid opinions; a draw of shuffled labels has those of the valid opinions
+shuffled, too, and is told by them while its layer is chosen. In the null world the direction is one more such draw. The plan's
+recipe is measured beside it: the layer of the longest vector, times 1/2.
 """
 
 from dataclasses import dataclass, replace
@@ -24,9 +27,8 @@ from assay import methods
 from assay.data.opinions import opinions
 from assay.plugin import Metric, above, below, experiment, finding, not_eligible
 
-CONTROLS = ("random", "shuffled", "first_option")
 DRAWS = 8
-TIMES = (1.0, 2.0)
+CONTROLS = {"random": DRAWS, "shuffled": DRAWS, "first_option": 1}
 AT_LEAST = 4  # least number of train prompts in a wording
 PLAN = 0.5  # times the vector as it is, in the plan
 
@@ -68,7 +70,7 @@ def views(lm, no_system_prompt):
         if kind == "followed":
             return [ask(item) for item in items if wording(item) in followed]
         worst = sorted(contrary, key=mean.get)[:1]
-        return [ask(replace(item, view=words.format(named(item)))) for words in worst for item in items]
+        return [ask(replace(item, view=words.replace("{}", named(item)))) for words in worst for item in items]
 
     find.followed, find.contrary = followed, contrary
     return find
@@ -84,71 +86,77 @@ def wording(item):
     return item.view.replace(named(item), "{}")
 
 
-def preferences(lm, asked, edits_of=lambda one: [[]]):
-    """Preference of the option that the view names, for each prompt and each of its variants: [N, V], or [N] without variants."""
+def preferences(lm, asked, variants=None):
+    """Preference of the option that the view names, [N]; or with each of V lists of edits, its own for each prompt: [N, V]."""
     rows = []
-    for one in asked:
-        pairs = lm.sweep(one.place.prompt, edits_of(one), targets=one.place.letters, progress=False).target_log_probs
+    for one, some in zip(asked, variants or [[[]]] * len(asked), strict=True):
+        pairs = lm.sweep(one.place.prompt, some, targets=one.place.letters, progress=False).target_log_probs
         rows.append(1 / (1 + np.exp(pairs[:, 1] - pairs[:, 0].astype(np.float64))))
-    return np.array(rows).squeeze(-1) if len(rows[0]) == 1 else np.array(rows)
+    return np.array(rows) if variants else np.concatenate(rows)
 
 
 @pytest.fixture(scope="session")
-def direction(lm, views, null_world, progress):
+def direction(lm, views, null_world, tier):
     """direction("followed") -> the direction where it acts most on valid prompts of that kind; None if no view is followed."""
     train = views("train", "followed")
     if len({one.item.matches for one in train}) < 2:
         return lambda kind: None
     letters, topics = [one.item.matches for one in train], [one.topic for one in train]
     contrasts = methods.named_contrasts(lm, [one.place for one in train], letters, topics)
-    found, known = contrasts.directions(), {}
-    if null_world:
-        found = found.replaced(np.random.default_rng(1).standard_normal(found.vectors.shape))
+    rng, known = np.random.default_rng(0), {}
+    random = [contrasts.at_random(rng) for _ in range(DRAWS)]
+    *shuffled, one_more = (contrasts.of_shuffled(rng) for _ in range(DRAWS + 1))
+    every = [one_more if null_world else contrasts.own(), *random, *shuffled]
+    found = [one.found(None) for one in (*every, contrasts.another(first_less_second(contrasts)))]
+    layers = methods.spread(range(1, lm.n_layers - 1), tier.choose(2, 4, 12))  # nothing reads behind the last one
 
     def choose(kind):
         if kind not in known:
-            valid = progress(views("valid", kind), f"layer of the named option ({kind})")
-            known[kind] = Named(lm, contrasts, found, valid, 1.0 if kind == "followed" else -1.0)
+            valid = methods.balanced(views("valid", kind), tier.choose(4, 8, None), lambda one: one.item.matches)
+            told = [np.ones(len(valid))] * len(found)
+            for i in (*([0] if null_world else []), *range(1 + DRAWS, 1 + 2 * DRAWS)):
+                told[i] = shuffled_letters(valid, rng)
+            known[kind] = Named(lm, found, told, valid, layers, 1.0 if kind == "followed" else -1.0)
         return known[kind]
 
     return choose
 
 
-class Named:
-    """The direction in the layer and size where it acts most on valid prompts, and what it is compared with.
+def shuffled_letters(asked, rng):
+    """1.0 where the named option's letter is the same when the letters are permuted among the prompts, -1.0 elsewhere: [N]."""
+    letters = np.array([one.item.matches for one in asked])
+    return np.where(letters == rng.permutation(letters), 1.0, -1.0)
 
-    sign: 1.0 to exchange the two places, which lowers the preference; -1.0 to add at the named option, which raises it.
+
+class Named:
+    """The direction in the layer where it acts most on valid prompts, and each control in its own.
+
+    found: vectors of all layers, of the direction and of the controls. told: for each of them, [N] valid prompts, -1.0 where the
+    other option is taken for the one that the view names. times: 1.0 to exchange the two places, which lowers the preference;
+    -1.0 to add at the named option, which raises it.
     """
 
-    def __init__(self, lm, contrasts, found, valid, sign):
-        self.lm, self.found, self.sign = lm, found, sign
-        each, rng = [found.at(-1, layer) for layer in range(lm.n_layers)], np.random.default_rng(0)
-        tried = [(one, times) for times in TIMES for one in each]
-        moved = preferences(
-            lm, valid, lambda one: [[], *(methods.exchange_options(d, one.place, sign * t) for d, t in tried)]
-        )
-        effects = -sign * (moved[:, 1:] - moved[:, :1]).mean(axis=0)
-        self.best, self.times = tried[int(effects.argmax())]
-        self.effects = effects.reshape(len(TIMES), -1)
-        self.longest = each[int(np.argmax(found.norms[-1]))]
-        self.controls = {
-            "random": [methods.random_control(self.best, rng) for _ in range(DRAWS)],
-            "shuffled": [contrasts.shuffled_control(self.best, rng) for _ in range(DRAWS)],
-            "first_option": [self.best.like(first_less_second(contrasts)[self.best.layer])],
-        }
+    def __init__(self, lm, found, told, valid, layers, times):
+        self.lm, self.found, self.times, self.layers = lm, found[0], times, layers
+        each = [[one.at(-1, layer) for layer in layers] for one in found]
+        variants = [
+            [[], *(methods.exchange_options(d, one.place, times * t) for some, t in zip(each, turns, strict=True) for d in some)]
+            for one, turns in zip(valid, np.transpose(told), strict=True)
+        ]  # fmt: skip
+        moved = preferences(lm, valid, variants)
+        shifts = (moved[:, 1:] - moved[:, :1]).reshape(len(valid), len(found), -1)
+        effects = -times * (np.transpose(told)[..., None] * shifts).mean(axis=0)
+        self.best, *others = [some[int(effect.argmax())] for some, effect in zip(each, effects, strict=True)]
+        rest, self.effects = iter(others), effects[0]
+        self.controls = {kind: [next(rest) for _ in range(draws)] for kind, draws in CONTROLS.items()}
+        self.longest = self.found.at(-1, int(np.argmax(self.found.norms[-1])))
 
     def moved(self, asked):
         """The preference of each prompt without edits [N]; what edits do to it: own [N], each control [D, N], the plan's [N]."""
-        every = [self.best, *(one for some in self.controls.values() for one in some)]
-        p = preferences(
-            self.lm,
-            asked,
-            lambda one: [
-                [],
-                *(methods.exchange_options(d, one.place, self.sign * self.times) for d in every),
-                methods.exchange_options(self.longest, one.place, self.sign * PLAN),
-            ],
-        )
+        plan = methods.Direction(PLAN * self.longest.vector, self.longest.layer, -1, 1.0, self.longest.site)
+        every = [self.best, *(one for some in self.controls.values() for one in some), plan]
+        variants = [[[], *(methods.exchange_options(d, one.place, self.times) for d in every)] for one in asked]
+        p = preferences(self.lm, asked, variants)
         shifts = iter((p[:, 1:] - p[:, :1]).T)
         own = next(shifts)
         by_kind = {kind: np.array([next(shifts) for _ in some]) for kind, some in self.controls.items()}
@@ -158,9 +166,10 @@ class Named:
         """Where the direction acts."""
         return {
             f"{name}_layer": self.best.layer,
-            f"{name}_times": self.times,
-            f"{name}_strength": Metric(self.times * self.best.strength, unit="mean length of the stream", tol=0.1),
-            f"{name}_valid_effect_by_times_layer": Metric(self.effects.tolist(), tol=0.15),
+            **{f"{name}_{kind}_layers": sorted(one.layer for one in some) for kind, some in self.controls.items()},
+            f"{name}_strength": Metric(self.best.strength, unit="mean length of the stream", tol=0.1),
+            f"{name}_layers": self.layers,
+            f"{name}_valid_effect_by_layer": Metric(self.effects.tolist(), tol=0.15),
         }
 
 
@@ -280,8 +289,8 @@ def test_without_view(named_option):
 
 
 @finding(
-    "in the layer of its greatest length, at half of it, the direction of the named option moves answers less than in the layer "
-    "and size chosen by effect",
+    "in the layer of its greatest length, at half of it, the direction of the named option moves answers less than whole in the "
+    "layer chosen by effect",
     id="PLAN-9",
     tier="quick",
 )

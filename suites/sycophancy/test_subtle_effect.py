@@ -9,7 +9,8 @@ choices are exchanged here, one at a time, with the vector of contrastive activa
     chosen, half      the layer chosen by effect, half the vector
     chosen, strong    both chosen by effect, on train topics
 
-An effect is the preference of the matching letter of test questions with the vector added, less that with it subtracted.
+An effect is the preference of the matching letter of test questions with the vector added, less that with it subtracted. A choice
+by effect finds more than none also among vectors that mean nothing: random ones, each with a layer, strength and sign of its own.
 """
 
 import numpy as np
@@ -67,7 +68,7 @@ def plan_recipe(lm, readable, asked_about, behaviour, held_out, no_system_prompt
 
 
 @experiment
-def plan_choices(lm, steering, readable, asked_about, behaviour):
+def plan_choices(lm, steering, readable, asked_about, behaviour, compared):
     """The vector of contrastive activation addition in the plan's layer and size, and in those chosen by effect."""
     if asked_about is None:
         return not_eligible("no preference can be read from the two letters", **readable(behaviour).metrics(behaviour))
@@ -77,8 +78,8 @@ def plan_choices(lm, steering, readable, asked_about, behaviour):
     variants = {
         "longest_half": (longest, ALPHA * longest.strength),
         "longest_strong": (longest, strong),
-        "chosen_half": (one.direction, ALPHA * one.direction.strength),
-        "chosen_strong": (one.direction, strong),
+        "chosen_half": (one.choice.direction, ALPHA * one.choice.direction.strength),
+        "chosen_strong": (one.choice.direction, strong),
     }
     edits = [methods.strength_addition(d, t * sign * size) for d, size in variants.values() for t in (1, -1)]
     p = methods.swept_letter_preference(lm, one.asked, edits, system=one.system)
@@ -89,7 +90,7 @@ def plan_choices(lm, steering, readable, asked_about, behaviour):
         metrics[f"{name}_effect"] = Metric.mean(effect[name].tolist(), (-1, 1), one.topics, tol=0.1)
     apart = (effect["chosen_strong"] - effect["longest_half"]) / 2
     metrics["chosen_less_plan_halved"] = Metric.mean(np.clip(apart, -1, 1).tolist(), (-1, 1), one.topics, tol=0.1)
-    return metrics
+    return metrics | compared("chosen_halved", *one.ranges(), one.topics)
 
 
 def test_recipe_metrics(plan_recipe, metrics):
@@ -111,9 +112,12 @@ def test_subtle(plan_recipe):
 
 @finding(
     "in the layer and at the strength chosen by effect, a sycophancy vector moves agreement more than half of it in the layer "
-    "where it is longest",
+    "where it is longest, and more than random vectors do where they were chosen to",
     id="PLAN-9",
     tier="quick",
 )
 def test_chosen_moves_more(plan_choices):
-    assert above(plan_choices.chosen_less_plan_halved, 0, worth=0.05, source=NONE)
+    r = plan_choices
+    assert above(r.chosen_less_plan_halved, 0, worth=0.05, source=NONE) & above(
+        r.chosen_halved_less_random, 0, worth=0.05, source=NONE
+    )

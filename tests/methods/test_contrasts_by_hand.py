@@ -56,15 +56,41 @@ def test_shuffled_states_are_those_of_the_same_questions():
         np.testing.assert_array_equal((shuffled.matching[i], shuffled.other[i]), pair)
 
 
-def test_a_shuffled_control_is_as_long_and_orthogonal():
-    some = drawn("ABABABAB")
-    direction = some.directions().at(-1, 1)
-    control = some.shuffled_control(direction, np.random.default_rng(0))
-    assert control.norm == pytest.approx(direction.norm, rel=1e-5)
-    assert abs(float(control.unit @ direction.unit)) < 1e-5
-    dealt = some.shuffled(np.random.default_rng(0)).vectors()[1]
-    rest = dealt - (dealt @ direction.unit) * direction.unit
-    np.testing.assert_allclose(control.unit, rest / np.linalg.norm(rest), atol=1e-5)
+def test_letters_are_permuted_within_labels():
+    some, fold = drawn("AABBABAB"), np.array([0, 1, 0, 1, 0, 1, 0, 1])
+    dealt = [some.shuffled(np.random.default_rng(seed), fold).letters for seed in range(20)]
+    letters, every = np.array(some.letters), np.array(dealt)
+    for label in (0, 1):
+        assert {tuple(sorted(one)) for one in every[:, fold == label]} == {tuple(sorted(letters[fold == label]))}
+    assert len(set(dealt)) > 5  # of 18
+
+
+def test_shuffled_vectors_are_as_long_and_orthogonal_in_each_layer():
+    some, keep = drawn("ABABABAB"), np.arange(8) != 3
+    for those in (None, keep):
+        own, control = some.directions(those), some.of_shuffled(np.random.default_rng(0)).found(those)
+        np.testing.assert_allclose(control.norms, own.norms, rtol=1e-5)
+        units = [one.vectors[-1] / one.norms[-1][:, None] for one in (own, control)]
+        np.testing.assert_allclose((units[0] * units[1]).sum(axis=-1), 0, atol=1e-5)
+        dealt = some.shuffled(np.random.default_rng(0)).vectors(those)[1]
+        rest = dealt - (dealt @ units[0][1]) * units[0][1]
+        np.testing.assert_allclose(units[1][1], rest / np.linalg.norm(rest), atol=1e-5)
+    assert some.of_shuffled(np.random.default_rng(0)).letters == some.shuffled(np.random.default_rng(0)).letters
+
+
+def test_a_random_vector_is_as_long_and_the_same_in_each_fold():
+    some, keep = drawn("ABABABAB"), np.arange(8) != 3
+    series = some.at_random(np.random.default_rng(0))
+    drawn_vectors = np.random.default_rng(0).standard_normal((3, 8))
+    for those in (None, keep):
+        found, own = series.found(those), some.directions(those)
+        np.testing.assert_allclose(found.norms, own.norms, rtol=1e-5)
+        np.testing.assert_allclose(
+            found.vectors[-1] / found.norms[-1][:, None],
+            drawn_vectors / np.linalg.norm(drawn_vectors, axis=1, keepdims=True),
+            atol=1e-5,
+        )
+    assert series.letters == some.letters
 
 
 def test_directions_have_the_mean_length_of_both_states():
@@ -110,19 +136,32 @@ def test_folds_keep_topics_together():
 
 
 def test_the_choice_by_hand(lm):
-    """Each question under the vectors of the other fold, added and subtracted by hand before the letter."""
+    """Each question under the vectors of the other fold, added and subtracted by hand before the letter, for three series."""
     found = method.letter_contrasts(lm, ITEMS, TOPICS)
-    fold = method.topic_folds(TOPICS, 2)
+    fold, rng = method.topic_folds(TOPICS, 2), np.random.default_rng(5)
     strengths, layers = (0.5, 2.0), (0, 2)
-    choice = method.cross_validated(lm, ITEMS, found, strengths, folds=2, layers=layers)
-    effects = np.zeros((len(ITEMS), 2, 2))
+    series = [found.own(), found.at_random(rng), found.of_shuffled(rng, fold)]
+    assert series[2].letters != found.letters
+    choices = method.cross_validated(lm, ITEMS, series, fold, strengths, layers=layers)
+    for one, choice in zip(series, choices, strict=True):
+        mean = by_hand(lm, one, fold, strengths, layers)
+        np.testing.assert_allclose(choice.effects[:, list(layers)], mean, atol=2e-3)
+        assert np.isnan(choice.effects[:, 1]).all()
+        s, k = np.unravel_index(np.abs(mean).argmax(), mean.shape)
+        assert (choice.strength, choice.layer, choice.sign) == (strengths[s], layers[k], int(np.sign(mean[s, k])))
+        np.testing.assert_array_equal(choice.direction.vector, one.found(None).at(-1, choice.layer).vector)
+
+
+def by_hand(lm, series, fold, strengths, layers):
+    """The mean effect at each strength in each layer, on the letters of the series."""
+    effects = np.zeros((len(ITEMS), len(strengths), len(layers)))
     for i, item in enumerate(ITEMS):
-        others = found.vectors(fold != fold[i])
-        lengths = np.linalg.norm(np.concatenate([found.matching, found.other]), axis=-1).mean(axis=0)
+        others = series.found(fold != fold[i])
         prompt, (a, b) = where_answers_part(lm, item.prompt, ("(A)", "(B)"))
         for s, strength in enumerate(strengths):
             for k, layer in enumerate(layers):
-                what = mx.array(others[layer] / np.linalg.norm(others[layer]) * strength * lengths[layer], mx.float32)
+                vector, length = others.vectors[-1, layer], others.stream_norms[-1, layer]
+                what = mx.array(vector / np.linalg.norm(vector) * strength * length, mx.float32)
                 p = []
                 for sign in (1, -1):
 
@@ -133,10 +172,14 @@ def test_the_choice_by_hand(lm):
 
                     logits = np.array(plain(lm.model, prompt.tokens, change)[-1].astype(mx.float32), np.float64)
                     of_a = 1 / (1 + np.exp(logits[b] - logits[a]))
-                    p.append(of_a if item.matches == "A" else 1 - of_a)
+                    p.append(of_a if series.letters[i] == "A" else 1 - of_a)
                 effects[i, s, k] = p[0] - p[1]
-    mean = effects.mean(axis=0)
-    np.testing.assert_allclose(choice.effects[:, list(layers)], mean, atol=2e-3)
-    assert np.isnan(choice.effects[:, 1]).all()
-    s, k = np.unravel_index(np.abs(mean).argmax(), mean.shape)
-    assert (choice.strength, choice.layer, choice.sign) == (strengths[s], layers[k], int(np.sign(mean[s, k])))
+    return effects.mean(axis=0)
+
+
+def test_an_addition_has_the_chosen_strength_and_sign():
+    direction = drawn("ABAB").directions().at(-1, 1)
+    choice = method.LayerChoice(direction, np.zeros((1, 3)), strength=0.5, sign=-1)
+    edit = choice.addition(2.0, position="all")
+    assert (choice.layer, edit.position) == (1, "all")
+    np.testing.assert_allclose(np.array(edit.value), -direction.unit * direction.stream_norm, rtol=1e-4)
