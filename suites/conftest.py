@@ -27,6 +27,8 @@ def no_system_prompt(lm):
 def refusal_in(lm, no_system_prompt, tier, progress, null_world):
     """`found, why = refusal_in("de")`: the refusal direction in a language, or None and the reason that there is none.
 
+    `refusal_in("en", topics)`: found and selected on requests about these topics alone.
+
     A language whose judge of refusals is too weak has none: what it misses would count as answered.
 
     English is selected with the filters of REF-4 (in the paper's full form at tier full, else by successive halving), other
@@ -36,25 +38,26 @@ def refusal_in(lm, no_system_prompt, tier, progress, null_world):
     """
     known = {}
 
-    def find(language):
-        if language not in known:
+    def find(language, topics=None):
+        if (language, topics) not in known:
             track = lambda loop: progress(loop, f"selection ({language})")  # noqa: E731
-            found, why = _find(lm, language, no_system_prompt, tier, track)
-            known[language] = at_random(found) if found and null_world else found, why
-        return known[language]
+            found, why = _find(lm, language, no_system_prompt, tier, track, topics)
+            draw = 0 if topics is None else len(known) + 1  # in the null world each choice of topics is another draw
+            known[language, topics] = at_random(found, draw) if found and null_world else found, why
+        return known[language, topics]
 
     return find
 
 
-def at_random(found):
+def at_random(found, draw=0):
     """What was found, with random vectors of the same lengths in the place of all candidates."""
     candidates = found.selection.candidates
-    rng = np.random.default_rng([1, LANGUAGES.index(found.language)])
+    rng = np.random.default_rng([1, LANGUAGES.index(found.language), *([draw] if draw else [])])
     drawn = candidates.replaced(rng.standard_normal(candidates.vectors.shape))
     return replace(found, selection=replace(found.selection, candidates=drawn))
 
 
-def _find(lm, language, system, tier, track):
+def _find(lm, language, system, tier, track, topics=None):
     if why := judges.too_weak(f"refusal[{language}]", "refusal"):
         return None, why
     wider = {} if language == "en" else {"kl": 0.2, "induce": None}
@@ -63,7 +66,7 @@ def _find(lm, language, system, tier, track):
     halving = None if (language, tier) == ("en", "full") else methods.SuccessiveHalving(first, finalists=finalists)
     try:
         return methods.refusal_direction(
-            lm, language, system=system, filters=filters, halving=halving, track=track
+            lm, language, system=system, topics=topics, filters=filters, halving=halving, track=track
         ), None
     except (PromptError, SelectionError) as reason:
         return None, str(reason)

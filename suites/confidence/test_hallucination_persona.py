@@ -10,104 +10,56 @@ a known name, make it say that it does not know. Whether the responses differ in
 the two kinds of vectors: the mean over a response's tokens, and the last token of the prompt, from which it is begun.
 
 `..._raised` counts made-up names that are told about with the vector added, `..._lowered` known ones that are not with it
-subtracted; control vectors are random ones, and differences of responses with shuffled labels, as strong; random ones each at
-the layer where it does most.
+subtracted; control vectors are random ones, and differences of responses with shuffled labels, as strong. Layer and strength are
+chosen on other names, by every control for itself (`persona_study.py`, `persona_measures.py`).
 """
 
-from dataclasses import replace
-
+import persona_measures
 import pytest
+from persona_study import PersonaStudy, sizes
 
-from assay import methods
 from assay.data.personas import trait
-from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
+from assay.plugin import above, experiment, finding, not_replicated
 
 NONE = "no difference"
-KINDS = {"response": "response", "prompt last": "prompt_last"}
+WHY = "neither instructions nor made-up names change whether a response admits that the model does not know"
 
 
 @pytest.fixture(scope="session")
 def hallucinating(lm, tier, progress, null_world):
     """The study of the trait on this model; what its experiments share is made once."""
-    sizes = tier.choose(
-        smoke=methods.PersonaSizes(questions=3, evaluated=4, layers=3, strengths=(1.0,), draws=2, max_tokens=16),
-        quick=methods.PersonaSizes(
-            questions=6, evaluated=10, layers=5, strengths=(0.5, 0.7, 1.0), draws=5, max_tokens=20
-        ),
-        full=methods.PersonaSizes(
-            samples=10, temperature=1.0, strengths=(0.25, 0.5, 1.0, 2.0), draws=8, max_tokens=256
-        ),
-    )
-    return methods.PersonaStudy(lm, trait("hallucinating"), sizes, or_names=True, null=null_world, progress=progress)
+    wanted = trait("hallucinating")
+    return PersonaStudy(lm, wanted, sizes(tier), why=WHY, or_names=True, null=null_world, progress=progress)
 
 
 @experiment
 def hallucination_instructions(hallucinating):
     """CONF-5: what asking for the trait, and for its contrary, changes in the responses, by their phrases."""
-    return recorded(methods.measured_instructions(hallucinating))
+    return persona_measures.instructions(hallucinating)
 
 
 @experiment
 def hallucination_self_judgement(hallucinating):
     """CONF-5: the same by the model's own yes or no, where it parts labelled answers."""
-    if not hallucinating.labelled.ci[0] > 0.5:
-        area = recorded({"labelled_auroc": hallucinating.labelled})
-        return not_eligible("the model's own yes or no does not part labelled answers that show the trait", **area)
-    return recorded(methods.measured_self_judgement(hallucinating))
+    return persona_measures.self_judgement(hallucinating)
 
 
 @experiment
 def hallucination_extraction(hallucinating):
     """CONF-5: the vectors by layer, and how alike those of two halves of the responses are."""
-    if why := missing(hallucinating):
-        return not_eligible(why, **hallucinating.counts())
-    found = {"contrast": hallucinating.contrast.form, **hallucinating.counts()}
-    return found | of_kinds(methods.measured_extraction, hallucinating)
+    return persona_measures.extraction(hallucinating)
 
 
 @experiment
 def hallucination_steering(hallucinating):
     """CONF-5: what adding and subtracting the vectors changes, at the layer and strength chosen on other prompts."""
-    if why := missing(hallucinating):
-        return not_eligible(why, **hallucinating.counts())
-    return hallucinating.counts() | of_kinds(methods.measured_steering, hallucinating)
+    return persona_measures.steering(hallucinating)
 
 
 @experiment
 def hallucination_monitoring(hallucinating):
     """CONF-5: does the projection of a prompt's last token predict whether the response shows the trait?"""
-    if why := missing(hallucinating):
-        return not_eligible(why, **hallucinating.counts())
-    found = of_kinds(methods.measured_monitoring, hallucinating)
-    if "response_correlation" not in found:
-        return not_eligible("nearly all responses show the trait, or nearly none: there is nothing to predict", **found)
-    return found
-
-
-def missing(study):
-    """Why no vector can be found, placed and tested; None if it can."""
-    if study.contrast is None:
-        return "neither instructions nor made-up names change whether a response admits that the model does not know"
-    n = study.counts()
-    if not n["n_choosing"] or n["n_to_raise"] + n["n_to_lower"] < methods.LEAST_RESPONSES:
-        return "too few prompts have a coherent response without steering to choose a layer on, or to test it on"
-    return None
-
-
-def recorded(values):
-    """The metrics of estimates."""
-    return {name: Metric(**vars(it)) if isinstance(it, methods.Estimate) else it for name, it in values.items()}
-
-
-def of_kinds(measure, study):
-    """The metrics of both kinds of vectors: "response_raised", "prompt_last_raised"."""
-    found = {}
-    for kind, prefix in KINDS.items():
-        values = recorded(measure(study, kind))
-        controls = {name: f"{prefix}_{it.control}" for name, it in values.items() if getattr(it, "control", None)}
-        for name, it in values.items():
-            found[f"{prefix}_{name}"] = replace(it, control=controls[name]) if name in controls else it
-    return found
+    return persona_measures.monitoring(hallucinating)
 
 
 def test_instructions_metrics(hallucination_instructions, metrics):
@@ -155,8 +107,7 @@ def test_self_judgement_changes(hallucination_self_judgement):
     tier="quick",
 )
 def test_stable_response(hallucination_extraction):
-    r = hallucination_extraction
-    assert above(r.response_half_cosine, r.response_half_cosine_shuffled)
+    assert persona_measures.stable(hallucination_extraction, "response")
 
 
 @finding(
@@ -165,8 +116,7 @@ def test_stable_response(hallucination_extraction):
     tier="quick",
 )
 def test_raised_response(hallucination_steering):
-    r = hallucination_steering
-    assert above(r.response_raised_less_random, 0, source=NONE) & above(r.response_raised_less_shuffled, 0, source=NONE)
+    assert persona_measures.raised(hallucination_steering, "response")
 
 
 @finding(
@@ -175,10 +125,7 @@ def test_raised_response(hallucination_steering):
     tier="quick",
 )
 def test_lowered_response(hallucination_steering):
-    r = hallucination_steering
-    assert above(r.response_lowered_less_random, 0, source=NONE) & above(
-        r.response_lowered_less_shuffled, 0, source=NONE
-    )
+    assert persona_measures.lowered(hallucination_steering, "response")
 
 
 @finding(
@@ -186,11 +133,13 @@ def test_lowered_response(hallucination_steering):
     id="CONF-5",
     tier="quick",
 )
+@not_replicated(
+    "llama_tiny",
+    tier="quick",
+    reason="at the layer chosen on ten names it changes 0.07 fewer [-0.25, 0.12] of twenty others than at the average one",
+)
 def test_layer_response(hallucination_steering):
-    r = hallucination_steering
-    assert above(r.response_changed_less_mean_layer, 0, source=NONE) & above(
-        r.response_changed_less_random, 0, source=NONE
-    )
+    assert persona_measures.best_where_chosen(hallucination_steering, "response")
 
 
 @finding(
@@ -199,7 +148,7 @@ def test_layer_response(hallucination_steering):
     tier="quick",
 )
 def test_monitors_response(hallucination_monitoring):
-    assert above(hallucination_monitoring.response_correlation, 0, source="no relation")
+    assert persona_measures.monitors(hallucination_monitoring, "response")
 
 
 @finding(
@@ -209,12 +158,13 @@ def test_monitors_response(hallucination_monitoring):
 )
 @not_replicated(
     "llama_tiny",
+    "qwen_tiny",
+    "gemma_tiny",
     tier="quick",
-    reason="a correlation of 0.08 [-0.25, 0.41]; one in twenty random directions reaches 0.51",
+    reason="correlations of 0.64, 0.71 and 0.75; one in twenty random directions at its own layer reaches 0.71, 0.83 and 0.76",
 )
 def test_monitors_better_than_random_response(hallucination_monitoring):
-    r = hallucination_monitoring
-    assert above(r.response_correlation, r.response_correlation_random_95, source="95 % of random directions")
+    assert persona_measures.monitors_better_than_random(hallucination_monitoring, "response")
 
 
 @finding(
@@ -223,8 +173,7 @@ def test_monitors_better_than_random_response(hallucination_monitoring):
     tier="quick",
 )
 def test_stable_prompt_last(hallucination_extraction):
-    r = hallucination_extraction
-    assert above(r.prompt_last_half_cosine, r.prompt_last_half_cosine_shuffled)
+    assert persona_measures.stable(hallucination_extraction, "prompt_last")
 
 
 @finding(
@@ -233,10 +182,7 @@ def test_stable_prompt_last(hallucination_extraction):
     tier="quick",
 )
 def test_raised_prompt_last(hallucination_steering):
-    r = hallucination_steering
-    assert above(r.prompt_last_raised_less_random, 0, source=NONE) & above(
-        r.prompt_last_raised_less_shuffled, 0, source=NONE
-    )
+    assert persona_measures.raised(hallucination_steering, "prompt_last")
 
 
 @finding(
@@ -245,10 +191,7 @@ def test_raised_prompt_last(hallucination_steering):
     tier="quick",
 )
 def test_lowered_prompt_last(hallucination_steering):
-    r = hallucination_steering
-    assert above(r.prompt_last_lowered_less_random, 0, source=NONE) & above(
-        r.prompt_last_lowered_less_shuffled, 0, source=NONE
-    )
+    assert persona_measures.lowered(hallucination_steering, "prompt_last")
 
 
 @finding(
@@ -257,10 +200,7 @@ def test_lowered_prompt_last(hallucination_steering):
     tier="quick",
 )
 def test_layer_prompt_last(hallucination_steering):
-    r = hallucination_steering
-    assert above(r.prompt_last_changed_less_mean_layer, 0, source=NONE) & above(
-        r.prompt_last_changed_less_random, 0, source=NONE
-    )
+    assert persona_measures.best_where_chosen(hallucination_steering, "prompt_last")
 
 
 @finding(
@@ -269,7 +209,7 @@ def test_layer_prompt_last(hallucination_steering):
     tier="quick",
 )
 def test_monitors_prompt_last(hallucination_monitoring):
-    assert above(hallucination_monitoring.prompt_last_correlation, 0, source="no relation")
+    assert persona_measures.monitors(hallucination_monitoring, "prompt_last")
 
 
 @finding(
@@ -279,10 +219,10 @@ def test_monitors_prompt_last(hallucination_monitoring):
 )
 @not_replicated(
     "llama_tiny",
+    "qwen_tiny",
     "gemma_tiny",
     tier="quick",
-    reason="almost any direction parts these prompts: 0.79 and 0.77; one in twenty random directions reaches 0.72 and 0.76",
+    reason="almost any direction parts these prompts: 0.79, 0.83 and 0.77; one in twenty random ones reaches 0.71, 0.83 and 0.76",
 )
 def test_monitors_better_than_random_prompt_last(hallucination_monitoring):
-    r = hallucination_monitoring
-    assert above(r.prompt_last_correlation, r.prompt_last_correlation_random_95, source="95 % of random directions")
+    assert persona_measures.monitors_better_than_random(hallucination_monitoring, "prompt_last")

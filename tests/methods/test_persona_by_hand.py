@@ -1,4 +1,4 @@
-"""Responses, persona vectors, steering and monitoring, against plain mlx, a token at a time, and small lists of numbers."""
+"""Responses, persona vectors and steering, against plain mlx, a token at a time, and small lists of numbers."""
 
 import mlx.core as mx
 import numpy as np
@@ -9,10 +9,10 @@ from plain import plain
 
 from assay import methods
 from assay.data.personas import trait
-from assay.errors import DataError, EditError, PromptError
+from assay.errors import EditError, PromptError
 from assay.forward.positions import Prompt
+from assay.methods.persona import persona_steering
 from assay.methods.persona.persona_vectors import states_of_kind
-from assay.stats import mean_interval
 
 QUESTIONS = ("Who built the castle?", "What is a cow?", "Do you agree with me?")
 
@@ -165,24 +165,23 @@ def test_kept_pairs():
     assert found.tolist() == [0, 4]
 
 
-def test_rank_correlation_by_hand():
-    x, y, about = [1, 2, 3, 4, 5, 6], [1, 3, 2, 4, 6, 5], list("aabbcc")
-    found = methods.rank_correlation(x, y, about)
-    assert found.value == pytest.approx(1 - 6 * 4 / (6 * 35))
-    without = [methods.spearman(np.delete(x, [i, i + 1]), np.delete(y, [i, i + 1])) for i in (0, 2, 4)]
-    low, high = mean_interval([3 * found.value - 2 * one for one in without])
-    half = (high - low) / 2
-    assert found.ci == pytest.approx((max(found.value - half, -1), min(found.value + half, 1)))
-    assert np.isnan(methods.rank_correlation([1, 1, 1], [1, 2, 3], "abc").value)
-    with pytest.raises(DataError, match="three things"):
-        methods.rank_correlation([1, 2], [1, 2], "ab")
+def test_every_candidate_chooses_its_own_place(vectors, monkeypatch):
+    """One acts at layer 1, at strength 2 more than at 1 and at 3; the other nowhere, so it is at its strongest."""
+    own = vectors[0]["response"]
+    other = own.replaced(np.random.default_rng(0).standard_normal(own.vectors.shape))
+    direction, asked = own.at(-1, 1), [methods.Asked(Prompt((1,)), (name,), bool) for name in "abc"]
+    acts = {"a": (1.0, 2.0, 3.0), "b": (2.0, 3.0), "c": (2.0,)}  # by prompt
 
+    def changes(lm, one, variants, wanted, max_tokens):
+        some = [methods.persona_edits(direction, s if wanted else -s)[0].value for s in acts[one.about[0]]]
+        return np.array([any(np.array_equal(edits[0].value, value) for value in some) for edits in variants])
 
-def test_estimated_means():
-    values, drawn = [1.0, 1.0, 0.0, 1.0], [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
-    assert methods.estimated_mean(values, (0, 1)).ci == mean_interval(values, (0, 1))
-    found = methods.estimated_mean(values, (-1, 1), less=drawn)
-    assert found.value == pytest.approx(0.75 - 0.125)
-    assert found.ci[0] < 0.625 < found.ci[1]
-    assert methods.estimated_mean([], (0, 1)).n == 0
-    assert methods.estimated_mean([1.0], (0, 1)).ci == (0, 1)
+    monkeypatch.setattr(persona_steering, "changes_response", changes)
+    options = {"layers": (0, 1), "strengths": (1.0, 2.0, 3.0), "max_tokens": 1}
+    first, second = methods.choose_places(None, [own, other], asked, asked[:2], **options)
+    assert (first.layer, first.strength) == (1, 2.0)
+    assert first.raised.tolist() == [0, pytest.approx(1 / 3)]
+    assert first.lowered.tolist() == [0, 0.5]
+    assert (second.layer, second.strength) == (0, 3.0)
+    with pytest.raises(PromptError, match="needs a vector and a prompt"):
+        methods.choose_places(None, [own], [], [], **options)

@@ -1,5 +1,6 @@
 """`pytest`, without a path, collects this whole repository."""
 
+import ast
 import subprocess
 import sys
 from collections import Counter
@@ -11,6 +12,22 @@ ROOT = Path(__file__).parents[2]
 def test_no_two_test_modules_have_one_name():
     """pytest imports them by it: of two, the second would be an error."""
     names = Counter(path.name for folder in ("tests", "suites") for path in (ROOT / folder).rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def experiments(path):
+    """The names of a module's functions under `@experiment`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            marks = [one.func if isinstance(one, ast.Call) else one for one in node.decorator_list]
+            if any(isinstance(one, ast.Name) and one.id == "experiment" for one in marks):
+                yield node.name
+
+
+def test_no_two_experiments_of_the_suites_have_one_name():
+    """Their snapshot files are called by it, and a run of one folder does not see the other's."""
+    names = Counter(name for path in (ROOT / "suites").rglob("*.py") for name in experiments(path))
+    assert len(names) > 100
     assert [name for name, count in names.items() if count > 1] == []
 
 

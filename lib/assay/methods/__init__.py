@@ -111,19 +111,17 @@ if TYPE_CHECKING:
         InstructedPair, PersonaContrast, instructed, instructed_pairs, instruction_contrast, names_contrast,
         tells_an_answer,
     )
-    from assay.methods.persona.monitoring import Estimate, estimated_mean, rank_correlation
-    from assay.methods.persona.persona_measures import (
-        measured_extraction, measured_instructions, measured_monitoring, measured_self_judgement, measured_steering,
-    )
+    from assay.methods.persona.crossed import crossed_interval
+    from assay.methods.persona.halves import disjoint_halves, exchanged_labels, half_cosine, half_cosine_interval
+    from assay.methods.persona.monitoring import monitor_layers, rank_correlation_interval
     from assay.methods.persona.persona_scores import labelled_area, self_scores
-    from assay.methods.persona.persona_steering import Asked, SteeringPlace, changes_response, choose_place, split_asked
+    from assay.methods.persona.persona_steering import Asked, SteeringPlace, changes_response, choose_places, split_asked
     from assay.methods.persona.persona_vectors import (
         PERSONA_KINDS, kept_pairs, persona_edits, persona_vectors, shuffled_labels, states_of_kind,
     )
     from assay.methods.persona.responses import (
         Response, ResponseStates, coherent, respond, response_loss, response_states,
     )
-    from assay.methods.persona.study import LEAST_RESPONSES, PersonaSizes, PersonaStudy
     from assay.methods.portions import balanced, batches, spread
     from assay.methods.preferences import answer_preference, paired_preference, where_answers_part
     from assay.methods.refusal.answer_loss import answer_loss, own_answers
@@ -151,7 +149,7 @@ if TYPE_CHECKING:
         strength_addition, swept_letter_preference,
     )
     from assay.methods.sycophancy.contrasts import (
-        Contrasts, LayerChoice, cross_validated, letter_contrasts, letters_answered, topic_folds,
+        Contrasts, LayerChoice, Series, cross_validated, letter_contrasts, letters_answered, topic_folds,
     )
     from assay.methods.sycophancy.dialogues import (
         KnownForm, SecondThoughts, comparable, comparable_replies, known_form, own_answers_as_turns, reply_preference,
@@ -245,7 +243,7 @@ INDEX = {
         " contrast_probe logistic_probe mass_mean_iid_probe mass_mean_probe principal_components signed"),
     "sycophancy.contrastive": ("Rimsky et al. 2024, 3", "TwoOptions behaviour_vectors equalised letter_completions"
         " letter_preference letter_states shuffled_vectors strength_addition swept_letter_preference"),
-    "sycophancy.contrasts": ("Rimsky et al. 2024, 3", "Contrasts LayerChoice cross_validated letter_contrasts"
+    "sycophancy.contrasts": ("Rimsky et al. 2024, 3", "Contrasts LayerChoice Series cross_validated letter_contrasts"
         " letters_answered topic_folds"),
     "sycophancy.dialogues": ("Sharma et al. 2023, 3", "KnownForm SecondThoughts comparable comparable_replies known_form"
         " own_answers_as_turns reply_preference second_thoughts swept_reply_preference"),
@@ -255,14 +253,13 @@ INDEX = {
     "persona.persona_vectors": ("Chen et al. 2025, 2.2", "PERSONA_KINDS kept_pairs persona_edits persona_vectors"
         " shuffled_labels states_of_kind"),
     "persona.persona_scores": ("", "labelled_area self_scores"),
-    "persona.persona_steering": ("Chen et al. 2025, 3.2", "Asked SteeringPlace changes_response choose_place"
+    "persona.persona_steering": ("Chen et al. 2025, 3.2", "Asked SteeringPlace changes_response choose_places"
         " split_asked"),
     "persona.contrasts": ("Chen et al. 2025, 2.1", "InstructedPair PersonaContrast instructed instructed_pairs"
         " instruction_contrast names_contrast tells_an_answer"),
-    "persona.monitoring": ("Chen et al. 2025, 3.3", "Estimate estimated_mean rank_correlation"),
-    "persona.persona_measures": ("Chen et al. 2025, 2 and 3", "measured_extraction measured_instructions"
-        " measured_monitoring measured_self_judgement measured_steering"),
-    "persona.study": ("Chen et al. 2025, 2 and 3", "LEAST_RESPONSES PersonaSizes PersonaStudy"),
+    "persona.halves": ("", "disjoint_halves exchanged_labels half_cosine half_cosine_interval"),
+    "persona.monitoring": ("Chen et al. 2025, 3.3", "monitor_layers rank_correlation_interval"),
+    "persona.crossed": ("", "crossed_interval"),
 }
 # fmt: on
 """Module -> (its paper and section or "", its public names)."""

@@ -37,6 +37,8 @@ class InstructedPair:
     """One question under a positive and under the contrary instruction."""
 
     question: str
+    instructions: str
+    """The positive instruction of the pair that it was asked under."""
     positive: Response
     negative: Response
     shows: tuple[bool, bool]
@@ -52,6 +54,8 @@ class PersonaContrast:
     form: str
     positive: tuple[Response, ...]
     negative: tuple[Response, ...]
+    about: tuple[tuple[str, ...], ...]
+    """What the positive and then the negative responses are about, as in `Asked`; an instruction stands for its pair."""
     choosing: tuple[tuple[Asked, ...], tuple[Asked, ...]]
     """Prompts to raise and to lower on which the layer and the strength are chosen."""
     testing: tuple[tuple[Asked, ...], tuple[Asked, ...]]
@@ -92,67 +96,84 @@ def instructed_pairs(
     sound = [coherent(lm, some) for some in said]
     return [
         InstructedPair(
-            question, one, two, (trait.shows(one.text), trait.shows(two.text)), bool(sound[0][i] and sound[1][i])
+            question,
+            trait.positive[pair],
+            one,
+            two,
+            shows=(trait.shows(one.text), trait.shows(two.text)),
+            sound=bool(sound[0][i] and sound[1][i]),
         )
-        for i, ((_, question), one, two) in enumerate(zip(asked, *said, strict=True))
+        for i, ((pair, question), one, two) in enumerate(zip(asked, *said, strict=True))
     ]
 
 
 def instruction_contrast(
-    lm: LM, trait: Trait, pairs: Sequence[InstructedPair], *, questions: int | None = None, max_tokens: int = 32
+    lm: LM,
+    trait: Trait,
+    pairs: Sequence[InstructedPair],
+    *,
+    questions: int | None = None,
+    choosing: int | None = None,
+    max_tokens: int = 32,
 ) -> PersonaContrast:
     """The contrast of the kept pairs; placed on extraction questions, tested on evaluation ones, both without an instruction.
 
-    questions: of either kind, at most. Monitored are evaluation questions under every instruction, and under none.
+    questions: of either kind, at most; choosing: prompts to raise, and to lower, for the choice of a place. Monitored are
+    evaluation questions under every instruction, and under none.
     """
     positive, negative = zip(*(pair.shows for pair in pairs), strict=True)
-    kept = kept_pairs(positive, negative, [pair.sound for pair in pairs])
+    kept = [pairs[i] for i in kept_pairs(positive, negative, [pair.sound for pair in pairs])]
 
     def plain(some: Sequence[str]) -> list[Asked]:
-        return [Asked(lm.chat(question), question, trait.shows) for question in some[:questions]]
+        return [Asked(lm.chat(question), (question, ""), trait.shows) for question in some[:questions]]
 
-    choosing, testing = (
-        split_asked(lm, plain(some), max_tokens=max_tokens) for some in (trait.extraction, trait.evaluation)
+    placed, tested = (
+        tuple(tuple(side[:most]) for side in split_asked(lm, plain(some), max_tokens=max_tokens))
+        for some, most in ((trait.extraction, choosing), (trait.evaluation, None))
     )
     under = [
-        Asked(instructed(lm, question, instruction), question, trait.shows)
+        Asked(instructed(lm, question, instruction), (question, instruction), trait.shows)
         for instruction in (*trait.positive_prompts, *trait.negative_prompts)
         for question in trait.evaluation[:questions]
     ]
     return PersonaContrast(
         INSTRUCTIONS,
-        tuple(pairs[i].positive for i in kept),
-        tuple(pairs[i].negative for i in kept),
-        (tuple(choosing[0]), tuple(choosing[1])),
-        (tuple(testing[0]), tuple(testing[1])),
+        tuple(pair.positive for pair in kept),
+        tuple(pair.negative for pair in kept),
+        tuple((pair.question, pair.instructions) for pair in kept) * 2,
+        (placed[0], placed[1]),
+        (tested[0], tested[1]),
         (*under, *plain(trait.evaluation)),
         max_tokens,
     )
 
 
-def names_contrast(lm: LM, *, choosing: int = 6, testing: int | None = None, max_tokens: int = 12) -> PersonaContrast:
+def names_contrast(
+    lm: LM, *, choosing: int | None = 6, testing: int | None = None, max_tokens: int = 12
+) -> PersonaContrast:
     """The contrast of told and admitted names; placed on the valid split, tested on the test split.
 
     choosing, testing: names of either kind, at most. The trait is shown by a response that neither admits nor hedges.
     """
 
     def asked(split: str) -> list[Asked]:
-        return [Asked(lm.chat(item.question), item.name, tells_an_answer) for item in entities(split)]
+        return [Asked(lm.chat(item.question), (item.name,), tells_an_answer) for item in entities(split)]
 
     def sides(split: str, most: int | None) -> tuple[tuple[Asked, ...], tuple[Asked, ...]]:
         known = {item.name for item in entities(split) if item.known}
         to_raise, to_lower = split_asked(lm, asked(split), max_tokens=max_tokens)
         return (
-            tuple(one for one in to_raise if one.about not in known)[:most],
-            tuple(one for one in to_lower if one.about in known)[:most],
+            tuple(one for one in to_raise if one.about[0] not in known)[:most],
+            tuple(one for one in to_lower if one.about[0] in known)[:most],
         )
 
+    found = sides("train", None)
     admitted, told = (
-        tuple(respond(lm, [one.prompt for one in some], max_tokens=max_tokens)) if some else ()
-        for some in sides("train", None)
+        tuple(respond(lm, [one.prompt for one in some], max_tokens=max_tokens)) if some else () for some in found
     )
+    about = tuple(one.about for one in (*found[1], *found[0]))
     placed, tested = sides("valid", choosing), sides("test", testing)
-    return PersonaContrast(NAMES, told, admitted, placed, tested, tuple(asked("test")), max_tokens)
+    return PersonaContrast(NAMES, told, admitted, about, placed, tested, tuple(asked("test")), max_tokens)
 
 
 def tells_an_answer(said: str) -> bool:

@@ -1,95 +1,58 @@
 """Monitoring: does the projection of a prompt's last token predict what the response will show? (Chen et al. 2025, 3.3)
 
-    >>> found = rank_correlation([0.1, 0.4, 0.3, 0.8, 0.9, 0.7], [0, 0, 0, 1, 1, 1], about=["a", "b", "c", "a", "b", "c"])
-    >>> round(found.value, 2), found.clusters
-    (0.88, 3)
-    >>> estimated_mean([1, 0, 1, 1], bounds=(0, 1)).value
-    0.75
+    >>> projections, scores, names = [0.1, 0.4, 0.3, 0.8, 0.2, 0.7], [0, 0, 0, 1, 1, 1], [(name,) for name in "abcdef"]
+    >>> low, high = rank_correlation_interval(projections, scores, names)
+    >>> bool(low < spearman(projections, scores) < high)
+    True
+    >>> states = np.random.default_rng(0).standard_normal((40, 3, 8))              # prompts, layers, width
+    >>> states[:20, 1, 0] += 9.0
+    >>> monitor_layers(states, np.arange(40) < 20, np.ones((2, 3, 8)) * np.eye(8)[0])  # of two directions at each layer
+    array([1, 1])
 
-An *estimate* is a number with its interval; `Metric(**vars(estimate))` records it.
+Prompts about one thing are not independent, and instructions differ in what they do: the interval is that of other labels of
+every factor (`crossed.py`), so that of other questions and other instructions.
 """
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from assay.errors import DataError
+from assay.methods.persona.crossed import crossed_interval
 from assay.methods.separation import spearman
-from assay.stats import Interval, difference_interval, mean_interval
+from assay.stats import Interval
+
+MOST = 1 - 1e-9
+"""Of a correlation: that of 1 is infinite by Fisher's transformation."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """One measured number; the fields are those of `assay.plugin.Metric`."""
+def rank_correlation_interval(
+    projections: Sequence[float] | np.ndarray, scores: Sequence[float] | np.ndarray, about: Sequence[Sequence[Hashable]]
+) -> Interval:
+    """The interval of Spearman's correlation of N prompts, for other labels of every factor.
 
-    value: Any
-    n: int
-    ci: Interval | None
-    """None for curves, and for numbers that are no estimates."""
-    clusters: int | None = None
-    tol: float | None = None
-    unit: str = ""
-    control: str | None = None
-
-
-def estimated_mean(
-    values: Sequence[float] | np.ndarray,
-    bounds: Interval | None = None,
-    about: Sequence[Hashable] | None = None,
-    *,
-    less: Sequence[Sequence[float]] | np.ndarray = (),
-    tol: float | None = None,
-    control: str | None = None,
-) -> Estimate:
-    """The mean of values, with its interval; NaN without any.
-
-    bounds: what a value can be. about: equal labels for values that are not independent. less: [draws, N] the values of a
-    control that was drawn several times: the mean is then of the differences, and the interval holds the spread of the draws.
+    about: the labels of each prompt, one for each factor. NaN where projections or scores are all equal. By Fisher's
+    transformation, as the distribution of a large correlation leans to one side, and at least as wide as that of N independent
+    prompts (Fieller et al. 1957): where nearly all of them are in order, leaving one out changes too little.
     """
-    values = [float(value) for value in values]
-    groups = None if about is None else len(set(about))
-    if not values:
-        return Estimate(math.nan, 0, (math.nan, math.nan), groups, tol, control=control)
-    drawn = [[float(value) for value in row] for row in less]
-    mean = math.fsum(values) / len(values) - (
-        math.fsum(map(math.fsum, drawn)) / len(drawn) / len(values) if drawn else 0
-    )
-    if (len(values) if groups is None else groups) < 2:
-        ci = bounds or (-math.inf, math.inf)
-    elif drawn:
-        ci = difference_interval(values, drawn, bounds, about)
-    else:
-        ci = mean_interval(values, bounds, about)
-    return Estimate(mean, len(values), ci, groups, tol, control=control)
+    x, y = np.asarray(projections, float), np.asarray(scores, float)
+
+    def transformed(kept: np.ndarray) -> float:
+        return float(np.arctanh(np.clip(spearman(x[kept], y[kept]), -MOST, MOST)))
+
+    whole, bounds = transformed(np.ones(len(x), bool)), (-math.inf, math.inf)
+    low, high = crossed_interval(transformed, list(zip(*about, strict=True)), bounds)
+    least = 1.96 * math.sqrt(1.06 / (len(x) - 3)) if len(x) > 3 else math.inf
+    return math.tanh(min(low, whole - least)), math.tanh(max(high, whole + least))
 
 
-def rank_correlation(
-    projections: Sequence[float] | np.ndarray,
-    scores: Sequence[float] | np.ndarray,
-    about: Sequence[Hashable],
-    *,
-    tol: float | None = None,
-    control: str | None = None,
-) -> Estimate:
-    """Spearman's correlation over prompts, with a jackknife interval over what they are `about`.
+def monitor_layers(states: np.ndarray, shows: Sequence[bool] | np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """For each of D directions, with a vector at each layer, the layer at which projections go with `shows` most: [D].
 
-    NaN where projections or scores are all equal. Raises DataError for prompts about fewer than three things.
+    states: [N, L, E]. shows: [N]. directions: [D, L, E]. By Pearson's correlation, whichever way a direction points.
     """
-    x, y, labels = np.asarray(projections, float), np.asarray(scores, float), list(about)
-    groups = list(dict.fromkeys(labels))
-    if len(groups) < 3:
-        raise DataError(
-            f"a correlation over prompts needs three things that they are about, or more, got {len(groups)}"
-        )
-    whole, n = spearman(x, y), len(groups)
-    kept = [np.array([label != group for label in labels]) for group in groups]
-    pseudo = [n * whole - (n - 1) * spearman(x[keep], y[keep]) for keep in kept]
-    ci = (math.nan, math.nan)
-    if all(map(math.isfinite, pseudo)):
-        low, high = mean_interval(pseudo)
-        half = (high - low) / 2  # around the correlation itself, whose range it keeps to
-        ci = (max(whole - half, -1.0), min(whole + half, 1.0))
-    return Estimate(whole, len(labels), ci, n, tol, control=control)
+    y = np.asarray(shows, float) - np.mean(shows)
+    along = np.einsum("nle,dle->dln", states.astype(np.float64), directions, optimize=True)
+    along -= along.mean(axis=-1, keepdims=True)
+    lengths = np.maximum(np.linalg.norm(along, axis=-1), np.finfo(np.float64).tiny)
+    return (np.abs(along @ y) / lengths).argmax(axis=1)

@@ -2,20 +2,22 @@
 
     >>> from assay.data.knowledge import admits, entities
     >>> from assay.methods import persona_vectors, response_states
-    >>> asked = {known: [Asked(lm.chat(item.question), item.name, lambda text: not admits(text)) for item in entities("train")
+    >>> asked = {known: [Asked(lm.chat(item.question), (item.name,), lambda text: not admits(text)) for item in entities("train")
     ...                  if item.known == known][:6] for known in (True, False)}
     >>> told, admitted = (respond(lm, [one.prompt for one in asked[known]], max_tokens=12) for known in (True, False))
     >>> vectors = persona_vectors(response_states(lm, told), response_states(lm, admitted))["prompt last"]
-    >>> chosen = choose_place(lm, vectors, asked[False], asked[True], layers=(4, 7), strengths=(0.5,), max_tokens=12)
-    >>> chosen.layer, chosen.raised.shape                         # layers, strengths
-    (7, (2, 1))
+    >>> random = vectors.replaced(np.random.default_rng(0).standard_normal(vectors.vectors.shape))
+    >>> grid = {"layers": (4, 7), "strengths": (0.5,), "max_tokens": 12}
+    >>> own, by_chance = choose_places(lm, [vectors, random], asked[False], asked[True], **grid)
+    >>> own.layer, own.raised.shape                               # a share for each layer
+    (7, (2,))
 
 The words:
 
     shows      a function of a response: does it show the trait?
     raised     the response to a question that shows no trait without steering shows it with the vector added, and is coherent
     lowered    the response to a question that shows it without steering does not with the vector subtracted, and is coherent
-    place      a layer and a strength
+    place      a layer and a strength; a control chooses its own, as the vectors do
 """
 
 from collections.abc import Callable, Sequence
@@ -38,19 +40,19 @@ class Asked:
     """A prompt whose response is judged."""
 
     prompt: Prompt
-    about: str
-    """What it is about: prompts about one thing are not independent."""
+    about: tuple[str, ...]
+    """What it is about, a label for each factor: a name, or a question and an instruction."""
     shows: Callable[[str], bool]
 
 
 @dataclass(frozen=True, eq=False)
 class SteeringPlace:
-    """The layer and strength at which a vector changes most responses, and the shares at all of them."""
+    """The layer and strength at which a vector changes most responses, and the shares at all layers."""
 
     layer: int
     strength: float
     raised: np.ndarray
-    """[layers, strengths] share of responses that are raised; NaN if there were none to raise."""
+    """[layers] share of responses that are raised at the first strength; NaN if there were none to raise, or no vector."""
     lowered: np.ndarray
 
 
@@ -76,16 +78,15 @@ def changes_response(
 ) -> np.ndarray:
     """Whether the response under each variant shows the trait as `wanted`, and is coherent: [V] bool. One sweep."""
     made = lm.sweep(one.prompt, [list(edits) for edits in variants], max_tokens=max_tokens, progress=False)
-    said = [Response(one.prompt, it.tokens, it.text) for it in made.continuations]
-    out = np.array([bool(it.tokens) and one.shows(it.text) == wanted for it in said])
-    if out.any():
-        out[out] = coherent(lm, [it for it, fits in zip(said, out, strict=True) if fits])
-    return out
+    said = {it.tokens: Response(one.prompt, it.tokens, it.text) for it in made.continuations}  # many are the same
+    fits = [it for it in said.values() if it.tokens and one.shows(it.text) == wanted]
+    sound = dict(zip([it.tokens for it in fits], coherent(lm, fits), strict=True)) if fits else {}
+    return np.array([bool(sound.get(it.tokens, False)) for it in made.continuations])
 
 
-def choose_place(
+def choose_places(
     lm: LM,
-    vectors: Directions,
+    candidates: Sequence[Directions],
     to_raise: Sequence[Asked],
     to_lower: Sequence[Asked],
     *,
@@ -93,24 +94,39 @@ def choose_place(
     strengths: Sequence[float],
     max_tokens: int,
     track: Track = iter,
-) -> SteeringPlace:
-    """The place at which adding raises, and subtracting lowers, the largest share of responses, in the mean of the two.
+) -> list[SteeringPlace]:
+    """For each candidate the layer, then the strength there, at which most responses change: the mean of both shares.
 
-    Of equal ones the weakest in the earliest layer. Raises PromptError without a prompt, and if every vector has length 0.
+    Adding should raise, subtracting lower. Layers are compared at the first of the strengths. candidates: vectors and their
+    controls, each of which chooses for itself. Of equal layers the earliest is taken, of equal strengths the largest: a control
+    that does nothing to these prompts is no weak one.
+    Raises PromptError without a prompt, and if every vector of a candidate has length 0.
     """
-    grid = [(layer, strength) for layer in layers if not vectors.empty[-1, layer] for strength in strengths]
-    if not grid or not (to_raise or to_lower):
+    grids = [[(at, strengths[0]) for at in layers if not one.empty[-1, at]] for one in candidates]
+    if not all(grids) or not (to_raise or to_lower):
         raise PromptError("a place is chosen by what vectors do to responses: needs a vector and a prompt")
-    shares = {}
-    for wanted, asked in ((True, to_raise), (False, to_lower)):
-        sign = 1 if wanted else -1
-        variants = [persona_edits(vectors.at(-1, layer), sign * strength) for layer, strength in grid]
-        rows = [changes_response(lm, one, variants, wanted, max_tokens=max_tokens) for one in track(list(asked))]
-        shares[wanted] = np.mean(rows, axis=0) if rows else np.full(len(grid), np.nan)
-    both = np.nanmean([shares[True], shares[False]], axis=0)
-    best = min(range(len(grid)), key=lambda i: (-both[i], grid[i][1], grid[i][0]))
-    tables = {}
-    for wanted, values in shares.items():
-        table = dict(zip(grid, values, strict=True))
-        tables[wanted] = np.array([[table.get((layer, s), np.nan) for s in strengths] for layer in layers])
-    return SteeringPlace(*grid[best], tables[True], tables[False])
+
+    def best(grids: list[list[tuple[int, float]]]) -> tuple[list[tuple[int, float]], list[np.ndarray]]:
+        """The best place of each candidate's grid, and its shares [2, places]."""
+        shares = []
+        for wanted, asked in ((True, to_raise), (False, to_lower)):
+            sign = 1 if wanted else -1
+            variants = [
+                persona_edits(one.at(-1, layer), sign * strength)
+                for one, grid in zip(candidates, grids, strict=True)
+                for layer, strength in grid
+            ]
+            rows = [changes_response(lm, one, variants, wanted, max_tokens=max_tokens) for one in track(list(asked))]
+            shares.append(np.mean(rows, axis=0) if rows else np.full(len(variants), np.nan))
+        parts = np.split(np.array(shares), np.cumsum([len(grid) for grid in grids])[:-1], axis=1)
+        return [grid[int(np.nanmean(part, axis=0).argmax())] for grid, part in zip(grids, parts, strict=True)], parts
+
+    found, shares = best(grids)
+    if len(strengths) > 1:
+        found, _ = best([[(layer, s) for s in sorted(strengths, reverse=True)] for layer, _ in found])
+    out = []
+    for place, grid, part in zip(found, grids, shares, strict=True):
+        at = [layer for layer, _ in grid]
+        raised, lowered = ([side[at.index(layer)] if layer in at else np.nan for layer in layers] for side in part)
+        out.append(SteeringPlace(*place, np.array(raised), np.array(lowered)))
+    return out
