@@ -11,7 +11,7 @@ import numpy as np
 
 from assay import methods
 from assay.data.truth_kinds import held_out_relation, of_kind
-from assay.errors import DataError, NotEligible
+from assay.errors import DataError, NotEligible, PromptError
 from assay.plugin import Metric
 
 MEDLEYS = {
@@ -83,13 +83,10 @@ class KindsOfTruth:
         tests = {name: self.read(name, "test") for name in sets}
         return {name: (probe.scores(one.at(layer)) > 0) == one.true for name, one in tests.items()}
 
-    def permuted_95(self, medley, layer, sets):
+    def permuted_95(self, medley, sets):
         """The share of test statements that one in twenty differences in means under permuted labels calls rightly."""
-        states, true = self.medley(medley, layer)
-        drawn = methods.permuted_differences(states[true], states[~true], np.random.default_rng(0), draws=DRAWS)
-        tests = [self.read(name, "test") for name in sets]
-        x, y = np.concatenate([one.at(layer) for one in tests]), np.concatenate([one.true for one in tests])
-        return upper([folded((x @ one > 0) == y) for one in drawn])
+        train, valid = (merged([self.read(name, split) for name in MEDLEYS[medley]]) for split in ("train", "valid"))
+        return reached_by(permuted_directions(train), valid, merged([self.read(name, "test") for name in sets]))
 
     def about(self, sets):
         """What the test statements of several sets are about, one after the other."""
@@ -114,10 +111,7 @@ class KindsOfTruth:
     def items(self, name, split):
         """The statements of a set: twins side by side, evenly spread over what they are about."""
         kind, new = name.replace("new_", ""), "new_" in name
-        try:
-            every, held_out = of_kind(kind, split), held_out_relation()
-        except DataError as error:
-            raise NotEligible(str(error)) from error
+        every, held_out = statements_of(kind, split)
         if kind.endswith("facts"):
             every = [one for one in every if one.entity not in self.late and (one.relation == held_out) == new]
         twins = {}
@@ -134,17 +128,44 @@ def about(name, item):
     return (item.relation, item.entity) if name.endswith("facts") else item.entity
 
 
-def twins_of(split, late, n):
-    """A true fact and its false twin, of the held-out relation in test and of the others elsewhere: [(true, false), ...]."""
+def statements_of(kind, split):
+    """The statements of a kind, and the relation that no direction is found on; NotEligible where those given have none."""
     try:
-        every, held_out = of_kind("facts", split), held_out_relation()
+        return of_kind(kind, split), held_out_relation()
     except DataError as error:
         raise NotEligible(str(error)) from error
+
+
+def twins_of(split, late, n):
+    """A true fact and its false twin, of the held-out relation in test and of the others elsewhere: [(true, false), ...]."""
+    every, held_out = statements_of("facts", split)
     kept = {}
     for one in every:
         if one.entity not in late and (one.relation == held_out) == (split == "test"):
             kept.setdefault((one.relation, one.entity), {})[one.true] = one
     return methods.spread([(of[True], of[False]) for of in kept.values() if len(of) == 2], n)
+
+
+def parted(lm, asked, right, wrong):
+    """The prompt up to where two answers part, and their next tokens; None if these begin alike."""
+    try:
+        return methods.where_answers_part(lm, asked, (right, wrong))
+    except PromptError:
+        return None
+
+
+def preferred(lm, cases):
+    """Probability of the first of two next tokens, for each (prompt, tokens): [N]."""
+    out = []
+    for some in methods.batches(cases, 16):
+        logits = np.array(lm.run([prompt for prompt, _ in some]).logits)
+        out += first_of_two(np.take_along_axis(logits, np.array([tokens for _, tokens in some]), axis=-1)).tolist()
+    return np.array(out)
+
+
+def first_of_two(scores):
+    """Probability of the first of two tokens, from their logits or log-probabilities [N, 2]: [N]."""
+    return np.exp(methods.log_probs(scores))[:, 0]
 
 
 def choices(read, rng):
@@ -167,11 +188,46 @@ def best_layer(train, valid):
     return methods.separating_layer(vectors, *(np.concatenate([side[i] for side in sides]) for i in (0, 1)))
 
 
-def folded(right):
-    """The share of right calls, or of wrong ones if these are more: a direction without labels has no sign."""
-    return float(max(np.mean(right), 1 - np.mean(right)))
+def merged(reads):
+    """Several sets as one, each centred by itself."""
+    states = np.concatenate([methods.centred(one.states).astype(np.float32) for one in reads])
+    return Read(states, np.concatenate([one.true for one in reads]), [name for one in reads for name in one.about])
 
 
-def upper(reached):
-    """What one in twenty of a control's directions reaches."""
+def random_directions(read):
+    """Random directions for each layer of the states: a function of a layer to [draws, E]."""
+    n_layers, width = read.states.shape[1:]
+    drawn = np.random.default_rng(0).standard_normal((n_layers, DRAWS, width))
+    return drawn.__getitem__
+
+
+def permuted_directions(read):
+    """Differences in means of the states under permuted labels: as `random_directions`; a draw permutes all layers alike."""
+    kinds = read.kinds()
+    found = [
+        methods.permuted_differences(*(side[:, i] for side in kinds), np.random.default_rng(0), draws=DRAWS)
+        for i in range(read.states.shape[1])
+    ]
+    return found.__getitem__
+
+
+def chosen_by_draws(drawn, valid):
+    """For each draw of a control, the layer in which its direction parts the states of `valid` best, by d', with its sign.
+
+    So the control chooses as the direction does that it is compared with, which has its sign from labels. [(layer, [E])]
+    """
+    apart = np.array([d_primes(valid.at(i) @ drawn(i).T, valid.true) for i in range(valid.states.shape[1])])
+    best = np.abs(apart).argmax(axis=0)
+    return [(int(layer), drawn(layer)[k] * np.sign(apart[layer, k])) for k, layer in enumerate(best)]
+
+
+def d_primes(scores, true):
+    """d' of the scores of each direction [N, D]: [D]."""
+    return [methods.d_prime(one[true], one[~true]) for one in scores.T]
+
+
+def reached_by(drawn, valid, test):
+    """What one in twenty draws of a control calls rightly in `test`, each at the layer that it chose in `valid`."""
+    found = chosen_by_draws(drawn, valid)
+    reached = [np.mean((test.at(layer) @ one > 0) == test.true) for layer, one in found]
     return Metric(float(np.quantile(reached, 0.95)), tol=0.1)

@@ -117,11 +117,22 @@ class OwnQuestions:
             for i, one in enumerate(probes)
         ]
 
-    def permuted(self, place, layer, given=False):
-        """Directions of permuted labels at the layer, found on the answers that the probes are found on: [draws, E]."""
-        train = self.of("train", given=given)
-        x, right = self.centred(place, train)[:, layer], self.right[train]
-        return methods.permuted_differences(x[right], x[~right], np.random.default_rng(0), draws=CONTROLS)
+    def permuted(self, place, given=False):
+        """Directions of permuted labels, found on the answers that the probes are found on: [(layer, [E])].
+
+        Each is of the layer, and has the sign, that part validation answers best: it chooses its layer as the probe does.
+        """
+        train, valid = self.of("train", given=given), self.of("valid", given=given)
+        x, right, states = self.centred(place, train), self.right[train], self.read.at(place)[valid]
+        drawn, apart = [], []
+        for i in range(x.shape[1]):
+            kinds = (x[some][:, i] for some in (right, ~right))
+            drawn.append(methods.permuted_differences(*kinds, np.random.default_rng(0), draws=CONTROLS))
+            scores = (states[:, i] @ drawn[i].T).T
+            areas = [methods.area_in_groups(one, self.right[valid], self.relations(valid)) for one in scores]
+            apart.append(np.array(areas) - 0.5)
+        best = np.abs(apart).argmax(axis=0)
+        return [(int(i), drawn[i][k] * np.sign(apart[i][k])) for k, i in enumerate(best)]
 
     def probed(self, place, given=False):
         """Metrics of the probes at a place on test relations: by layer, at the chosen layer, and of permuted labels."""
@@ -130,15 +141,17 @@ class OwnQuestions:
         x, states = self.centred(place, train)[:, layer], self.read.at(place)[test][:, layer]
         scores = probes[layer].scores(states)
         logistic = methods.logistic_probe(x, self.right[train]).scores(states)
-        drawn = self.permuted(place, layer, given)
-        reached = [methods.area_in_groups(states @ one, self.right[test], self.relations(test)) for one in drawn]
-        folded = np.maximum(reached, 1 - np.array(reached))
+        every = self.read.at(place)[test]
+        reached = [
+            methods.area_in_groups(every[:, i] @ one, self.right[test], self.relations(test))
+            for i, one in self.permuted(place, given)
+        ]
         return {
             f"{place}_layer": layer,
             f"{place}_auroc_by_layer": Metric(self.areas(probes, place, test), n=len(test), tol=0.05),
             f"{place}_auroc": self.area(scores, test, control=f"{place}_auroc_permuted_95"),
-            f"{place}_auroc_permuted_50": Metric(float(np.quantile(folded, 0.5)), tol=0.05),
-            f"{place}_auroc_permuted_95": Metric(float(np.quantile(folded, 0.95)), tol=0.05),
+            f"{place}_auroc_permuted_50": Metric(float(np.quantile(reached, 0.5)), tol=0.05),
+            f"{place}_auroc_permuted_95": Metric(float(np.quantile(reached, 0.95)), tol=0.05),
             f"{place}_auroc_logistic": self.area(logistic, test),
             f"{place}_less_token_probability": self.less(scores, self.token_probability(test), test),
             f"{place}_less_entropy": self.less(scores, self.certainty(test), test),

@@ -6,7 +6,8 @@ would answer, how sure it is of it, and whether it is right; the paper's curve i
 of calibration is above 0 for perfectly stated probabilities, too: `ece_by_chance` is that of outcomes drawn from the stated
 ones, and one in twenty of these reaches `ece_by_chance_95`; the interval of `ece` is that of the error without this bias. The
 claim is of `overconfidence`, the stated probability less the share that is right, question by question, which has no bias. The
-control is the same options under another question. A temperature is fitted on questions of other relations.
+control is the same options under another question. A temperature is fitted on questions of other relations; what is measured at
+it is uncertain in its questions and in those that the temperature was fitted on, which are drawn again for its interval.
 
 P(True) is the probability of "(A) True" against "(B) False", here of the model's own greedy answers to questions about facts;
 those that say not to know are left out (test_p_true.py: of proposals that are given). At tier full five samples of its own are
@@ -19,6 +20,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from own_questions import COUNTS, LEAST
+from temperature import scaled
 
 from assay import methods
 from assay.data.knowledge import LETTERS as TRUE_FALSE
@@ -72,7 +74,8 @@ def letter_calibration(lm, tier, progress, bins, null_world):
     less = (errors[0] - errors[1]).tolist()
     metrics["quadratic_less_other_question"] = Metric.mean(less, bounds=(-1, 1), clusters=entity, tol=0.05)
     fitted = read([one.under_other_question(1) if null_world else one.prompt for one in valid])
-    return metrics | scaled(fitted, np.array([one.right for one in valid]), logits[""], right, bins)
+    about = [one.question.entity for one in valid]
+    return metrics | scaled((fitted, np.array([one.right for one in valid]), about), (logits[""], right, entity), bins)
 
 
 def spread_over_relations(choices, n):
@@ -136,26 +139,6 @@ def of_binary(p, came_true, bins, suffix="", prefix=""):
 def quadratic_errors(logits, right):
     """Half the squared distance of the probabilities [N, K] from the right letter: 0 to 1; 0.375 for four equal ones."""
     return 0.5 * np.square(np.exp(logits) - np.eye(logits.shape[1])[right]).sum(axis=1)
-
-
-def scaled(fitted, fitted_right, logits, right, bins):
-    """Metrics at the temperature that suits other questions best: log-probabilities [N, K] of these and of the judged ones."""
-    temperature = methods.fit_temperature(fitted, fitted_right)
-    rng, drawn = np.random.default_rng(0), []
-    for _ in range(200):
-        some = rng.integers(len(fitted), size=len(fitted))
-        drawn.append(methods.fit_temperature(fitted[some], fitted_right[some]))
-    cooled = methods.log_probs(logits / temperature)
-    stated, came_true = np.exp(cooled).max(axis=1), cooled.argmax(axis=1) == right
-    gain = (cooled - logits)[np.arange(len(right)), right]
-    error = methods.expected_calibration_error(methods.reliability_curve(stated, came_true, bins))
-    ends = methods.calibration_error_interval(stated, came_true, np.random.default_rng(0), bins=bins)
-    low, high = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
-    return {
-        "temperature": Metric(temperature, n=len(fitted), ci=(min(low, temperature), max(high, temperature)), tol=0.3),
-        "ece_at_temperature": Metric(error, n=len(right), ci=ends, tol=0.05, control="ece"),
-        "log_loss_saved_by_temperature": Metric.mean(gain.tolist(), unit="nats", tol=0.1),
-    }
 
 
 @experiment

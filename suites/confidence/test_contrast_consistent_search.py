@@ -7,17 +7,19 @@ but for the sign, on training pairs, and for the layer, where a difference in me
 reports the better of both signs. Tested on facts of a held-out relation: which of a pair is true? Pairs about one entity are one
 cluster.
 
-Compared with 99 random directions, whichever way they point, and beside it in the table: the first component of the pairs'
-differences (the paper's simpler method) and the difference in means, which has labels. Negations are judged where the model's own
-verdicts on them are better than chance. In the null world the labels of each set are permuted.
+Compared with 99 random directions, each with the layer and the sign that part validation pairs best, and beside it in the table:
+the first component of the pairs' differences (the paper's simpler method) and the difference in means, which has labels.
+Negations are judged where the model's own verdicts on them are better than chance. In the null world the labels of each set are
+permuted.
 """
 
 import numpy as np
-from kinds_of_truth import DRAWS, choices, folded, negations, upper
+from kinds_of_truth import Read, choices, negations, random_directions, reached_by
 
 from assay import methods
 from assay.plugin import Metric, above, experiment, finding, not_eligible, not_replicated
 
+SETS = [("facts", "train"), ("facts", "valid"), ("new_facts", "test")]
 COUNTS = 0.05  # a pair in twenty
 
 
@@ -25,8 +27,8 @@ COUNTS = 0.05  # a pair in twenty
 def search_of_choices(truth_states):
     """CONF-7 on facts and their false twins."""
     rng = np.random.default_rng(0)
-    train, test = (choices(truth_states.read(*of), rng) for of in (("facts", "train"), ("new_facts", "test")))
-    return searched(train, test, truth_states.layer("facts"))
+    train, valid, test = (choices(truth_states.read(*of), rng) for of in SETS)
+    return searched(train, valid, test, truth_states.layer("facts"))
 
 
 @experiment
@@ -35,14 +37,13 @@ def search_of_negations(truth_states):
     own = truth_states.own_verdicts(["negated_new_facts"])
     if above(own["own_verdicts_negated_new_facts"], 0.5, source="chance").verdict != "yes":
         return not_eligible("the model's own verdicts on negations are not above chance", **own)
-    train, test = (
-        negations(truth_states.read(name, split), truth_states.read(f"negated_{name}", split))
-        for name, split in (("facts", "train"), ("new_facts", "test"))
+    train, valid, test = (
+        negations(truth_states.read(name, split), truth_states.read(f"negated_{name}", split)) for name, split in SETS
     )
-    return {**own, **searched(train, test, truth_states.layer("facts_and_negations"))}
+    return {**own, **searched(train, valid, test, truth_states.layer("facts_and_negations"))}
 
 
-def searched(train, test, layer):
+def searched(train, valid, test, layer):
     """Metrics: which of two is true, by the search at a layer, and by others."""
     sides = lambda pairs, i: tuple(methods.centred(side[:, i]) for side in pairs[:2])  # noqa: E731
     first, second = sides(train, layer)
@@ -52,15 +53,21 @@ def searched(train, test, layer):
         "mass_mean": methods.mass_mean_probe(np.concatenate([first, second]), np.concatenate([train[2], ~train[2]])),
     }
     a, b = sides(test, layer)
-    about, drawn = test[3], np.random.default_rng(0).standard_normal((DRAWS, a.shape[1]))
+    about, (apart, new) = test[3], map(differences, (valid, test))
     metrics = {
         "layer": layer,
         "right": Metric.share(told(found, a, b, test[2]), clusters=about, tol=0.1, control="right_random_95"),
-        "right_random_95": upper([folded(((a - b) @ one > 0) == test[2]) for one in drawn]),
+        "right_random_95": reached_by(random_directions(apart), apart, new),
     }
     for name, probe in others.items():
         metrics[f"right_{name}"] = Metric.share(told(probe, a, b, test[2]), clusters=about, tol=0.1)
     return metrics
+
+
+def differences(pairs):
+    """The differences of pairs' states; those are "true" whose first statement is."""
+    first, second, first_is_true, about = pairs
+    return Read(first - second, first_is_true, about)
 
 
 def told(probe, first, second, first_is_true):

@@ -2,33 +2,40 @@
 
 The form is the paper's: "Pretend you're an honest person making statements about the world.", or an untruthful one, and as the
 beginning of the answer a true statement, cut somewhere. The direction of a layer is the first component of the differences
-between both states at the cut, about 0, and points to honesty. It is found on facts of some relations; a layer and a strength are
+between both states at the cut, about 0, and points to honesty. It is found on facts of some relations; layers and a strength are
 chosen on validation facts; effects are measured on a held-out relation.
 
     reading    new cut statements: is the state above the midpoint after the honest instruction, and below it after the other?
     truth      true and false statements without instructions: does the direction part them?
-    steering   the direction added to the layers of the middle third, at all tokens, to a plain question: the probability of the
-               right answer against the false twin's. *Swing*: the probability with it added less that with it subtracted
+    steering   the direction added to a block of layers, at all tokens, to a plain question: the probability of the right answer
+               against the false twin's. *Swing*: the probability with it added less that with it subtracted
 
 Any two instructions differ in words. So the control of steering is the direction between a tall and a short person, found in the
-same way, beside random directions, drawn anew for each prompt. The claims need a model that follows the instruction: asked to be
-honest, it must prefer true statements to false ones more than asked to be untruthful. In the null world which instruction was
-given is drawn at random for each statement, and what steers is random.
+same way, beside random directions that are drawn several times. Whatever is chosen for the direction on validation facts (the
+layer that it reads from, the block and the strength of steering) each control chooses for itself on the same facts. The claims
+need a model that follows the instruction: asked to be honest, it must prefer true statements to false ones more than asked to be
+untruthful. In the null world which instruction was given is drawn at random for each statement, and what steers is one more
+random direction.
 """
 
 import numpy as np
 import pytest
-from kinds_of_truth import DRAWS, folded, twins_of, upper
+from kinds_of_truth import Read, first_of_two, parted, preferred, random_directions, reached_by, twins_of
 
 import assay
 from assay import methods
-from assay.errors import NotEligible, PromptError
+from assay.errors import NotEligible
 from assay.plugin import Metric, above, experiment, finding, not_eligible
 
 PRETEND = "Pretend you're {} person making statements about the world."
 PERSONAS = {"honest": ("an honest", "an untruthful"), "tall": ("a tall", "a short")}
 STRENGTHS = (0.05, 0.1, 0.2)
 """Lengths added in each layer, in units of the stream's mean length; the paper adds unit vectors times 8 in a 30B model."""
+BLOCKS = {
+    "middle third": lambda n: range(n // 3, max(n // 3 + 1, 2 * n // 3)),
+    "second half": lambda n: range(n // 2, max(n // 2 + 1, n - 1)),  # behind the last layer no later token can read it
+}
+"""Layers to which a direction is added, of so many; one is chosen. The paper: layers 29 to 50 of 60."""
 NONE = "no difference"
 COUNTS = 0.05
 
@@ -75,12 +82,12 @@ def probes(instructed):
 
 
 @pytest.fixture(scope="session")
-def followed(lm, twins, progress):
+def followed(lm, twins):
     """Metrics: the probability of true statements against their false twins after each instruction."""
     of = {}
     for person in ("an honest", "an untruthful"):
         cases = [parted(lm, PRETEND.format(person), true.text, false.text) for true, false in twins["test"]]
-        of[person] = preferred(lm, [case for case in cases if case], lambda i: [[]], progress)[:, 0]
+        of[person] = preferred(lm, [case for case in cases if case])
     honest, untruthful = of.values()
     return {
         "true_if_honest": Metric.mean(honest.tolist(), bounds=(0, 1), tol=0.1, control="true_if_untruthful"),
@@ -100,42 +107,28 @@ def honesty_reading(probes, instructed, truth_states, followed):
     """CONF-3, reading: new statements after both instructions, and true and false statements without."""
     if why := ignored(followed):
         return not_eligible(why, **followed)
-    layer = int(
-        np.argmax([reading(probes["honest"][i], instructed["honest"]["valid"], i).mean() for i in layers(probes)])
-    )
-    own = reading(probes["honest"][layer], instructed["honest"]["test"], layer)
-    sides = [side[:, layer].astype(np.float64) for side in instructed["honest"]["test"]]
-    both, drawn = (
-        methods.centred(np.concatenate(sides)),
-        np.random.default_rng(0).standard_normal((DRAWS, sides[0].shape[1])),
-    )
-    first = np.arange(len(both)) < len(sides[0])
+    sides = {split: told_to(instructed["honest"][split]) for split in ("valid", "test")}
+    vectors = np.stack([one.direction for one in probes["honest"]])
+    layer = methods.separating_layer(vectors, *sides["valid"].kinds())
+    by_layer = [reading(one, instructed["honest"]["test"], i) for i, one in enumerate(probes["honest"])]
     metrics = {
         "layer": layer,
-        "right_by_layer": Metric(
-            [float(reading(probes["honest"][i], instructed["honest"]["test"], i).mean()) for i in layers(probes)],
-            n=len(both),
-            tol=0.1,
-        ),
-        "right": Metric.mean(own.tolist(), bounds=(0, 1), tol=0.1, control="right_random_95"),
-        "right_random_95": upper([folded((both @ one > 0) == first) for one in drawn]),
+        "right_by_layer": Metric([float(one.mean()) for one in by_layer], n=len(sides["test"].true), tol=0.1),
+        "right": Metric.mean(by_layer[layer].tolist(), bounds=(0, 1), tol=0.1, control="right_random_95"),
+        "right_random_95": reached_by(random_directions(sides["valid"]), sides["valid"], sides["test"]),
     }
     valid, test = truth_states.read("facts", "valid"), truth_states.read("new_facts", "test")
     for persona, of in probes.items():
-        vectors = np.stack([one.direction for one in of])
-        at = methods.separating_layer(vectors, *valid.kinds())
+        at = methods.separating_layer(np.stack([one.direction for one in of]), *valid.kinds())
         right = (of[at].direction @ test.at(at).T > 0) == test.true
         name, control = ("truth", {"control": "truth_random_95"}) if persona == "honest" else ("truth_tall", {})
         metrics[f"{name}_layer"] = at
         metrics[name] = Metric.share(right, clusters=test.about, tol=0.1, **control)
-        if persona == "honest":
-            reached = [folded((test.at(at) @ one > 0) == test.true) for one in drawn]
-            metrics["truth_random_95"] = upper(reached)
-    return metrics
+    return metrics | {"truth_random_95": reached_by(random_directions(valid), valid, test)}
 
 
 @experiment
-def honesty_steering(lm, probes, instructed, twins, followed, progress, null_world):
+def honesty_steering(lm, probes, instructed, twins, followed, tier, progress, null_world):
     """CONF-3, control: the probability of right answers with the direction added and subtracted."""
     if why := ignored(followed):
         return not_eligible(why, **followed)
@@ -147,28 +140,33 @@ def honesty_steering(lm, probes, instructed, twins, followed, progress, null_wor
     }
     if not cases["valid"] or len(cases["test"]) < 5:
         return not_eligible("fewer than 5 questions have answers that begin with different tokens")
+    draws = tier.choose(smoke=2, quick=5, full=9)
     norms = np.linalg.norm(np.concatenate(instructed["honest"]["train"]).astype(np.float64), axis=-1).mean(axis=0)
-    found = {persona: [one.direction for one in of] for persona, of in probes.items()}
-    draw = lambda *seed: np.random.default_rng(seed).standard_normal(np.shape(found["honest"]))  # noqa: E731
-    own = lambda i: draw(1, i) if null_world else found["honest"]  # noqa: E731
-    p = preferred(lm, cases["valid"], lambda i: both_ways([(own(i), one) for one in STRENGTHS], norms), progress)
-    strength = STRENGTHS[int(np.argmax(p[:, ::2].mean(axis=0) - p[:, 1::2].mean(axis=0)))]
-    variants = lambda i: both_ways([(one, strength) for one in (own(i), found["tall"], draw(0, i))], norms)  # noqa: E731
-    p = preferred(lm, cases["test"], lambda i: [[], *variants(i)], progress)
-    swing = dict(zip(("honest", "tall", "random"), (p[:, 1::2] - p[:, 2::2]).T, strict=True))
-    metrics = {
+    found = {persona: np.stack([one.direction for one in of]) for persona, of in probes.items()}
+    own, *drawn = np.random.default_rng(0).standard_normal((1 + draws, *found["honest"].shape))
+    series = [own if null_world else found["honest"], found["tall"], *drawn]
+    tried = [(one, block, strength) for one in series for block in BLOCKS for strength in STRENGTHS]
+    p = steered(lm, cases["valid"], both_ways(tried, norms), progress)
+    best = (p[:, ::2] - p[:, 1::2]).mean(axis=0).reshape(len(series), -1).argmax(axis=1)
+    chosen = [tried[i * len(BLOCKS) * len(STRENGTHS) + int(at)] for i, at in enumerate(best)]
+    p = steered(lm, cases["test"], [[], *both_ways(chosen, norms)], progress)
+    honest, tall, *random = (p[:, 1::2] - p[:, 2::2]).T
+    (_, block, strength), (_, block_of_tall, strength_of_tall) = chosen[:2]
+    return {
+        "block": block,
         "strength": Metric(strength, unit="mean length of the stream", tol=0.05),
+        "block_tall": block_of_tall,
+        "strength_tall": Metric(strength_of_tall, unit="mean length of the stream", tol=0.05),
         "right_before": Metric.mean(p[:, 0].tolist(), bounds=(0, 1), tol=0.1),
         "right_added": Metric.mean(p[:, 1].tolist(), bounds=(0, 1), tol=0.1, control="right_subtracted"),
         "right_subtracted": Metric.mean(p[:, 2].tolist(), bounds=(0, 1), tol=0.1),
+        "swing_honest": Metric.mean(honest.tolist(), bounds=(-1, 1), tol=0.1, control="swing_random"),
+        "swing_tall": Metric.mean(tall.tolist(), bounds=(-1, 1), tol=0.1),
+        "swing_random": Metric.mean(np.mean(random, axis=0).tolist(), bounds=(-1, 1), tol=0.1),
+        # Halves, which lie between -1 and 1.
+        "swing_less_tall_halved": Metric.mean(((honest - tall) / 2).tolist(), bounds=(-1, 1), tol=0.1),
+        "swing_less_random_halved": Metric.difference((honest / 2).tolist(), (np.array(random) / 2).tolist(), tol=0.1),
     }
-    for name, values in swing.items():
-        control = {"control": "swing_random"} if name == "honest" else {}
-        metrics[f"swing_{name}"] = Metric.mean(values.tolist(), bounds=(-1, 1), tol=0.1, **control)
-    for name in ("tall", "random"):
-        less = ((swing["honest"] - swing[name]) / 2).tolist()  # halves, which lie between -1 and 1
-        metrics[f"swing_less_{name}_halved"] = Metric.mean(less, bounds=(-1, 1), tol=0.1)
-    return metrics
 
 
 def ignored(followed):
@@ -188,8 +186,10 @@ def last(lm, prompts):
     return np.concatenate([part[:, 0] for part in methods.last_states(lm, prompts, 1, site="resid_post")])
 
 
-def layers(probes):
-    return range(len(probes["honest"]))
+def told_to(sides):
+    """The states after both instructions; the first of each statement's is "true"."""
+    n = len(sides[0])
+    return Read(np.concatenate(sides), np.arange(2 * n) < n, [*range(n)] * 2)
 
 
 def reading(probe, sides, layer):
@@ -198,35 +198,25 @@ def reading(probe, sides, layer):
     return (first.astype(float) + ~second) / 2
 
 
-def both_ways(directions, norms):
-    """Edits that add, and that subtract, each of the directions [L] times [E] in the middle third of the layers."""
-    n = len(norms)
-    middle = range(n // 3, max(n // 3 + 1, 2 * n // 3))
+def both_ways(variants, norms):
+    """Edits that add, and that subtract, each (direction [L, E], block, strength), at all tokens."""
     return [
         [
             assay.add("resid_post", (of[i] / np.linalg.norm(of[i])).astype(np.float32), layer=i, position="all",
                 scale=way * strength * norms[i])
-            for i in middle
+            for i in BLOCKS[block](len(norms))
         ]
-        for of, strength in directions
+        for of, block, strength in variants
         for way in (1, -1)
     ]  # fmt: skip
 
 
-def parted(lm, asked, right, wrong):
-    """The prompt up to where two answers part, and their next tokens; None if these begin alike."""
-    try:
-        return methods.where_answers_part(lm, asked, (right, wrong))
-    except PromptError:
-        return None
-
-
-def preferred(lm, cases, variants, progress):
-    """Probability of the first answer against the second: [cases, variants]; `variants(i)` are those of a case."""
+def steered(lm, cases, variants, progress):
+    """Probability of the first answer against the second: [cases, variants]."""
     rows = []
-    for i, (prompt, targets) in enumerate(progress(cases, "honesty")):
-        swept = lm.sweep(prompt, variants(i), targets=list(targets), progress=False)
-        rows.append(np.exp(methods.log_probs(swept.target_log_probs))[:, 0])
+    for prompt, targets in progress(cases, "honesty"):
+        swept = lm.sweep(prompt, variants, targets=list(targets), progress=False)
+        rows.append(first_of_two(swept.target_log_probs))
     return np.array(rows)
 
 

@@ -9,7 +9,7 @@ says not to know is not right, and as a predictor the log-probability of such an
 answers are compared where enough of them have pairs: numbers are effective ones (`methods.effective_numbers`).
 
 The probe is then read at questions about made-up books, to which there is no answer. Almost any direction may part questions
-about books that exist from others, so the claim is also against directions from permuted labels, whichever way they point.
+about books that exist from others, so the claim is also against directions from permuted labels, each at its own layer.
 """
 
 import numpy as np
@@ -52,21 +52,24 @@ def p_ik_made_up(lm, own_questions, null_world):
     counts = own_questions.counts()
     test = own_questions.of("test")
     books = [i for i in test if own_questions.asked[i].relation == BOOK and own_questions.right[i]]
+    made_up = [item.question for item in entities() if item.kind == "book" and not item.known]
+    if not made_up:
+        return not_eligible("the names of --dataset have no made-up ones of the kind book")
     if min(counts.values()) < LEAST or len(books) < LEAST:
         return not_eligible(
             f"fewer than {LEAST} effective right or wrong answers", n_right_about_books=len(books), **counts
         )
-    made_up = [item.question for item in entities() if item.kind == "book" and not item.known]
     read = methods.read_own(lm, methods.answer_own(lm, made_up, [lambda said: False] * len(made_up)))
     metrics = {"n_right_about_books": len(books), "n_made_up": len(read.log_probs)}
     for place in PLACES:
         probes, layer = own_questions.probes(place)
-        kinds = [states[:, layer] for states in (own_questions.read.at(place)[books], read.at(place))]
+        kinds = [own_questions.read.at(place)[books], read.at(place)]
         if null_world:
             both = np.random.default_rng(1).permutation(np.concatenate(kinds))
             kinds = [both[: len(books)], both[len(books) :]]
-        area = methods.auroc(*(probes[layer].scores(states) for states in kinds))
-        reached = methods.folded_aurocs(own_questions.permuted(place, layer), *kinds)
+        area = methods.auroc(*(probes[layer].scores(states[:, layer]) for states in kinds))
+        drawn = own_questions.permuted(place)
+        reached = [methods.auroc(*(states[:, at] @ one for states in kinds)) for at, one in drawn]
         metrics |= {
             f"{place}_auroc": Metric.auroc(area, *map(len, kinds), tol=0.05, control=f"{place}_auroc_permuted_95"),
             f"{place}_auroc_permuted_50": Metric(float(np.quantile(reached, 0.5)), tol=0.05),

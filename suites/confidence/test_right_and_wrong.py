@@ -5,8 +5,8 @@ relation; answers that say not to know are left out. It is found on some relatio
 tested on new ones, beside the log-probability of the answer's tokens and the entropy before it.
 
 Then it is added to the stream and subtracted: at the last token of an answer that the model judges by a letter (P(True)), and at
-all tokens of the question how sure it is. Layer and strength, in lengths of the stream there, are those that change the log-odds
-of "True" of validation answers most. An effect is what is measured with the direction added, less what is measured with it
+all tokens of the question how sure it is. Layer and strength, in lengths of the stream there, are those that, added, make
+"True" likeliest for validation answers. An effect is what is measured with the direction added, less what is measured with it
 subtracted; controls are random directions of the same length, and differences in means under shuffled labels without their
 component along the direction. A control has its own layer and strength, chosen as those of the direction. `..._95` is what one in
 twenty of them reaches, whichever way it points. In the null world what steers is a random direction.
@@ -56,7 +56,7 @@ def right_and_wrong_steering(lm, own_questions, tier, progress, null_world):
     layers = methods.spread(range(lm.n_layers - 1), tier.choose(smoke=2, quick=4, full=8))
     candidates = directions(own_questions, layers, draws, null_world)
     tried = [(one, strength) for by_layer in candidates for one in by_layer for strength in STRENGTHS]
-    changes = [p_true_changes(lm, own_questions.own[i], tried)[0] for i in progress(valid, "layers and strengths")]
+    changes = [log_odds(lm, own_questions.own[i], tried, (1,)) for i in progress(valid, "layers and strengths")]
     reached = np.mean(changes, axis=0).reshape(len(candidates), -1)
     places = len(STRENGTHS) * len(layers)
     variants = [tried[i * places + int(best)] for i, best in enumerate(reached.argmax(axis=1))]
@@ -66,7 +66,7 @@ def right_and_wrong_steering(lm, own_questions, tier, progress, null_world):
         "layer": variants[0][0].layer,
         "strength": variants[0][1],
         "layers": layers,
-        "log_odds_change_by_layer": Metric(
+        "log_odds_by_layer": Metric(
             reached[0].reshape(-1, len(STRENGTHS)).max(axis=1).tolist(), n=len(valid), unit="nats", tol=0.3
         ),
     }
@@ -97,15 +97,20 @@ def directions(own_questions, layers, draws, null_world):
 
 def p_true_changes(lm, own, variants):
     """Log-odds of "True", and P(True), of an own answer with each (direction, strength) added, less with it subtracted."""
+    odds = log_odds(lm, own, variants, (1, -1))
+    p = 0.5 * (1 + np.tanh(odds / 2))
+    return odds[::2] - odds[1::2], p[::2] - p[1::2]
+
+
+def log_odds(lm, own, variants, signs):
+    """Log-odds of "True" of an own answer with each (direction, strength) added with each sign: [variants * signs]."""
     asked = PROPOSAL.format(own.asked, own.said)
     end = methods.place_at_end_of(lm, asked, f"Proposed Answer: {own.said}").at
     prompt, letters = methods.where_answers_part(lm, asked, (LETTERS[True], LETTERS[False]))
     place = methods.PromptPlace(prompt, end)
-    edits = [[place.adding(one, sign * strength)] for one, strength in variants for sign in (1, -1)]
+    edits = [[place.adding(one, sign * strength)] for one, strength in variants for sign in signs]
     found = lm.sweep(prompt, edits, targets=list(letters), progress=False).target_log_probs
-    odds = found[:, 0] - found[:, 1]
-    p = 0.5 * (1 + np.tanh(odds / 2))
-    return odds[::2] - odds[1::2], p[::2] - p[1::2]
+    return found[:, 0] - found[:, 1]
 
 
 def how_sure(lm, own, variants):
@@ -178,7 +183,7 @@ def test_better_than_token_probability(right_and_wrong):
     id="CONF-9",
     tier="quick",
 )
-@not_replicated("llama_tiny", tier="quick", reason="1.1 nats [0.37, 1.9], n 16; one in twenty random vectors 2.2")
+@not_replicated("llama_tiny", tier="quick", reason="1.1 nats [0.37, 1.9], n 16; one in twenty random vectors 1.5")
 def test_moves_p_true(right_and_wrong_steering):
     r = right_and_wrong_steering
     # In log-odds, as P(True) of most answers is near 0 or 1; half a nat is a twelfth of a probability at even odds.

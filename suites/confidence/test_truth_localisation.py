@@ -1,19 +1,21 @@
-"""Where truth is: states of a true statement, patched into its false twin (Marks and Tegmark 2023, CONF-2b).
+"""Where truth is: states of true statements, patched into false ones (Marks and Tegmark 2023, CONF-2b).
 
-A question whether a statement is true is run for a false statement, with resid_post of one layer taken from the run of its true
-twin: at the end of the statement (its last token and the period, or whichever token holds both), or at the last token of the
-question. The last token of a statement is that of its object, in which the twins differ: at layer 0 the patch exchanges little
-more than the word itself. The effect is the rise of P("True") against "False". The paper patches single tokens of few-shot
-prompts in a base model and looks at the difference of two logits (a paper-variant). Tokens before the end are the same in both
-twins, or belong to answers of different lengths, and are not patched.
+A question whether a statement is true is run for a false statement, with resid_post of one layer taken from the run of another
+statement: at the end of the statement (its last token and the period, or whichever token holds both), or at the last token of the
+question. The effect is the rise of P("True") against "False". The paper takes the states of the true twin, patches single tokens
+of few-shot prompts in a base model and looks at the difference of two logits (a paper-variant).
 
-The layer of each place is chosen on validation twins. The control is the state of another false statement instead of the true
-twin's, at the same place and layer; differences are taken prompt by prompt, on twins of a held-out relation. Where both places
-are compared, it is by their rises less those of the control. In the null world all donors are false statements.
+A statement and its true twin differ in the last word, so at the end a twin's state turns the verdict in every layer where it is
+no more than that word (`twin_end_by_layer`, and `twin_end_rise_of_words`, where only the embeddings are exchanged). Claims are
+therefore made of the states of *another* true statement, whose word would make a false statement, too: they turn the verdict only
+where they hold that it is true. Exchanging its embeddings alone is one control. The other one is the state of another false
+statement, of several in turn; donors whose word is the right one are left out. The layer of each place is chosen on validation
+statements, for the effect and for each draw of the control by itself; effects are measured on a held-out relation, differences
+prompt by prompt. In the null world what takes the place of the true donor is one more false one.
 """
 
 import numpy as np
-from kinds_of_truth import twins_of
+from kinds_of_truth import first_of_two, twins_of
 
 import assay
 from assay import methods
@@ -28,98 +30,117 @@ N_LAYERS = 12  # at most so many layers, evenly spread
 
 @experiment
 def truth_patched(lm, late, tier, progress, null_world):
-    """CONF-2b: P("True") of false statements with states of their true twins, and of other false statements."""
-    n = tier.choose(smoke={"valid": 2, "test": 4}, quick={"valid": 4, "test": 16}, full={"valid": 30, "test": 100})
-    twins = {split: twins_of(split, late, count) for split, count in n.items()}
+    """CONF-2b: P("True") of false statements with states of other true statements, and of other false ones."""
+    n = tier.choose(smoke={"valid": 4, "test": 4}, quick={"valid": 6, "test": 16}, full={"valid": 30, "test": 100})
+    draws = tier.choose(smoke=2, quick=3, full=5)
     layers = methods.spread(range(lm.n_layers), N_LAYERS)
-    own, control, before, of_true = {}, {}, {}, {}
-    for split, some in twins.items():
-        rows = [patched(lm, some, i, layers, null_world) for i in progress(range(len(some)), f"patched, {split}")]
-        own[split], control[split], before[split], of_true[split] = (np.array(part) for part in zip(*rows, strict=True))
-    p_true, p_false = of_true["test"], before["test"]
+    rises, words, p = {}, {}, {}
+    for split, most in n.items():
+        asked = Asked(lm, twins_of(split, late, most), layers)
+        donors = [asked.donors(i, draws, null_world) for i in range(len(asked.twins))]
+        if None in donors:
+            return not_eligible(f"fewer than {draws + 2} statements whose answers differ from a question's right one")
+        rows = [asked.patched(i, donors[i]) for i in progress(range(len(donors)), f"patched, {split}")]
+        rises[split], words[split], p[split] = (np.array(part) for part in zip(*rows, strict=True))
+    of_true, of_false = p["test"].T
     verdicts = {
-        "called_true_if_true": Metric.mean(p_true.tolist(), bounds=(0, 1), tol=0.1, control="called_true_if_false"),
-        "called_true_if_false": Metric.mean(p_false.tolist(), bounds=(0, 1), tol=0.1),
-        "true_less_false": Metric.mean((p_true - p_false).tolist(), bounds=(-1, 1), tol=0.1),
+        "called_true_if_true": Metric.mean(of_true.tolist(), bounds=(0, 1), tol=0.1, control="called_true_if_false"),
+        "called_true_if_false": Metric.mean(of_false.tolist(), bounds=(0, 1), tol=0.1),
+        "true_less_false": Metric.mean((of_true - of_false).tolist(), bounds=(-1, 1), tol=0.1),
     }
     if above(verdicts["true_less_false"], 0, source=NONE).verdict != "yes":
         return not_eligible("the model calls true statements true no more than their false twins", **verdicts)
-    best = (own["valid"] - control["valid"]).mean(axis=0).argmax(axis=-1)  # of each place
-    metrics = {**verdicts, "layers": list(layers)}
+    best = rises["valid"].mean(axis=0).argmax(axis=-1)  # [donors, places]: the layer of each
+    metrics, twin, own, drawn = {**verdicts, "layers": list(layers)}, 0, 1, range(2, 2 + draws)
     for place, name in enumerate(PLACES):
-        at = best[place]
-        rises = {"": own["test"][:, place, at], "_false_donor": control["test"][:, place, at]}
-        metrics[f"{name}_layer"] = layers[at]
-        metrics[f"{name}_by_layer"] = Metric(own["test"][:, place].mean(axis=0).tolist(), n=len(p_true), tol=0.1)
-        metrics[f"{name}_by_layer_false_donor"] = Metric(
-            control["test"][:, place].mean(axis=0).tolist(), n=len(p_true), tol=0.1
-        )
-        for suffix, rise in rises.items():
-            of = {} if suffix else {"control": f"{name}_rise_false_donor"}
-            metrics[f"{name}_rise{suffix}"] = Metric.mean(rise.tolist(), bounds=(-1, 1), tol=0.1, **of)
-        metrics[f"{name}_less_false_donor"] = difference(rises[""] - rises["_false_donor"])
-    there = (own["test"] - control["test"])[:, :, best[0]]
-    halved = (there[:, 0] - there[:, 1]) / 2  # of two differences of probabilities: halves lie between -1 and 1
-    metrics["end_less_last_beyond_false_donor_halved"] = difference(halved)
+        of = rises["test"][:, :, place]  # [N, donors, layers]
+        at = [of[:, donor, best[donor, place]] for donor in range(2 + draws)]
+        metrics[f"{name}_layer"] = layers[best[own, place]]
+        for kind, some in (("twin", [twin]), ("true", [own]), ("false", drawn)):
+            metrics[f"{kind}_{name}_by_layer"] = Metric(of[:, some].mean(axis=(0, 1)).tolist(), n=len(of), tol=0.1)
+        metrics[f"{name}_rise"] = rise(at[own], control=f"{name}_rise_false_donor")
+        metrics[f"{name}_rise_false_donor"] = rise(np.mean(at[2:], axis=0))
+        metrics[f"{name}_less_false_donor"] = Metric.difference(at[own].tolist(), np.array(at[2:]).tolist(), tol=0.1)
+    # Twins, then other true statements; at the last token of the question words are the same.
+    metrics["twin_end_rise_of_words"], metrics["end_rise_of_words"] = (rise(one) for one in words["test"].T)
+    metrics["end_less_words"] = rise(rises["test"][:, own, 0, best[own, 0]] - words["test"][:, own])
+    there = rises["test"][:, :, :, best[own, 0]]
+    halved = (there[:, :, 0] - there[:, :, 1]).T / 2  # of two rises: halves lie between -1 and 1
+    metrics["end_less_last_beyond_false_donor_halved"] = Metric.difference(
+        halved[own].tolist(), halved[2:].tolist(), tol=0.1
+    )
     return metrics
 
 
-def patched(lm, twins, i, layers, null_world):
-    """Rises of P("True") of the i-th false statement, by its twin and by another [places, layers]; P("True") of both."""
-    true, false = twins[i]
-    others = [twins[(i + away) % len(twins)][1] for away in (1, 2)]
-    prompt, targets = methods.where_answers_part(lm, false.question, ("True", "False"))
-    taken = {
-        "own": donated(lm, others[1] if null_world else true, layers),
-        "control": donated(lm, others[0], layers),
-    }
-    ends = places(lm, false)
-    variants = [[]]
-    for states in taken.values():
-        for place in PLACES:
-            for k, layer in enumerate(layers):
-                variants.append([
-                    assay.replace("resid_post", states[place][j][k], layer=layer, position=at)
-                    for j, at in enumerate(ends[place])
-                ])  # fmt: skip
-    p = np.exp(methods.log_probs(lm.sweep(prompt, variants, targets=list(targets), progress=False).target_log_probs))[
-        :, 0
-    ]
-    rises = (p[1:] - p[0]).reshape(2, len(PLACES), len(layers))
-    of_true = methods.answer_preference(lm, [true.question], ("True", "False"))[0]
-    return rises[0], rises[1], p[0], of_true
+class Asked:
+    """Questions about twins, [(true, false), ...], with the states of each, read when first asked for."""
+
+    def __init__(self, lm, twins, layers):
+        self.lm, self.twins, self.layers, self.known = lm, twins, layers, {}
+
+    def donors(self, i, draws, null_world):
+        """The true twin of the i-th false statement, another true statement, and other false ones; None if they are too few."""
+        right = self.twins[i][0].stated
+        others = [self.twins[(i + away) % len(self.twins)] for away in range(1, len(self.twins))]
+        true, false = ([pair[k] for pair in others if pair[k].stated != right] for k in (0, 1))
+        if not true or len(false) <= draws:
+            return None
+        return [self.twins[i][0], false[draws] if null_world else true[0], *false[:draws]]
+
+    def patched(self, i, donors):
+        """Rises of P("True") of the i-th false statement, and P("True") of its true twin and of itself [2].
+
+        The rises are those by each donor's states [donors, places, layers], and by the words of the first two donors [2].
+        """
+        true, false = self.twins[i]
+        prompt, ends, targets, _ = self.read(false)
+        variants = [[]]
+        for donor in donors:
+            _, from_ends, _, run = self.read(donor)
+            for name in PLACES:
+                places = list(zip(ends[name], from_ends[name], strict=True))
+                for layer in self.layers:
+                    variants.append([
+                        assay.replace("resid_post", run["resid_post", layer][0, one], layer=layer, position=at)
+                        for at, one in places
+                    ])  # fmt: skip
+        for donor in donors[:2]:
+            _, from_ends, _, run = self.read(donor)
+            places = zip(ends["end"], from_ends["end"], strict=True)
+            variants.append([assay.replace("embed", run["embed"][0, one], position=at) for at, one in places])
+        p = first_of_two(self.lm.sweep(prompt, variants, targets=list(targets), progress=False).target_log_probs)
+        rises, (_, _, targets, run) = p[1:] - p[0], self.read(true)
+        of_true = first_of_two(np.array(run.logits)[:, list(targets)])[0]
+        return rises[:-2].reshape(len(donors), len(PLACES), len(self.layers)), rises[-2:], (of_true, p[0])
+
+    def read(self, statement):
+        """The prompt, the positions of the places, the tokens of both verdicts, and the run with its states."""
+        if statement.id not in self.known:
+            prompt, targets = methods.where_answers_part(self.lm, statement.question, ("True", "False"))
+            asked = self.lm.chat(statement.question)
+            ends = [resolve(text(part), asked).prompt[0] for part in (statement.text.removesuffix("."), statement.text)]
+            run = self.lm.run(prompt, keep=["embed", *(("resid_post", layer) for layer in self.layers)])
+            self.known[statement.id] = prompt, {"end": ends, "last": [len(prompt) - 1]}, targets, run
+        return self.known[statement.id]
 
 
-def places(lm, statement):
-    """Positions in the question: the statement's last token and its period, which may be one token, and the last token."""
-    prompt, _ = methods.where_answers_part(lm, statement.question, ("True", "False"))
-    asked = lm.chat(statement.question)
-    ends = [resolve(text(part), asked).prompt[0] for part in (statement.text.removesuffix("."), statement.text)]
-    return {"end": ends, "last": [len(prompt) - 1]}
-
-
-def donated(lm, statement, layers):
-    """resid_post of a statement's question at the same places: {place: [positions, layers, E]}."""
-    prompt, _ = methods.where_answers_part(lm, statement.question, ("True", "False"))
-    run, at = lm.run(prompt, keep=[("resid_post", layer) for layer in layers]), places(lm, statement)
-    return {
-        place: [[run["resid_post", layer][0, position] for layer in layers] for position in some]
-        for place, some in at.items()
-    }
-
-
-def difference(rises):
-    """The mean difference of two rises of one prompt, which is that of two probabilities."""
-    return Metric.mean(rises.tolist(), bounds=(-1, 1), tol=0.1)
+def rise(values, **options):
+    """The mean of differences of probabilities."""
+    return Metric.mean(values.tolist(), bounds=(-1, 1), tol=0.1, **options)
 
 
 def test_metrics(truth_patched, metrics):
     assert metrics == truth_patched
 
 
-@finding("the state at the end of a true statement turns the verdict on its false twin", id="CONF-2", tier="quick")
+@finding(
+    "the state at the end of a true statement turns the verdict on another, false one; its words do not",
+    id="CONF-2",
+    tier="quick",
+)
 def test_end(truth_patched):
-    assert above(truth_patched.end_less_false_donor, 0, source=NONE)
+    r = truth_patched
+    assert above(r.end_less_false_donor, 0, source=NONE) & above(r.end_less_words, 0, source=NONE)
 
 
 @finding("where a statement's end decides the verdict, the last token does not yet", id="CONF-2", tier="quick")

@@ -5,18 +5,23 @@ statements at the period (a paper-variant). States are centred, as in the paper.
 is chosen on validation statements, and they are tested on a held-out relation. Accuracies are those of calling a state true if
 its score is above 0; half of the states are true. A statement and its twin are one cluster.
 
-Separation is compared with chance, and with random directions or differences in means under permuted labels, whichever way they
-point: where the stream varies along one axis, nearly all of them part the states. In the null world the labels are permuted.
+Beside the probe stands the paper's baseline: the model's own verdicts after five examples from the training relations, true where
+P("True") is above its median ("calibrated": half of the statements are true).
+
+Separation is compared with chance, and with random directions or differences in means under permuted labels, each with the layer
+and the sign that part validation statements best: where the stream varies along one axis, nearly all of them part the states. In
+the null world the labels are permuted.
 """
 
 import numpy as np
-from kinds_of_truth import DRAWS, best_layer, folded, upper
+from kinds_of_truth import best_layer, permuted_directions, random_directions, reached_by
 
 from assay import methods
 from assay.plugin import Metric, above, experiment, finding, not_replicated
 
 N_COMPONENTS = 3
 """Principal components of which one is chosen; the paper's figures show the first two or three."""
+N_SHOTS = 5  # examples before a question, as in the paper
 COUNTS = 0.05  # a statement in twenty
 
 
@@ -31,7 +36,7 @@ def truth_components(truth_states):
     by_component = [methods.component_probe(x, facts.true, component=i) for i in range(min(N_COMPONENTS, len(axes)))]
     fitted = [float(((one.scores(x) > 0) == facts.true).mean()) for one in by_component]
     best = by_component[int(np.argmax(fitted))]
-    random = [folded((y @ one > 0) == new.true) for one in rng.standard_normal((DRAWS, x.shape[1]))]
+    random = reached_by(random_directions(facts), truth_states.read("facts", "valid"), new)
     return {
         "layer": layer,
         "variance_share_by_component": Metric(variance.tolist(), n=len(x), tol=0.05),
@@ -44,12 +49,12 @@ def truth_components(truth_states):
         "new_relation": Metric.share(
             (best.scores(y) > 0) == new.true, clusters=new.about, tol=0.1, control="new_relation_random_95"
         ),
-        "new_relation_random_95": upper(random),
+        "new_relation_random_95": random,
     }
 
 
 @experiment
-def truth_place(truth_states):
+def truth_place(lm, truth_states):
     """CONF-2c: the layers, and the two tokens at a statement's end, at which a probe of facts calls a new relation rightly."""
     metrics, rights, about = {}, {}, truth_states.read("new_facts", "test").about
     for place, at_period in (("before_period", False), ("period", True)):
@@ -62,19 +67,32 @@ def truth_place(truth_states):
             (methods.mass_mean_probe(train.at(i), train.true).scores(test.at(i)) > 0) == test.true
             for i in range(test.states.shape[1])
         ]
-        drawn = methods.permuted_differences(
-            *(side[:, layer] for side in train.kinds()), np.random.default_rng(0), draws=DRAWS
-        )
-        reached = [folded((test.at(layer) @ one > 0) == test.true) for one in drawn]
         rights[place] = by_layer[layer].astype(float)
         metrics[f"{place}_layer"] = layer
         metrics[f"{place}_by_layer"] = Metric([float(one.mean()) for one in by_layer], n=len(about), tol=0.1)
         metrics[place] = Metric.share(by_layer[layer], clusters=about, tol=0.1, control=f"{place}_permuted_95")
-        metrics[f"{place}_permuted_95"] = upper(reached)
+        metrics[f"{place}_permuted_95"] = reached_by(permuted_directions(train), valid, test)
         less = by_layer[layer].astype(float) - by_layer[0]
         metrics[f"{place}_less_first_layer"] = Metric.mean(less.tolist(), bounds=(-1, 1), clusters=about, tol=0.1)
     less = (rights["period"] - rights["before_period"]).tolist()
-    return metrics | {"period_less_before": Metric.mean(less, bounds=(-1, 1), clusters=about, tol=0.1)}
+    told = few_shot(lm, truth_states) == truth_states.read("new_facts", "test").true
+    beside = (rights["before_period"] - told).tolist()
+    return metrics | {
+        "period_less_before": Metric.mean(less, bounds=(-1, 1), clusters=about, tol=0.1),
+        "few_shot": Metric.share(told, clusters=about, tol=0.1),
+        "before_period_less_few_shot": Metric.mean(beside, bounds=(-1, 1), clusters=about, tol=0.1),
+    }
+
+
+def few_shot(lm, truth_states):
+    """Which test statements of the new relation the model calls true after examples, by the median of P("True"): [N] bool."""
+    twins = truth_states.items("facts", "train")
+    pairs = methods.spread(range(len(twins) // 2), N_SHOTS)
+    examples = [twins[2 * pair + i % 2] for i, pair in enumerate(pairs)]
+    turns = [turn for one in examples for turn in (one.question, "True." if one.true else "False.")]
+    asked = [[*turns, one.question] for one in truth_states.items("new_facts", "test")]
+    p = methods.answer_preference(lm, asked, ("True", "False"))
+    return p > np.median(p)
 
 
 def layers_of(read):

@@ -7,7 +7,7 @@ of each kind are centred by themselves, as in the paper. A statement, its twin a
 The matrices hold all kinds and four probes. Claims are made of kinds that the model itself can judge: its own verdicts part true
 statements from false ones better than chance, of a kind and of its opposite (a model that prefers large numbers, or does not see
 the word "not", is right about one of the two). They are compared with chance and with differences in means under permuted labels,
-whichever way they point. In the null world the labels of each set are permuted.
+each at its own layer, chosen in the same way. In the null world the labels of each set are permuted.
 """
 
 import numpy as np
@@ -70,8 +70,8 @@ def truth_of_negations(truth_states, right_calls, own_verdicts):
     unknown = [name for name in NEGATED if not known(own_verdicts, name)]
     if unknown:
         return not_eligible(f"the model's own verdicts on {' and '.join(unknown)} are not above chance", **own_verdicts)
-    layers, right = right_calls
-    return transferred("new_relation", truth_states, right, layers, NEGATED)
+    _, right = right_calls
+    return transferred("new_relation", truth_states, right, NEGATED)
 
 
 @experiment
@@ -80,8 +80,8 @@ def truth_of_other_kinds(truth_states, right_calls, own_verdicts):
     sets = [name for both in OPPOSITES if all(known(own_verdicts, one) for one in both) for name in both]
     if not sets:
         return not_eligible("the model's own verdicts on numbers and translations are not above chance", **own_verdicts)
-    layers, right = right_calls
-    return {"sets": sets, **transferred("other_kinds", truth_states, right, layers, sets)}
+    _, right = right_calls
+    return {"sets": sets, **transferred("other_kinds", truth_states, right, sets)}
 
 
 def known(own_verdicts, name):
@@ -89,12 +89,12 @@ def known(own_verdicts, name):
     return above(own_verdicts[f"own_verdicts_{name}"], 0.5, source="chance").verdict == "yes"
 
 
-def transferred(name, truth_states, right, layers, sets):
+def transferred(name, truth_states, right, sets):
     """Metrics: what a difference in means of facts and negations calls rightly, and how much more than one of facts alone."""
     about, own = truth_states.about(sets), pooled(right["mass_mean", BOTH], sets)
     return {
         name: Metric.share(own, clusters=about, tol=0.1, control=f"{name}_permuted_95"),
-        f"{name}_permuted_95": truth_states.permuted_95(BOTH, layers[BOTH], sets),
+        f"{name}_permuted_95": truth_states.permuted_95(BOTH, sets),
         f"{name}_from_facts_alone": Metric.share(pooled(right["mass_mean", ALONE], sets), clusters=about, tol=0.1),
         f"{name}_less_facts_alone": difference(own - pooled(right["mass_mean", ALONE], sets), about),
         f"{name}_logistic": Metric.share(pooled(right["logistic", BOTH], sets), clusters=about, tol=0.1),

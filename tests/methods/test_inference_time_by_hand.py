@@ -47,6 +47,15 @@ def test_a_shift_is_the_spread_along_the_difference_in_means():
     np.testing.assert_allclose(shift, np.std(x @ theta) * theta, rtol=1e-12)
 
 
+def test_a_shift_without_another_has_nothing_of_it():
+    x, along = Z[:, 0, 1].astype(np.float64), np.array([0.0, 2.0, 0.0, 0.0])
+    theta = x[TRUE].mean(axis=0) - x[~TRUE].mean(axis=0)
+    theta[1] = 0.0
+    theta /= np.linalg.norm(theta)
+    shift = head_shifts(Z, TRUE, [(0, 1)], without={(0, 1): along})[0, 1]
+    np.testing.assert_allclose(shift, np.std(x @ theta) * theta, rtol=1e-12, atol=1e-15)
+
+
 def test_random_shifts_have_the_same_lengths():
     shifts = head_shifts(Z, TRUE, [(1, 2), (0, 0)])
     drawn = random_shifts(shifts, np.random.default_rng(1))

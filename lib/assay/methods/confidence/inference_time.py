@@ -64,18 +64,32 @@ def head_accuracies(
     return right / len(z)
 
 
-def head_shifts(z: np.ndarray, true: Sequence[bool] | np.ndarray, heads: Sequence[Head]) -> dict[Head, np.ndarray]:
+def head_shifts(
+    z: np.ndarray,
+    true: Sequence[bool] | np.ndarray,
+    heads: Sequence[Head],
+    *,
+    without: Mapping[Head, np.ndarray] | None = None,
+) -> dict[Head, np.ndarray]:
     """The shift of each chosen head, from outputs [N, layers, H, D] of true and false prompts: [D] float64 each.
 
-    A head whose means are equal has a shift of 0. Raises DataError unless there are true and false prompts.
+    without: for each head a vector [D] whose component the difference in means loses first; with shuffled labels and the shifts
+    of the true ones it gives a control. A head whose means are equal has a shift of 0. DataError unless both labels are there.
     """
     shifts = {}
     for layer, head in heads:
         x = z[:, layer, head].astype(np.float64)
-        theta = mass_mean_probe(x, true).direction
-        theta = theta / max(float(np.linalg.norm(theta)), 1e-300)
+        theta = _unit(mass_mean_probe(x, true).direction)
+        if without is not None:
+            along = _unit(without[layer, head])
+            theta = _unit(theta - (theta @ along) * along)
         shifts[layer, head] = float((centred(x) @ theta).std()) * theta
     return shifts
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    """The vector at length 1; a vector of zeros stays."""
+    return vector / max(float(np.linalg.norm(vector)), 1e-300)
 
 
 def random_shifts(shifts: Mapping[Head, np.ndarray], rng: np.random.Generator) -> dict[Head, np.ndarray]:
