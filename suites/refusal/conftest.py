@@ -6,7 +6,7 @@ patterns of `assay.data.judges`; answers are judged and thrown away. Requests ar
 paper's code: the one that some templates write by themselves is left out (test_system_prompt.py puts it back).
 
 The paper tests on 100 requests, here there are 16 of each kind, one of each topic, so each is a cluster of its own. Their topics
-are those of the training requests in other words: nothing here says that a direction holds for a topic that it was not found on.
+are those of the training requests in other words; test_new_topics.py has directions on topics that they were not found on.
 Controls are drawn anew for each request, so an interval over requests contains the spread between draws. Claims are made of
 paired differences: `refused_a_less_b` is, request by request, whether it is refused under a less whether it is under b.
 """
@@ -42,7 +42,36 @@ def held_out(lm, system_prompt, tier):
 
 
 @pytest.fixture(scope="session")
-def controls(lm, english, held_out, system_prompt, tier, progress):
+def best_of_random(lm, system_prompt, tier, progress):
+    """best_of_random(found, rng) -> of as many random directions as there were candidates, the one that bypasses refusal best.
+
+    It is selected on the validation requests of what was found, without filters. topics: those that it was found on.
+    """
+
+    def select(found, rng, topics=None):
+        candidates = found.selection.candidates
+        drawn = candidates.replaced(rng.standard_normal(candidates.vectors.shape))
+        valid = {
+            kind: methods.refused_as_expected(
+                lm,
+                methods.request_prompts(lm, kind, split="valid", system=system_prompt, topics=topics),
+                found.tokens,
+                kind == "harmful",
+            )
+            for kind in ("harmful", "harmless")
+        }
+        return methods.select_direction(
+            lm, drawn, valid["harmful"], valid["harmless"], found.tokens,
+            filters=methods.SelectionFilters(kl=None, induce=None),
+            halving=methods.SuccessiveHalving(first=tier.choose(2, 4, 8), finalists=1, shallow=0.0),
+            track=lambda loop: progress(loop, "best random direction"),
+        ).direction  # fmt: skip
+
+    return select
+
+
+@pytest.fixture(scope="session")
+def controls(lm, english, held_out, best_of_random):
     """Control directions: `random` and `shuffled` (labels), one of each per prompt; `best_random` (selected, without filters,
     from as many random directions as there were candidates: the best of many draws), `by_norm` (the longest candidate)."""
     found, _ = english
@@ -51,24 +80,12 @@ def controls(lm, english, held_out, system_prompt, tier, progress):
     rng = np.random.default_rng(0)
     direction, selection = found.direction, found.selection
     states = [methods.states_where_read(lm, prompts, direction) for prompts in (found.harmful, found.harmless)]
-    drawn = selection.candidates.replaced(rng.standard_normal(selection.candidates.vectors.shape))
-    valid = {
-        kind: methods.refused_as_expected(
-            lm, methods.request_prompts(lm, kind, split="valid", system=system_prompt), found.tokens, kind == "harmful"
-        )
-        for kind in ("harmful", "harmless")
-    }
-    best = methods.select_direction(
-        lm, drawn, valid["harmful"], valid["harmless"], found.tokens,
-        filters=methods.SelectionFilters(kl=None, induce=None),
-        halving=methods.SuccessiveHalving(first=tier.choose(2, 4, 8), finalists=1, shallow=0.0),
-        track=lambda loop: progress(loop, "best random direction"),
-    )  # fmt: skip
+    best = best_of_random(found, rng)
     prompts = held_out["harmful"] + held_out["harmless"]
     return SimpleNamespace(
         random=[methods.random_control(direction, rng) for _ in prompts],
         shuffled=[methods.shuffled_control(direction, *states, rng) for _ in prompts],
-        best_random=best.direction,
+        best_random=best,
         by_norm=selection.by_norm,
     )
 

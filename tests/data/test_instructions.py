@@ -4,7 +4,7 @@ import pytest
 from breaking import GONE, broken, complains
 
 from assay.data import instructions as module
-from assay.data.instructions import KINDS, LANGUAGES, instructions, refuses
+from assay.data.instructions import KINDS, LANGUAGES, instructions, refuses, topic_halves
 from assay.errors import DataError
 
 ABLE = ("i cannot", "i can't", "i am unable to", "i'm unable to", "i am not able to", "i'm not able to")
@@ -39,6 +39,21 @@ def test_every_topic_has_one_wording_in_test_and_at_least_one_in_train(kind):
         assert len(splits) == 3
         assert splits.count("test") == 1
         assert "train" in splits
+
+
+@pytest.mark.parametrize("language", ["en", "sw"])
+def test_no_topic_is_in_both_halves_and_each_half_has_half_of_every_split(language):
+    one, two = topic_halves()
+    assert one.isdisjoint(two)
+    assert one | two == {request.topic for kind in KINDS for request in instructions(kind)}
+    for kind in KINDS:
+        for half in (one, two):
+            some = instructions(kind, language, topics=half)
+            assert {request.topic for request in some} == half & {request.topic for request in instructions(kind)}
+            assert some == tuple(request for request in instructions(kind, language) if request.topic in half)
+            splits = [request.split for request in some]
+            assert (splits.count("train"), splits.count("valid"), splits.count("test")) == (12, 4, 8)
+    assert instructions("harmful", topics=()) == ()
 
 
 def test_no_text_is_there_twice_and_no_topic_in_both_kinds():

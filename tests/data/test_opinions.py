@@ -60,7 +60,7 @@ SOUND = {
 
 
 def test_a_sound_file_has_nothing_wrong():
-    module._check(SOUND)
+    module.check(SOUND)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_a_sound_file_has_nothing_wrong():
     ],
 )
 def test_a_malformed_file_is_one_clear_sentence(tmp_path, path, value, says):
-    complains(broken(SOUND, path, value), module._check, tmp_path, says)
+    complains(broken(SOUND, path, value), module.check, tmp_path, says)

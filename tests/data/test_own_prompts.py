@@ -96,7 +96,7 @@ def test_they_stand_in_for_the_built_in_ones_until_taken_back(tmp_path):
             "e1_label,e2_label,e3_label,r1_template,r2_template,source_prompt\na,b,c,the x of {},the y of {},Who",
             "the prompt 'Who is' does not hold 'the x of a'",
         ),
-        ("opinion", "", "unknown prompt set 'opinion'"),
+        ("opinion", "", "unknown prompt set 'opinion'. Did you mean opinions"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file(tmp_path, name, text, message):

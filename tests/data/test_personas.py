@@ -127,8 +127,8 @@ SOUND = {
     ],
 )
 def test_a_broken_file(tmp_path, path, value, says):
-    complains(broken(SOUND, path, value), module._check, tmp_path, says)
+    complains(broken(SOUND, path, value), module.check, tmp_path, says)
 
 
 def test_a_sound_file():
-    module._check(SOUND)
+    module.check(SOUND)

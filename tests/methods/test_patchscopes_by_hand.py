@@ -83,6 +83,36 @@ def test_every_step_has_noise_of_its_own():
     assert not (GumbelNoise("another", 1.0)(nothing) == first).any()
 
 
+@pytest.mark.parametrize(
+    ("top_p", "temperature", "inside"),
+    [
+        (0.3, 1.0, [4]),  # by hand: softmax of the logits is 0.55, 0.2, 0.15, 0.07, 0.03
+        (0.56, 1.0, [0, 4]),
+        (0.75, 1.0, [0, 4]),
+        (0.76, 1.0, [0, 2, 4]),
+        (0.76, 0.25, [4]),  # there the likeliest has 0.98
+        (0.999, 100.0, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_samples_come_from_the_nucleus(top_p, temperature, inside):
+    given = mx.log(mx.array([0.2, 0.07, 0.15, 0.03, 0.55]))[None, None]
+    drawn = {int(mx.argmax(GumbelNoise(f"{i}", temperature, top_p)(given)).item()) for i in range(400)}
+    assert drawn == set(inside)
+
+
+def test_the_nucleus_keeps_the_noise_of_the_tokens_inside():
+    given = mx.log(mx.array([0.2, 0.07, 0.15, 0.03, 0.55]))[None, None]
+    whole, some = GumbelNoise("key", 1.0)(given), GumbelNoise("key", 1.0, 0.7)(given)
+    assert (whole[0, 0, [0, 4]] == some[0, 0, [0, 4]]).all()
+    assert (some[0, 0, 1:4] < -1e8).all()
+
+
+@pytest.mark.parametrize("top_p", [0.0, -0.1, 1.1, float("nan")])
+def test_a_nucleus_of_nothing_is_refused(top_p):
+    with pytest.raises(EditError, match="top_p is a share of the probability"):
+        sampling_edits("key", 1.0, top_p)
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
 def test_a_temperature_that_samples_nothing_is_refused(temperature):
     with pytest.raises(EditError, match="sampling needs a temperature above 0"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
+from assay.data.instructions import topic_halves
 from assay.errors import PromptError
 from assay.methods.directions import difference_in_means, post_instruction
 from assay.methods.refusal.judging import refusal_score
@@ -53,6 +54,19 @@ def test_the_direction_is_the_difference_of_those(lm, tokens, found):
     assert set(found.harmful) < set(request_prompts(lm, "harmful", split="train"))
     assert found.direction.provenance["n_positive"] == str(len(found.harmful))
     assert found.tokens == tuple(tokens)
+
+
+def test_requests_of_other_topics_have_no_part_in_it(lm, tokens):
+    for topics in topic_halves():
+        halving = SuccessiveHalving(first=1, finalists=1, shallow=0.5)
+        found = refusal_direction(lm, topics=topics, tokens=tokens, filters=OFF, halving=halving)
+        asked = [request_prompts(lm, kind, split="train", topics=topics) for kind in ("harmful", "harmless")]
+        everything = {kind: request_prompts(lm, kind, split="train") for kind in ("harmful", "harmless")}
+        assert all(set(some) < set(everything[kind]) for some, kind in zip(asked, everything, strict=True))
+        assert found.harmful == tuple(refused_as_expected(lm, asked[0], tokens, True))
+        assert found.harmless == tuple(refused_as_expected(lm, asked[1], tokens, False))
+        again = difference_in_means(lm, found.harmful, found.harmless, post_instruction(lm))
+        np.testing.assert_array_equal(found.direction.vector, again.vectors[found.selection.cell])
 
 
 def test_a_language_that_is_never_refused(lm):

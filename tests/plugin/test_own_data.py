@@ -115,6 +115,29 @@ def test_prompts_stand_in_for_the_built_in_ones_in_this_run_only(own, run):
     assert own.rows(name="asked")["texts"]["value"] != rows["texts"]["value"]
 
 
+def test_opinions_stand_in_for_the_built_in_ones(own, run):
+    suite = """
+        from assay.data.opinions import opinions
+        from assay.plugin import experiment
+
+        @experiment
+        def asked(lm):
+            return {"views": [item.view for item in opinions()][:2]}
+
+        def test_metrics(asked, metrics):
+            assert metrics == asked
+    """
+    own.suite(test_asked=suite)
+    rows = [f"Which is {i}?,red,blue,I like red.,I like blue." for i in range(5)]
+    (own.path / "colors.csv").write_text("\n".join(["question,A,B,view_A,view_B", *rows]))
+    result = run("--model", "toy_a", "-k", "asked", "--dataset", "opinions=colors.csv")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["assay: --dataset opinions: 10 prompts of yours, recorded in snapshots-opinions-*"])
+    [folder] = folders(own)
+    found = json.loads((own.path / folder / "toy_a" / "asked.json").read_text())["asked@quick"]
+    assert found["views"]["value"] == ["I like red.", "I like blue."]
+
+
 def test_a_path_is_relative_to_where_the_command_was_given(own, run, monkeypatch):
     (own.path / "below").mkdir()
     (own.path / "mine.json").rename(own.path / "below" / "mine.json")
@@ -143,6 +166,11 @@ def test_a_journal_of_other_data_is_not_taken_over(own, monkeypatch):
         (["antonyms=mine.json"], "--dataset: unknown task or prompt set 'antonyms'. Did you mean antonym?*"),
         (["antonym=nowhere.json"], "--dataset: */nowhere.json: not a readable JSON file: *No such file*"),
         (["antonym=bad.json"], "--dataset: */bad.json: entry 1 is not {*"),
+        (
+            ["opinions=mine.json"],
+            "--dataset: */mine.json: topic '1' needs question, A, B, view_A and view_B, and nothing else",
+        ),
+        (["entities=nowhere.csv"], "--dataset: */nowhere.csv: not a readable CSV file: *No such file*"),
         (["antonym=half.json"], "--dataset: */half.json: not a readable JSON file: *"),
         (["antonym=mine.json", "antonym=french.json"], "--dataset replaces antonym twice: give one file"),
     ],

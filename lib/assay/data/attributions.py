@@ -69,7 +69,7 @@ def _works() -> tuple[Attribution, ...]:
     )
     books = tuple(
         Attribution(f"book/{one.about}", one.split, "book", one.about, one.right, one.wrong)
-        for one in right_or_wrong.right_or_wrong()
+        for one in right_or_wrong.built_in()
         if one.kind == "author_of_book"
     )
     return lines + books

@@ -1,4 +1,4 @@
-"""Reads, checks, hashes and splits the JSON files of `assay.data`.
+"""Reads, checks, hashes and splits the JSON files of `assay.data`, and CSV files of one's own.
 
 >>> file = Path("mine.json")
 >>> size = file.write_text('{"hot": "cold"}')
@@ -9,7 +9,9 @@ Traceback (most recent call last):
 assay.errors.DataError: mine.json: the word 'hot' occurs 2 times; keep one
 """
 
+import csv
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -39,6 +41,31 @@ def load(path: Path | str, check: Callable[[Any], None]) -> Any:
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     return content
+
+
+def rows(path: Path, *needed: str) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file by column, with their line numbers. Raises DataError for one that lacks a needed text."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable CSV file: {error}") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if missing := [column for column in needed if column not in (reader.fieldnames or ())]:
+        raise DataError(f"{path}: has no column {missing[0]!r}; it needs {', '.join(needed)}")
+    found = [(reader.line_num, {key: (value or "").strip() for key, value in row.items() if key}) for row in reader]
+    for number, row in found:
+        if empty := [column for column in needed if not is_text(row[column])]:
+            raise DataError(f"{path}: line {number}: {empty[0]} is empty")
+    if not found:
+        raise DataError(f"{path}: has no rows")
+    return found
+
+
+def is_true(row: dict[str, str], column: str, where: str) -> bool:
+    """Whether a column is 1. Raises DataError, which begins with `where`, for anything but 1 and 0."""
+    if row[column] not in ("0", "1"):
+        raise DataError(f"{where}: the {column} is {row[column]!r}, not 1 or 0")
+    return row[column] == "1"
 
 
 def short_hash(path: Path) -> str:

@@ -5,7 +5,8 @@
 >>> take_back(); given("two-hop") is None
 True
 
-`assay.data.own` reads them from files; `instructions`, `two_hop` and `statements` return them in the place of their own.
+`assay.data.own` reads them from files; `instructions`, `two_hop`, `opinions` and the like return them in the place of
+their own.
 """
 
 from collections.abc import Sequence

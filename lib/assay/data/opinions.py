@@ -28,12 +28,15 @@ from typing import Any, Literal, get_args
 
 from assay.data import files
 from assay.data.files import Split, check_splits, is_table, is_text, no_repeats, of_split, split_by_name
+from assay.data.given import given
 from assay.errors import DataError
 
 FILE = Path(__file__).with_name("opinions.json")
 
 Option = Literal["A", "B"]
 OPTIONS: tuple[Option, ...] = get_args(Option)
+ENTRIES = ("question", "A", "B", "view_A", "view_B")
+"""What a topic needs."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,12 @@ class Opinion:
 
 
 def opinions(split: str | None = None) -> tuple[Opinion, ...]:
-    """The items of one split, or of all. Raises DataError for an unknown split."""
-    return of_split(_opinions(), split)
+    """The items of one split, or of all; your own, if they were given (`assay.data.own`).
+
+    Raises DataError for an unknown split.
+    """
+    own = given("opinions")
+    return of_split(_opinions() if own is None else own, split)
 
 
 def file_hash() -> str:
@@ -71,8 +78,12 @@ def file_hash() -> str:
 
 @cache
 def _opinions() -> tuple[Opinion, ...]:
-    content = files.load(FILE, _check)
-    split_of = split_by_name(content["splits"])
+    content = files.load(FILE, check)
+    return posed(content["topics"], split_by_name(content["splits"]))
+
+
+def posed(topics: dict[str, dict[str, str]], split_of: dict[str, Split]) -> tuple[Opinion, ...]:
+    """Both opinions of each topic, from tables that `check_topics` accepts."""
     return tuple(
         Opinion(
             id=f"{topic}/{option}",
@@ -83,17 +94,23 @@ def _opinions() -> tuple[Opinion, ...]:
             b=item["B"],
             matches=option,
         )
-        for topic, item in content["topics"].items()
+        for topic, item in topics.items()
         for option in OPTIONS
     )
 
 
-def _check(content: Any) -> None:
+def check(content: Any) -> None:
     """Raise DataError for the first thing wrong with the content of `opinions.json`."""
     if not is_table(content, splits=dict, topics=dict):
         raise DataError("needs the tables splits and topics")
-    for topic, item in content["topics"].items():
-        if not isinstance(item, dict) or set(item) != {"question", "A", "B", "view_A", "view_B"}:
+    check_topics(content["topics"])
+    check_splits(content["splits"], content["topics"])
+
+
+def check_topics(topics: dict[str, Any]) -> None:
+    """Raise DataError for the first topic that is not a question with two options and a view of either."""
+    for topic, item in topics.items():
+        if not isinstance(item, dict) or set(item) != {*ENTRIES}:
             raise DataError(f"topic {topic!r} needs question, A, B, view_A and view_B, and nothing else")
         if not all(is_text(text) for text in item.values()):
             raise DataError(f"topic {topic!r} has an entry that is not a text without spaces around it")
@@ -102,5 +119,4 @@ def _check(content: Any) -> None:
                 raise DataError(
                     f"view_{option} of topic {topic!r} has to name {item[option]!r} and not {item[other]!r}"
                 )
-    no_repeats("the question", (item["question"] for item in content["topics"].values()))
-    check_splits(content["splits"], content["topics"])
+    no_repeats("the question", (item["question"] for item in topics.values()))

@@ -22,28 +22,33 @@
                                                      column with what each is about (Marks and Tegmark)
     behaviour    the behaviour of the file's name,   JSON list of {"question": ..., "answer_matching_behavior": "(A)"}; the
                  or one more of that name            question ends in its options, (A) ... (B) ... (Rimsky et al.)
+    opinions     the questions of taste, in which    CSV, or JSON list of tables, with question, A, B, view_A and view_B, where
+                 a user says what they prefer        view_A names A and not B; or the form of opinions.json, with its splits
+    right-or-wrong   the questions with a right      CSV with question, right, wrong, and perhaps kind; the answers begin with
+                 and a wrong answer                  different letters
+    entities     the known and the made-up names     CSV with name, known (1 or 0), question, and perhaps kind, answer
+    persona      the trait of the file's name, or    JSON table of one trait, as in personas.json
+                 one more of that name
 
 A file has no splits. They are drawn by text, for statements by what they are about (`draw_splits`), so that a statement and its
-twin are in one split, and a question and its twin with exchanged options, too. A two-hop template is "the capital of {}"; its r1
-shortcut is the query without e1.
+twin are in one split, and a question and its twin with exchanged options, too; both views of a question are in one split. A
+two-hop template is "the capital of {}"; its r1 shortcut is the query without e1. Rimsky et al.'s questions on sycophancy have
+the view in the question, so they are a behaviour; opinions are asked without the view, too. A wording of views ("I like {}.")
+counts from four topics of the train split on, so use few wordings.
 """
 
 import ast
-import csv
-import io
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from assay.data import files
-from assay.data.behaviours import BehaviourQuestion, other
-from assay.data.files import draw_splits, is_table, is_text, no_repeats
+from assay.data.files import draw_splits, is_true, no_repeats
 from assay.data.instructions import Instruction, Kind
 from assay.data.knowledge import Statement
-from assay.data.opinions import OPTIONS
+from assay.data.own_questions import read_behaviour, read_entities, read_opinions, read_persona, read_right_or_wrong
 from assay.data.two_hop import TwoHop, sentence
-from assay.errors import DataError, shown, unknown
+from assay.errors import DataError, unknown
 
 
 def read(name: str, path: Path | str) -> tuple[Any, ...]:
@@ -83,7 +88,7 @@ def _request(entry: Any) -> Any:
 
 def _two_hop(path: Path) -> tuple[TwoHop, ...]:
     queries = []
-    for number, row in _rows(path, "e1_label", "e2_label", "e3_label", "r1_template", "r2_template"):
+    for number, row in files.rows(path, "e1_label", "e2_label", "e3_label", "r1_template", "r2_template"):
         e1, e2, e3, r1, r2 = (row[key] for key in ("e1_label", "e2_label", "e3_label", "r1_template", "r2_template"))
         for template in (r1, r2):
             if template.count("{}") != 1:
@@ -130,14 +135,12 @@ def _aliases(row: dict[str, str], column: str, label: str) -> list[str]:
 
 
 def _statements(path: Path) -> tuple[Statement, ...]:
-    rows = list(_rows(path, "statement", "label"))
+    rows = list(files.rows(path, "statement", "label"))
     about = next((column for column in rows[0][1] if column not in ("statement", "label", "relation")), "statement")
     split_of = draw_splits(row[about] for _, row in rows)
     statements = []
     for number, row in rows:
-        if row["label"] not in ("0", "1"):
-            raise DataError(f"{path}: line {number}: the label is {row['label']!r}, not 1 or 0")
-        true, relation = row["label"] == "1", row.get("relation") or path.stem
+        true, relation = is_true(row, "label", f"{path}: line {number}"), row.get("relation") or path.stem
         statements.append(
             Statement(
                 f"{path.stem}/{number}", split_of[row[about]], row["statement"], true, relation, row[about], "", ""
@@ -147,76 +150,15 @@ def _statements(path: Path) -> tuple[Statement, ...]:
     return tuple(statements)
 
 
-def _behaviour(path: Path) -> tuple[BehaviourQuestion, ...]:
-    entries = files.load(path, _check_behaviour)
-    drafts = [
-        BehaviourQuestion(
-            id=f"{path.stem}/{number}",
-            behaviour=path.stem,
-            split="train",
-            topic="",
-            prompt=entry["question"].strip(),
-            matches=_letter(entry["answer_matching_behavior"]),
-        )
-        for number, entry in enumerate(entries, 1)
-    ]
-    topics = ["\n".join([one.open_ended, *sorted(one.options)]) for one in drafts]
-    split_of = draw_splits(topics)
-    return tuple(replace(one, topic=topic, split=split_of[topic]) for one, topic in zip(drafts, topics, strict=True))
-
-
-def _letter(answer: Any) -> Any:
-    """The letter of an answer such as "(A)", " (A)" or "A"; None for anything else."""
-    letter = answer.strip().removeprefix("(").removesuffix(")") if isinstance(answer, str) else None
-    return letter if letter in OPTIONS else None
-
-
-def _check_behaviour(entries: Any) -> None:
-    if not isinstance(entries, list) or not entries:
-        raise DataError('needs a list of {"question": ..., "answer_matching_behavior": "(A)"}, with at least one entry')
-    letters = []
-    for number, entry in enumerate(entries, 1):
-        letters.append(_letter(entry.get("answer_matching_behavior")) if is_table(entry, question=str) else None)
-        if not (letter := letters[-1]):
-            raise DataError(
-                f'entry {number} needs a question and answer_matching_behavior, "(A)" or "(B)": {shown(entry)}'
-            )
-        start, _, options = entry["question"].rpartition("(A)")
-        if not all(part.strip() for part in (start, *options.partition("(B)"))):
-            raise DataError(
-                f"entry {number}: the question has to end in (A), a text, (B), a text: {shown(entry['question'])}"
-            )
-        against = f"({other(letter)})"
-        if _letter(given := entry.get("answer_not_matching_behavior", against)) != other(letter):
-            raise DataError(f"entry {number}: ({letter}) matches, so the other answer is {against}, not {shown(given)}")
-    no_repeats("the question", [entry["question"].strip() for entry in entries])
-    if len(set(letters)) == 1:
-        raise DataError(f"({letters[0]}) matches in every question: exchange the options in half of them")
-
-
-def _rows(path: Path, *needed: str) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file by column, with their line numbers. Raises DataError for one that lacks a needed text."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable CSV file: {error}") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if missing := [column for column in needed if column not in (reader.fieldnames or ())]:
-        raise DataError(f"{path}: has no column {missing[0]!r}; it needs {', '.join(needed)}")
-    rows = [(reader.line_num, {key: (value or "").strip() for key, value in row.items() if key}) for row in reader]
-    for number, row in rows:
-        if empty := [column for column in needed if not is_text(row[column])]:
-            raise DataError(f"{path}: line {number}: {empty[0]} is empty")
-    if not rows:
-        raise DataError(f"{path}: has no rows")
-    return rows
-
-
 PROMPTS: dict[str, Callable[[Path], tuple[Any, ...]]] = {
     "harmful": _requests("harmful"),
     "harmless": _requests("harmless"),
     "two-hop": _two_hop,
     "statements": _statements,
-    "behaviour": _behaviour,
+    "behaviour": read_behaviour,
+    "opinions": read_opinions,
+    "right-or-wrong": read_right_or_wrong,
+    "entities": read_entities,
+    "persona": read_persona,
 }
 """By the name of the built-in prompt set: how a file is read that stands in for it."""

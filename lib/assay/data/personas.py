@@ -37,6 +37,7 @@ from typing import Any
 
 from assay.data import files, judges
 from assay.data.files import is_table, is_text, no_repeats
+from assay.data.given import given
 from assay.errors import DataError, unknown
 
 FILE = Path(__file__).with_name("personas.json")
@@ -71,6 +72,10 @@ class Trait:
     evaluation: tuple[str, ...]
     asks: str
     labelled: tuple[Labelled, ...]
+    phrases: tuple[tuple[str, ...], tuple[str, ...]]
+    """The patterns of answers that show the trait, and of answers that do not."""
+    denying: tuple[tuple[str, str], ...]
+    """The judges of answers that do not: a question and a label of `assay.data.judges`."""
 
     @property
     def positive_prompts(self) -> tuple[str, ...]:
@@ -85,12 +90,12 @@ class Trait:
     def shows(self, said: str) -> bool:
         """Whether an answer shows the trait, by its phrases. An empty answer shows none."""
         plain = judges.plain(said)
-        shown, denied, others = _phrases(self.name)
+        shown, denied = self.phrases
         return (
             bool(plain)
-            and (not shown or any(one.search(plain) for one in shown))
-            and not any(one.search(plain) for one in denied)
-            and not any(judge(said) for judge in others)
+            and (not shown or any(re.search(one, plain) for one in shown))
+            and not any(re.search(one, plain) for one in denied)
+            and not any(judges.judge(*one)(said) for one in self.denying)
         )
 
     def judged(self, question: str, answer: str) -> str:
@@ -105,23 +110,37 @@ class Trait:
 
 
 def traits() -> tuple[str, ...]:
-    """The names of the traits."""
-    return tuple(_content()["traits"])
+    """The names of the traits: the two, and one of your own if it was given (`assay.data.own`)."""
+    return tuple(dict.fromkeys([*_content()["traits"], *(one.name for one in given("persona") or ())]))
 
 
 def trait(name: str) -> Trait:
-    """A trait by name. Raises DataError for an unknown one."""
-    table = _content()["traits"]
-    if name not in table:
-        raise unknown(DataError, "trait", name, table)
-    one = table[name]
+    """A trait by name; your own, if one of that name was given. Raises DataError for an unknown one."""
+    if name not in traits():
+        raise unknown(DataError, "trait", name, traits())
+    own = [one for one in given("persona") or () if one.name == name]
+    return own[0] if own else from_table(name, _content()["traits"][name])
+
+
+def from_table(name: str, one: dict[str, Any]) -> Trait:
+    """A trait from its table in a file that `check` accepts."""
     positive, negative = (tuple(pair[kind] for pair in one["instructions"]) for kind in ("positive", "negative"))
     labelled = tuple(
         Labelled(question, answer, kind == "shown")
         for kind in ("shown", "other")
         for question, answer in one["labelled"][kind]
     )
-    return Trait(name, positive, negative, tuple(one["extraction"]), tuple(one["evaluation"]), one["asks"], labelled)
+    return Trait(
+        name=name,
+        positive=positive,
+        negative=negative,
+        extraction=tuple(one["extraction"]),
+        evaluation=tuple(one["evaluation"]),
+        asks=one["asks"],
+        labelled=labelled,
+        phrases=(tuple(one["shown"]), tuple(one["denied"])),
+        denying=tuple((question, label) for question, label in one["judges"]),
+    )
 
 
 def file_hash() -> str:
@@ -131,18 +150,10 @@ def file_hash() -> str:
 
 @cache
 def _content() -> dict[str, Any]:
-    return files.load(FILE, _check)
+    return files.load(FILE, check)
 
 
-@cache
-def _phrases(name: str) -> tuple[list[re.Pattern[str]], list[re.Pattern[str]], list[judges.Judge]]:
-    """The patterns of answers that show a trait, those of answers that do not, and the judges of answers that do not."""
-    one = _content()["traits"][name]
-    shown, denied = ([re.compile(pattern) for pattern in one[kind]] for kind in ("shown", "denied"))
-    return shown, denied, [judges.judge(question, label) for question, label in one["judges"]]
-
-
-def _check(content: Any) -> None:
+def check(content: Any) -> None:
     """Raise DataError for the first thing wrong with the content of `personas.json`."""
     if not is_table(content, traits=dict) or not content["traits"]:
         raise DataError("needs the table traits, with one trait or more")

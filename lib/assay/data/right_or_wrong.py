@@ -35,6 +35,7 @@ from typing import Any, Literal, get_args
 
 from assay.data import files, knowledge
 from assay.data.files import SPLITS, Split, is_table, is_text, no_repeats, of_split
+from assay.data.given import given
 from assay.data.knowledge import LETTERS, PROPOSAL, statements
 from assay.errors import DataError, unknown
 
@@ -95,8 +96,12 @@ class RightOrWrong:
 
 
 def right_or_wrong(split: str | None = None) -> tuple[RightOrWrong, ...]:
-    """The questions of one split, or of all. Raises DataError for an unknown split."""
-    return of_split(_questions(), split)
+    """The questions of one split, or of all; your own, if they were given (`assay.data.own`).
+
+    Raises DataError for an unknown split.
+    """
+    own = given("right-or-wrong")
+    return of_split(built_in() if own is None else own, split)
 
 
 def file_hash() -> str:
@@ -105,7 +110,8 @@ def file_hash() -> str:
 
 
 @cache
-def _questions() -> tuple[RightOrWrong, ...]:
+def built_in() -> tuple[RightOrWrong, ...]:
+    """The questions of assay, whatever was given: the works of `attributions` are among them."""
     made, place = [], dict[tuple[str, Split], int]()
     for kind, split, about, asked, right, wrong in (*_facts(), *_trivia(), *_sums()):
         i = place[kind, split] = place.get((kind, split), -1) + 1

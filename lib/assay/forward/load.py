@@ -3,7 +3,8 @@
     >>> load("llama_tiny", doctor=False)                # built in: nothing to download
     LM(llama_tiny: llama, 8 layers, width 128, 8 heads on 4, vocabulary 4608)
 
-A name may also be one of the Hugging Face cache ("qwen7b", "mlx-community/Qwen3-4B-4bit"), a folder or a GGUF file.
+A name may also be one of the Hugging Face cache ("qwen7b", "mlx-community/Qwen3-4B-4bit"), a folder or a GGUF file. A base model
+has no chat template; with `_few_shot` behind its name it answers questions behind solved examples (`assay.models.few_shot`).
 """
 
 from pathlib import Path
@@ -17,7 +18,8 @@ from assay.errors import AssayError, UnknownModel, shown
 from assay.forward import backends
 from assay.forward.layout import lay_out
 from assay.forward.lm import LM
-from assay.models.registry import ModelSpec, resolve
+from assay.models import few_shot
+from assay.models.registry import ModelSpec, is_few_shot, resolve
 from assay.models.weights import Weights, choose, float32_bytes, widen
 
 
@@ -82,6 +84,9 @@ def load(
         widen(checkpoint.model)
     lay_out(checkpoint.model)
     made_of = {**checkpoint.made_of, "weights": kept}
+    if is_few_shot(name):
+        few_shot.give_template(checkpoint.tokenizer, name.id)
+        made_of["few_shot"] = few_shot.version()
     lm = LM(
         checkpoint.model, checkpoint.tokenizer, name=name.id, activations=activations, provenance=made_of,
         published=checkpoint.published,

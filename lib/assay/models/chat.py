@@ -8,7 +8,8 @@ r"""A conversation as the text that a model reads: the chat template, on a fixed
 The text is that of transformers' `apply_chat_template` on the day `TODAY`: a template that writes the date (Llama-3.2) would
 else ask another question every day. Some templates write a system prompt where none is given (Qwen2.5, SmolLM2), or a header
 with the date (Llama-3.2). `system=False` leaves it out, as the official code of the refusal papers does: the user's turn is
-then the first of the text, behind BOS.
+then the first of the text, behind BOS. In the template of a base model in few-shot form (`assay.models.few_shot`) solved examples
+are the first turns of every conversation.
 
 A conversation of several turns is a list of texts, in which the user's and the model's turns alternate:
 
@@ -23,6 +24,7 @@ from typing import Any, Literal
 from jinja2 import TemplateError
 
 from assay.errors import NoChatTemplate, PromptError, brief, shown
+from assay.models import few_shot
 from assay.models.config import MALFORMED
 
 TODAY = datetime(2024, 7, 26)
@@ -62,8 +64,9 @@ def rendered(tokenizer: Any, user: Conversation, system: System = None, *, name:
     if not isinstance(system, str) and system is not None and system is not False:
         raise PromptError(f"system is a text, None (the template's own) or False (none), got {shown(system)}")
     own = [{"role": "system", "content": system}] if isinstance(system, str) else []
+    examples = _turns([*few_shot.SHOTS, ""])[:-1] if few_shot.is_given(tokenizer) else []
     try:
-        text = _apply(tokenizer, [*own, *said], answer=True)
+        text = _apply(tokenizer, [*own, *examples, *said], answer=True)
         return _without_system(tokenizer, text, name) if system is False else text
     except (TemplateError, *MALFORMED) as error:
         turn = (

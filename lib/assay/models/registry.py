@@ -6,6 +6,8 @@
     ['llama_tiny', 'llama_tiny4']
     >>> [spec.id for spec in resolve(["mlx-community/Qwen3-4B-4bit"])]    # any repository, folder or GGUF file
     ['qwen3_4b_4bit']
+    >>> [spec.id for spec in resolve(["gemma270m_few_shot"])]             # a base model, asked questions behind examples
+    ['gemma270m_few_shot']
     >>> locate(REGISTRY["llama_tiny"]).name
     'llama_tiny'
 
@@ -24,6 +26,7 @@ from pathlib import Path
 from assay.errors import AssayError, CheckpointError, ModelNotCached, UnknownModel, brief, shown, unknown
 from assay.models import hub
 from assay.models.cache import cache_dir
+from assay.models.few_shot import FEW_SHOT
 from assay.models.files import check_complete, hub_repo, read_json, weight_files
 from assay.models.table import BUILTIN, FAMILIES, GGUF, GROUPS, ID, REGISTERED, REGISTRY, ModelSpec, known
 
@@ -35,8 +38,10 @@ __all__ = [
     "RANDOM",
     "REGISTRY",
     "ModelSpec",
+    "few_shot_twin",
     "getter",
     "is_cached",
+    "is_few_shot",
     "is_random",
     "known",
     "locate",
@@ -56,6 +61,7 @@ def resolve(tokens: Sequence[str]) -> list[ModelSpec]:
 
     A token is a comma list of: id, alias or repository (any case); group (`tiny`, `all`); pattern over ids
     (`gemma*`), or over repositories if it has a '/'; GGUF file; folder with a `config.json`; any other `org/name`.
+    With `_few_shot` behind it, a name is that of a base model asked in few-shot form (`assay.models.few_shot`).
     A registered name wins over a folder, and a folder over a repository of the same name, as in mlx-lm.
     Raises UnknownModel (nothing named, no such model, one id for two sources) and CheckpointError (a file that is
     no GGUF, a folder whose `config.json` is missing or damaged).
@@ -87,6 +93,8 @@ def _matches(name: str) -> list[ModelSpec]:
             raise UnknownModel(f"no model matches the pattern {name!r}. Known: {', '.join(known())}")
         return hits
     folder = _path(name)
+    if lower.endswith(FEW_SHOT) and not (folder / "config.json").is_file():
+        return [few_shot_twin(spec) for spec in _matches(name[: -len(FEW_SHOT)])]
     if lower.endswith(GGUF):
         return [_from_gguf(folder)]
     if name.startswith((".", "/", "~")) or (folder / "config.json").is_file():
@@ -227,7 +235,8 @@ def is_cached(spec: ModelSpec) -> bool:
 
 def getter(spec: ModelSpec) -> str:
     """The command that downloads a model."""
-    return f"assay get {spec.id}" if spec.gguf or spec.id in REGISTERED else f"hf download {spec.repo}"
+    id = spec.id.removesuffix(FEW_SHOT)
+    return f"assay get {id}" if spec.gguf or id in REGISTERED else f"hf download {spec.repo}"
 
 
 def remedy(spec: ModelSpec) -> str:
@@ -237,7 +246,8 @@ def remedy(spec: ModelSpec) -> str:
     if spec.path is not None:
         return "Copy or convert the checkpoint again."
     if spec.gguf:
-        return f"Get it again with: assay rm {spec.id} && assay get {spec.id}"
+        id = spec.id.removesuffix(FEW_SHOT)
+        return f"Get it again with: assay rm {id} && assay get {id}"
     return f"Get it again with: hf download {spec.repo} --force-download"
 
 
@@ -255,6 +265,16 @@ def random_twin(spec: ModelSpec) -> ModelSpec:
         )
     path = locate(spec) if spec.kind == "gguf" else spec.path  # the config.json that a GGUF file is converted to
     return replace(spec, id=f"{spec.id}{RANDOM}", aliases=(), path=path)
+
+
+def few_shot_twin(spec: ModelSpec) -> ModelSpec:
+    """The spec of the same model, asked questions behind solved examples, under another id, so that it has its own snapshots."""
+    return replace(spec, id=f"{spec.id}{FEW_SHOT}", aliases=())
+
+
+def is_few_shot(spec: ModelSpec) -> bool:
+    """Whether a base model is asked in few-shot form."""
+    return spec.id.endswith(FEW_SHOT)
 
 
 def is_random(spec: ModelSpec) -> bool:

@@ -3,7 +3,8 @@
     $ pytest suites/function_vectors --dataset antonym=mine.json --dataset english-french=/data/french.json
     $ pytest suites/refusal --dataset harmful=harmful.json --dataset harmless=alpaca.json
     $ pytest suites/hopping_too_late --dataset two-hop=two_hop.csv
-    $ pytest suites/confidence --dataset statements=cities.csv
+    $ pytest suites/confidence --dataset statements=cities.csv --dataset entities=names.csv
+    $ pytest suites/sycophancy --dataset opinions=views.csv --dataset right-or-wrong=trivia.csv
 
     @experiment
     def shots(lm, datasets):

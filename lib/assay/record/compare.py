@@ -32,7 +32,8 @@ BLOCKS = (VERDICTS, MADE_BY)
 """The keys of a file that are no entries, in their order at its end."""
 
 MEASURED = (
-    "model", "revision", "bits", "quantised", "ignored_keys", "activations", "chat_date", "system", "prompts", "datasets"
+    "model", "revision", "bits", "quantised", "ignored_keys", "activations", "chat_date", "few_shot", "system", "prompts",
+    "datasets",
 )  # fmt: skip
 """Keys of that block that say what was measured: other values are another measurement. The other keys name software and
 platform, and are never a difference by themselves."""

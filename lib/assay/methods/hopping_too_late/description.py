@@ -55,17 +55,20 @@ def describe_states(
     *,
     max_tokens: int = 10,
     temperature: float = 1.0,
+    top_p: float = 1.0,
+    places: Sequence[str] = ("t1", "t2", "noise"),
 ) -> dict[str, Texts]:
     """Descriptions of the states of a query, from all source layers -> {"t1", "t2", "noise": texts [source][target][sample]}.
 
     t1 and t2 as in `assay.data.two_hop`; "noise": random vectors with the norms of the states at t1. One sweep. Each text
-    begins with the scope's tail. seeds: one sample for each; none: greedy.
+    begins with the scope's tail. seeds, temperature, top_p: as in `patchscope`. places: these sources alone.
     """
     run = lm.run(query.prompt, keep="resid_post")
     at = query_parts(query)
     sources = {"t1": states_at(run, at["e1"]), "t2": states_at(run, at["last"])}
     sources["noise"] = noise_like(sources["t1"], query_rng(query))
-    return _described(lm, scope, query, sources, targets, max_tokens=max_tokens, seeds=seeds, temperature=temperature)
+    options = {"max_tokens": max_tokens, "seeds": seeds, "temperature": temperature, "top_p": top_p}
+    return _described(lm, scope, query, {place: sources[place] for place in places}, targets, **options)
 
 
 def describe_named_bridge(lm: LM, query: TwoHop, scope: Scope, layers: Sequence[int], *, max_tokens: int = 10) -> Texts:

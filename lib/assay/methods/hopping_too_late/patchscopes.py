@@ -70,11 +70,13 @@ def patchscope(
     max_tokens: int = 10,
     seeds: Sequence[int] = (),
     temperature: float = 1.0,
+    top_p: float = 1.0,
 ) -> dict[str, Texts]:
     """The model's continuation for every state of every source -> {name: texts [source layer][target][sample]}.
 
     sources: {name: states [layers, E]}, for example from `states_at`. seeds: none for one greedy text, else one sample for
-    each. A sample depends on its seed, the name of the source and the two layers alone. Raises what `lm.sweep` raises.
+    each, at that temperature and from that nucleus (`sampling_edits`). A sample depends on its seed, the name of the source and
+    the two layers alone. Raises what `lm.sweep` raises.
     """
     samples: list[int | None] = [*seeds] or [None]
     variants: list[list[Edit]] = []
@@ -84,7 +86,7 @@ def patchscope(
                 patch = replace("resid_post", states[source], layer=target, position=scope.position)
                 for seed in samples:
                     key = f"{seed}/{name}/{source}/{target}"
-                    variants.append([patch, *([] if seed is None else sampling_edits(key, temperature))])
+                    variants.append([patch, *([] if seed is None else sampling_edits(key, temperature, top_p))])
     clean = lm.run(scope.prompt, keep=SWEEPABLE)
     sweep = lm.sweep(clean, variants, max_tokens=max_tokens, progress=False)
     said = iter(generation.text for generation in sweep.continuations)

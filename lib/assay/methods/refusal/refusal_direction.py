@@ -12,7 +12,7 @@ that it refuses and the harmless ones that it answers, take the difference in me
 post-instruction position and layer, and select by effect on validation requests. Test requests are not used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,10 +48,18 @@ class RefusalDirection:
 
 
 def request_prompts(
-    lm: LM, kind: str, language: str = "en", split: str | None = "test", system: System = None
+    lm: LM,
+    kind: str,
+    language: str = "en",
+    split: str | None = "test",
+    system: System = None,
+    topics: Collection[str] | None = None,
 ) -> list[Prompt]:
-    """The requests of one kind, language and split, each as a turn of the chat template. system: as in `lm.chat`."""
-    return chat_prompts(lm, [request.text for request in instructions(kind, language, split)], system)
+    """The requests of one kind, language and split, each as a turn of the chat template.
+
+    system: as in `lm.chat`. topics: of these alone; None: of all.
+    """
+    return chat_prompts(lm, [request.text for request in instructions(kind, language, split, topics)], system)
 
 
 def is_refusal_in(language: str) -> IsRefusal:
@@ -64,6 +72,7 @@ def refusal_direction(
     language: str = "en",
     *,
     system: System = None,
+    topics: Collection[str] | None = None,
     tokens: Sequence[int] | None = None,
     filters: SelectionFilters = SelectionFilters(),  # noqa: B008  (frozen)
     halving: SuccessiveHalving | None = None,
@@ -71,13 +80,14 @@ def refusal_direction(
 ) -> RefusalDirection:
     """Find the refusal direction of a model with this project's requests in one language.
 
-    system: the system prompt, as in `lm.chat`; the papers have none (False). tokens: first tokens of refusals; None: from
+    system: the system prompt, as in `lm.chat`; the papers have none (False). topics: those of the requests that it is found and
+    selected on (`assay.data.instructions.topic_halves`); None: all. tokens: first tokens of refusals; None: from
     `refusal_tokens`. Raises PromptError when the model refuses no harmful request or answers no harmless one, and SelectionError
     when no candidate passes the filters.
     """
     tail = template_tail(lm, system)
     prompts = {
-        (kind, split): request_prompts(lm, kind, language, split, system)
+        (kind, split): request_prompts(lm, kind, language, split, system, topics)
         for kind in ("harmful", "harmless")
         for split in ("train", "valid")
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 
 from assay.errors import AssayError, ModelNotCached
-from assay.models.registry import GROUPS, REGISTRY, ModelSpec, known, locate, random_twin, resolve
+from assay.models.registry import GROUPS, REGISTRY, ModelSpec, few_shot_twin, known, locate, random_twin, resolve
 from assay.plugin import options
 
 SELECTED = pytest.StashKey[list[ModelSpec]]()
@@ -121,10 +121,10 @@ def _select(config: pytest.Config) -> tuple[list[ModelSpec], set[str]]:
 
 
 def _recorded_models(config: pytest.Config) -> list[ModelSpec]:
-    """The models that have a folder of snapshots, in the registry's order."""
+    """The models that have a folder of snapshots, in the registry's order; base models in few-shot form are behind their own."""
     folder = options.snapshots_folder(config)
     here = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
-    return [spec for id, spec in REGISTRY.items() if id in here]
+    return [one for spec in REGISTRY.values() for one in (spec, few_shot_twin(spec)) if one.id in here]
 
 
 def _absent(specs: list[ModelSpec], by_name: set[str]) -> dict[str, str]:
