@@ -25,7 +25,6 @@ from assay import methods
 from assay.plugin import Metric, above, experiment, finding, not_eligible
 
 NONE = "no difference"
-KINDS = ("function", *methods.RANDOM_KINDS, "other_task")
 
 
 @pytest.fixture(scope="session")
@@ -76,10 +75,10 @@ def fv_chat_form(lm, study, asked_in_chat, less):
         return not_eligible(why, **gate(study, done))
     trials = [one for some in known.values() for one in some]
     rows = [
-        methods.inject_at_every_layer(lm, one, {kind: study.vectors[kind][one.task] for kind in KINDS})
+        methods.inject_at_every_layer(lm, one, {kind: study.vectors[kind][one.task] for kind in kinds()})
         for one in study.track(trials, "adding vectors in a chat")
     ]
-    metrics = {**gate(study, done), **accuracies(rows, KINDS, study.layer, less), **whole(lm, study, known, less)}
+    metrics = {**gate(study, done), **accuracies(rows, kinds(), study.layer, less), **whole(lm, study, known, less)}
     plain = {
         one.asked: row.ranks["function"][study.layer] == 0
         for one, row in zip(study.known_trials(), study.zero_shot, strict=True)
@@ -105,6 +104,11 @@ def fv_chat_turn(lm, study, asked_in_chat, less):
     return {**gate(study, done), "layer": study.layer, **whole(lm, study, known, less)}
 
 
+def kinds():
+    """What is added: the function vector and its controls."""
+    return ("function", *methods.RANDOM_KINDS, "other_task")
+
+
 def missing(study, known, done):
     """Why there is nothing to ask; None if there is something."""
     if study.unable:
@@ -119,7 +123,7 @@ def gate(study, done):
 
 def whole(lm, study, known, less):
     """Metrics of whole answers at the layer chosen before."""
-    exact = {kind: [] for kind in ("plain", *KINDS)}
+    exact = {kind: [] for kind in ("plain", *kinds())}
     for name, trials in known.items():
         for kind, of in exact.items():
             edits = [] if kind == "plain" else methods.inject_vector(study.vectors[kind][name], study.layer)
