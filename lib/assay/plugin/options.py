@@ -36,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": [],
         "metavar": "NAME=PATH",
         "help": "use the file PATH, in the form of the paper's authors, in place of the built-in task or prompt set NAME "
-        "(harmful, harmless, two-hop, statements, behaviour); repeatable",
+        "(harmful, harmless, two-hop, statements, behaviour, opinions, entities, persona, right-or-wrong); repeatable",
     },
     "--tier": {
         "choices": TIERS,
