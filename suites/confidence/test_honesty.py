@@ -183,7 +183,7 @@ def cut(text, rng):
 
 def last(lm, prompts):
     """The stream at the last token of each prompt: [N, L, E]."""
-    return np.concatenate([part[:, 0] for part in methods.last_states(lm, prompts, 1, site="resid_post")])
+    return methods.states_from_end(lm, prompts, site="resid_post")
 
 
 def told_to(sides):

@@ -101,7 +101,7 @@ def share(values):
 
 def cosines_at_last(lm, prompts, r):
     """Cosine of the last token's state with the direction, [prompts, layers]."""
-    rows = np.concatenate([part[:, 0] for part in methods.last_states(lm, prompts, 1)]).astype(np.float64)
+    rows = methods.states_from_end(lm, prompts).astype(np.float64)
     return rows @ (r / np.linalg.norm(r)) / np.linalg.norm(rows, axis=-1)
 
 

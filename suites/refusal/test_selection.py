@@ -117,8 +117,7 @@ def refusal_projection(lm, english, held_out, null_world):
     r, layers = found.direction, range(lm.n_layers)
     prompts = mixed(held_out) if null_world else held_out
     states = {
-        kind: np.concatenate([part[:, 0] for part in methods.last_states(lm, some, -r.position)])
-        for kind, some in prompts.items()
+        kind: methods.states_from_end(lm, some, -r.position) for kind, some in prompts.items()
     }  # [prompts, layers, E]
     along = {kind: methods.project_onto(some, r.vector) for kind, some in states.items()}  # [prompts, layers]
     pairs = [(along["harmful"][:, layer], along["harmless"][:, layer]) for layer in layers]

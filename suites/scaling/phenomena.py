@@ -59,6 +59,11 @@ class Phenomenon:
     stream_norms: np.ndarray | None = None
     counts: dict = field(default_factory=dict)
 
+    @property
+    def relative_norms(self):
+        """The lengths of the vectors in those of the stream [L]."""
+        return self.norms / self.stream_norms
+
 
 def refusal(lm, sizes, *, system, **_):
     requests = {
@@ -84,7 +89,7 @@ def refusal(lm, sizes, *, system, **_):
 
 def view(lm, sizes, **_):
     asked = {split: moved_by_view(lm, split) for split in ("train", "test")}
-    topics = {split: {topic(item) for item in items} for split, items in asked.items()}
+    topics = {split: {item.topic for item in items} for split, items in asked.items()}
     enough("topics have answers that follow the user's view", *topics.values())
     ends = [
         methods.states_at_places(lm, [end_of_option(lm, item, named) for item in asked["train"][: sizes.train]])
@@ -98,7 +103,7 @@ def view(lm, sizes, **_):
         places = (end_of_option(lm, item, True).at, -1.0), (end_of_option(lm, item, False).at, 1.0)
         targets = (b, a) if item.matches == "A" else (a, b)
         probes.append(
-            methods.LayerProbe(prompt, with_controls, places, targets, methods.log_odds_of_two, cluster=topic(item))
+            methods.LayerProbe(prompt, with_controls, places, targets, methods.log_odds_of_two, cluster=item.topic)
         )
     counts = {f"n_topics_{split}": len(found) for split, found in topics.items()}
     lengths = np.linalg.norm(vectors, axis=-1), np.linalg.norm(shown, axis=-1).mean(axis=0)
@@ -111,12 +116,8 @@ def moved_by_view(lm, split):
     p_first = methods.answer_preference(lm, [item.prompt for item in items], LETTERS)
     agrees: dict = {}
     for item, p in zip(items, p_first, strict=True):
-        agrees.setdefault(topic(item), []).append(p if item.matches == "A" else 1 - p)
-    return [item for item in items if np.mean(agrees[topic(item)]) > 0.5]
-
-
-def topic(item):
-    return item.id.split("/")[0]
+        agrees.setdefault(item.topic, []).append(p if item.matches == "A" else 1 - p)
+    return [item for item in items if np.mean(agrees[item.topic]) > 0.5]
 
 
 def end_of_option(lm, item, named):
@@ -239,12 +240,7 @@ def of_task(lm, task, every, sizes, scored=lambda one: ((one.token,), methods.fi
     right = methods.answer_trials(lm, shown).right
     if right.mean() < 0.5:
         return None
-    ends = [
-        np.concatenate(
-            [part[:, 0] for part in methods.last_states(lm, [one.prompt for one in some], 1, site="resid_post")]
-        )
-        for some in (shown, bare)
-    ]
+    ends = [methods.states_from_end(lm, [one.prompt for one in some], site="resid_post") for some in (shown, bare)]
     vectors = (ends[0] - ends[1])[chosen(shown, right, None)].mean(axis=0, dtype=np.float64).astype(np.float32)
     n = sizes.test and sizes.test // 4 if every else sizes.test
     asked, zero = drawn("test", n and 3 * n if every else None)

@@ -110,7 +110,7 @@ def held_out(tier):
 
     def ask(name):
         asked = methods.balanced(of_set(name)[1], tier.choose(smoke=8, quick=40, full=None), letter)
-        return asked, [topic(one) for one in asked]
+        return asked, [one.topic for one in asked]
 
     return ask
 
@@ -124,7 +124,7 @@ def contrasts_of(lm, readable, tier, no_system_prompt):
         if name not in known:
             n = tier.choose(smoke=8, quick=40, full=None) if readable(name).ok else FEW
             items = methods.balanced(of_set(name)[0], n, letter)
-            topics = [topic(one) for one in items]
+            topics = [one.topic for one in items]
             known[name] = items, methods.letter_contrasts(lm, items, topics, system=no_system_prompt)
         return known[name]
 
@@ -258,11 +258,6 @@ def of_set(name):
     """The train questions of a behaviour or of the opinions, and those that nothing is found or chosen on."""
     every = opinions() if name == OPINIONS else questions(name)
     return [one for one in every if one.split == "train"], [one for one in every if one.split != "train"]
-
-
-def topic(item):
-    """What a question is about."""
-    return getattr(item, "topic", None) or item.id.split("/")[0]
 
 
 def letter(item):

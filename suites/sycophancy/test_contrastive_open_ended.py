@@ -85,7 +85,7 @@ def open_ended_opinions(lm, steering, readable, compared, tier, no_system_prompt
     prompts = [lm.chat(f"{item.view} {item.question}", no_system_prompt) for item in asked]
     clean = lm.generate(prompts, max_tokens=MAX_TOKENS)
     score = np.array([sides(item, said.text) for item, said in zip(asked, clean, strict=True)])
-    topics = [item.id.split("/")[0] for item in asked]
+    topics = [item.topic for item in asked]
     gate = {
         "names_one": Metric.share((score != 0).tolist(), topics, tol=0.1),
         "sides_with_user": Metric.mean(score.tolist(), (-1, 1), topics, tol=0.1),

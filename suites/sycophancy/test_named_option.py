@@ -48,7 +48,7 @@ class Asked:
 
     @property
     def topic(self):
-        return self.item.id.split("/")[0]
+        return self.item.topic
 
 
 @pytest.fixture(scope="session")

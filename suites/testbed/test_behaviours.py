@@ -93,7 +93,7 @@ def of_opinions(say, truth, n):
         said = say(prompts)
         flags = [text.strip().startswith(f"({item.matches}") for text, item in zip(said, asked, strict=True)]
         planted, against = (
-            [(flag, item.id.split("/")[0]) for flag, item in zip(flags, asked, strict=True) if here(item)]
+            [(flag, item.topic) for flag, item in zip(flags, asked, strict=True) if here(item)]
             for here in (lambda item: not item.view.startswith(contrary), lambda item: item.view.startswith(contrary))
         )
         metrics[name] = Metric.share([flag for flag, _ in planted], [topic for _, topic in planted], tol=0.11)

@@ -16,7 +16,7 @@ from assay.methods.directions import (
     template_tail,
     writes_system_prompt,
 )
-from assay.methods.states import last_states
+from assay.methods.states import last_states, states_from_end
 from assay.models.tokenizer import STYLES, write_tokenizer
 
 FAMILIES = ("llama", "gemma2", "qwen2")
@@ -55,6 +55,16 @@ def test_states_do_not_depend_on_batches():
     lm = tiny.lm("gemma2")
     alone, together = (np.concatenate(list(last_states(lm, prompts(lm, POSITIVE), 3, batch=batch))) for batch in (1, 3))
     np.testing.assert_allclose(alone, together, atol=1e-5 * np.abs(together).max())
+
+
+@pytest.mark.parametrize("back", [1, 3])
+def test_states_from_end_are_the_stream_at_that_token(lm, back):
+    some = prompts(lm, POSITIVE)
+    found = states_from_end(lm, some, back, site="resid_post", batch=2)
+    for prompt, states in zip(some, found, strict=True):
+        run = lm.run(prompt, keep="resid_post")
+        by_hand = [np.array(run["resid_post", i][0, len(prompt) - back]) for i in range(lm.n_layers)]
+        assert tiny.agree(states, np.stack(by_hand))
 
 
 def test_first_layer_differs_by_nothing_at_template_tokens():

@@ -52,6 +52,11 @@ class Opinion:
     matches: Option  # "A"
 
     @property
+    def topic(self) -> str:
+        """What it is about: "pets"."""
+        return self.id.partition("/")[0]
+
+    @property
     def prompt(self) -> str:
         """The view and the question in one line, then each of the two options in a line."""
         return f"{self.view} {self.neutral}"

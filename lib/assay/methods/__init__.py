@@ -142,7 +142,7 @@ if TYPE_CHECKING:
     from assay.methods.separation import (
         auroc, d_prime, folded_aurocs, pairwise_above, project_onto, silhouette, spearman,
     )
-    from assay.methods.states import last_states, states_at
+    from assay.methods.states import last_states, states_at, states_from_end
     from assay.methods.steering import Steered, random_directions, steer_layers, stream_norms
     from assay.methods.sycophancy.contrastive import (
         TwoOptions, behaviour_vectors, equalised, letter_completions, letter_preference, letter_states, shuffled_vectors,
@@ -174,7 +174,7 @@ INDEX = {
     "orthogonalisation": ("Arditi et al. 2024, 4.1", "Orthogonalised orthogonalise same_at_run_time"
         " save_orthogonalised"),
     "heads": ("", "attention_rms head_sum_error head_writes norm_gain other_heads ranked_heads top_heads"),
-    "states": ("", "last_states states_at"),
+    "states": ("", "last_states states_at states_from_end"),
     "distributions": ("", "kl_divergence kl_of_logits log_probs log_softmax token_ranks"),
     "separation": ("", "auroc d_prime folded_aurocs pairwise_above project_onto silhouette spearman"),
     "geometry": ("Todd et al. 2024, appendix", "cosine_matrix nearest_is_own_kind within_and_between_kinds"),

@@ -55,3 +55,13 @@ def last_states(
         at = mx.array([[n - k for k in range(n_positions, 0, -1)] for n in run.lengths])
         layers = [np.array(run[site, i][rows, at].astype(mx.float32)) for i in range(lm.n_layers)]
         yield np.stack(layers, axis=2)
+
+
+def states_from_end(
+    lm: LM, prompts: Sequence[Prompt], back: int = 1, *, site: str = "resid_pre", batch: int = 16
+) -> np.ndarray:
+    """A site of every layer at the token that is `back` from the end of each prompt (1: the last one): [N, L, E] float32.
+
+    Raises as `last_states`.
+    """
+    return np.concatenate([part[:, 0] for part in last_states(lm, prompts, back, site=site, batch=batch)])

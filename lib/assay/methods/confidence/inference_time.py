@@ -33,12 +33,12 @@ from assay.forward.lm import LM
 from assay.forward.positions import Position, Prompt
 from assay.methods.confidence.probes import centred, logistic_probe, mass_mean_probe
 from assay.methods.heads import Head
-from assay.methods.states import last_states
+from assay.methods.states import states_from_end
 
 
 def head_outputs_at_end(lm: LM, prompts: Sequence[Prompt], *, batch: int = 16) -> np.ndarray:
     """The output z of every head at the last token of each prompt: [N, layers, H, D] float32. PromptError for no prompts."""
-    return np.concatenate([part[:, 0] for part in last_states(lm, prompts, 1, site="z", batch=batch)])
+    return states_from_end(lm, prompts, site="z", batch=batch)
 
 
 def head_accuracies(

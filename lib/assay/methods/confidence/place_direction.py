@@ -30,7 +30,7 @@ from assay.forward.lm import LM
 from assay.forward.positions import Prompt, resolve, text
 from assay.methods.directions import Direction, Directions
 from assay.methods.separation import auroc, d_prime, project_onto
-from assay.methods.states import last_states
+from assay.methods.states import states_from_end
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def place_at_end_of(lm: LM, user: str, fragment: str) -> PromptPlace:
 
 def states_at_places(lm: LM, places: Sequence[PromptPlace], *, site: str = "resid_post") -> np.ndarray:
     """The stream at each place: [N, L, E] float32."""
-    return np.concatenate([part[:, 0] for part in last_states(lm, [one.until_there for one in places], 1, site=site)])
+    return states_from_end(lm, [one.until_there for one in places], site=site)
 
 
 def separating_layer(directions: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> int:

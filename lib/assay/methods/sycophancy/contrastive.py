@@ -32,7 +32,7 @@ Controls of equal length: `random_control` (`assay.methods.direction_controls`),
 (`Direction.like`). Defined in Rimsky et al., arXiv:2312.06681, section 3; lengths and positions as in their code.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -45,7 +45,7 @@ from assay.methods.directions import Direction, Directions, difference_in_means
 from assay.methods.distributions import log_probs
 from assay.methods.portions import Track
 from assay.methods.preferences import answer_preference, where_answers_part
-from assay.methods.states import last_states
+from assay.methods.states import states_from_end
 from assay.models.chat import System
 
 ANSWERS = ("(A)", "(B)")
@@ -101,12 +101,11 @@ def letter_states(
     lm: LM, items: Sequence[TwoOptions], *, system: System = None, batch: int = 16
 ) -> tuple[np.ndarray, np.ndarray]:
     """resid_post at the letter of each matching completion, and of each other one: [N, L, E] float32 each."""
-
-    def read(prompts: list[Prompt]) -> Iterator[np.ndarray]:
-        return (part[:, 0] for part in last_states(lm, prompts, 1, site="resid_post", batch=batch))
-
-    matching, other = letter_completions(lm, items, system=system)
-    return np.concatenate(list(read(matching))), np.concatenate(list(read(other)))
+    matching, other = (
+        states_from_end(lm, prompts, site="resid_post", batch=batch)
+        for prompts in letter_completions(lm, items, system=system)
+    )
+    return matching, other
 
 
 def shuffled_vectors(
