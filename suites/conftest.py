@@ -1,4 +1,4 @@
-"""Fixtures of several folders: the refusal direction, found once per language, the length of answers, the system prompt."""
+"""Fixtures of several folders: the refusal direction, once per language, the length of answers, the system prompt, late names."""
 
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ from assay import methods
 from assay.data import judges
 from assay.data.instructions import LANGUAGES
 from assay.errors import PromptError, SelectionError
+from assay.testbed.planted import planted_truth
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,13 @@ def answer_tokens(tier):
 def no_system_prompt(lm):
     """The system prompt of requests: False, none, as in the papers' code; None where the template writes none by itself."""
     return False if lm.tokenizer.chat_template and methods.writes_system_prompt(lm) else None
+
+
+@pytest.fixture(scope="session")
+def late(model_spec):
+    """Names whose hops a built-in model resolves in too late a layer to use them; empty for other models."""
+    truth = planted_truth(model_spec)
+    return set(truth["entities"]["late"]) if truth else set()
 
 
 @pytest.fixture(scope="session")

@@ -21,18 +21,10 @@ from own_questions import own_answers_to_questions
 
 from assay import methods
 from assay.plugin import Metric
-from assay.testbed.planted import planted_truth
 
 MAX_TOKENS = 16
 MOST = {"layers": 12, "prompts": 8}
 """What the layer of a direction that acts is chosen among, and by: at most so many, evenly spread."""
-
-
-@pytest.fixture(scope="session")
-def late(model_spec):
-    """Names whose hops a built-in model resolves in too late a layer to use them; empty for other models."""
-    truth = planted_truth(model_spec)
-    return set(truth["entities"]["late"]) if truth else set()
 
 
 @pytest.fixture(scope="session")

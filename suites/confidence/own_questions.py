@@ -138,10 +138,9 @@ class OwnQuestions:
         """Metrics of the probes at a place on test relations: by layer, at the chosen layer, and of permuted labels."""
         probes, layer = self.probes(place, given)
         train, test = (self.of(split, given=given) for split in ("train", "test"))
-        x, states = self.centred(place, train)[:, layer], self.read.at(place)[test][:, layer]
-        scores = probes[layer].scores(states)
-        logistic = methods.logistic_probe(x, self.right[train]).scores(states)
-        every = self.read.at(place)[test]
+        x, every = self.centred(place, train)[:, layer], self.read.at(place)[test]
+        scores = probes[layer].scores(every[:, layer])
+        logistic = methods.logistic_probe(x, self.right[train]).scores(every[:, layer])
         reached = [
             methods.area_in_groups(every[:, i] @ one, self.right[test], self.relations(test))
             for i, one in self.permuted(place, given)

@@ -66,7 +66,7 @@ def refusal_new_topics(lm, halves, system_prompt, answer_tokens, tier, progress)
     directions = [found.direction for _, found, _ in halves]
     return {
         "layers_of_halves": [one.layer for one in directions],
-        "cosine_of_halves": Metric(cosine(*(one.vector for one in directions)), tol=0.1),
+        "cosine_of_halves": Metric(float(methods.cosine_matrix([one.vector for one in directions])[0, 1]), tol=0.1),
         **metrics,
         "less_done": Metric.mean(less_done, bounds=(-1, 1), tol=0.13),
     }
@@ -86,11 +86,6 @@ def of_kind(kind, name, flags):
         less = (flags["new"] - flags[control]).tolist()
         metrics[f"{name}_new_less_{control}"] = Metric.mean(less, bounds=(-1, 1), tol=0.13)
     return metrics
-
-
-def cosine(a, b):
-    """Of two directions; of other layers too."""
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def test_new_topics_metrics(refusal_new_topics, metrics):

@@ -24,7 +24,6 @@ from assay import methods
 from assay.errors import NotEligible
 from assay.plugin import Metric, not_eligible
 from assay.stats import mean_interval
-from assay.testbed.planted import planted_truth
 
 FLAT = "no layer's vector does more than the best layer of the control does, so there is no best layer"
 
@@ -45,7 +44,7 @@ class Measured:
         self.placed, self.longest = self.world, {}
         """What the best layer is chosen by, and which layers have the longest vectors: absolutely, and relative to the stream."""
         if phenomenon.norms is not None:
-            picks = {"norm": phenomenon.norms, "relative_norm": phenomenon.norms / phenomenon.stream_norms}
+            picks = {"norm": phenomenon.norms, "relative_norm": phenomenon.relative_norms}
             self.longest = {kind: int(np.argmax(lengths)) for kind, lengths in picks.items()}
         if null_world:
             world = moved_out(self.world, *RANGES[name][:2], self.seed) if name in RANGES else self.world
@@ -91,9 +90,8 @@ class Measured:
         if self.less is not None:
             metrics["subtracted_by_layer"] = Metric(self.less.mean(axis=0), **curve)
         if self.phenomenon.norms is not None:
-            relative = self.phenomenon.norms / self.phenomenon.stream_norms
             metrics["norm_by_layer"] = Metric(self.phenomenon.norms, tol=0.3)
-            metrics["relative_norm_by_layer"] = Metric(relative, tol=0.05)
+            metrics["relative_norm_by_layer"] = Metric(self.phenomenon.relative_norms, tol=0.05)
         return metrics
 
     def intervals(self):
@@ -120,13 +118,6 @@ class Measured:
             metrics[f"{kind}_layer"] = Metric(layer, unit="layers", tol=1)
             metrics[f"{kind}_depth"] = Metric(percent, unit="% of the depth", tol=15.0)
         return metrics
-
-
-@pytest.fixture(scope="session")
-def late(model_spec):
-    """Names whose hops a built-in model resolves in too late a layer to use them; empty for other models."""
-    truth = planted_truth(model_spec)
-    return set(truth["entities"]["late"]) if truth else set()
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,12 @@ def moved_out(effects, low, high, seed):
 def drawn_again(effects, seed):
     """As many clusters of prompts, and as many draws of the control, drawn with replacement."""
     rng = np.random.default_rng([seed, 1])
-    labels = effects.clusters or range(len(effects.own))
-    places = {label: [i for i, one in enumerate(labels) if one == label] for label in dict.fromkeys(labels)}
-    drawn = [list(places)[i] for i in rng.integers(len(places), size=len(places))]
-    some = [i for label in drawn for i in places[label]]
-    clusters = tuple(number for number, label in enumerate(drawn) for _ in places[label])
+    places = {}
+    for i, label in enumerate(effects.labels):
+        places.setdefault(label, []).append(i)
+    groups = list(places.values())
+    drawn = [groups[i] for i in rng.integers(len(groups), size=len(groups))]
+    some = [i for group in drawn for i in group]
+    clusters = tuple(number for number, group in enumerate(drawn) for _ in group)
     of = rng.integers(len(effects.controls), size=len(effects.controls))
     return methods.EffectsByLayer(effects.own[some], effects.controls[of][:, some], clusters, effects.by_prompt)

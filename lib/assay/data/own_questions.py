@@ -59,7 +59,7 @@ def _check_opinions(content: Any) -> None:
     if not isinstance(content, list):
         raise DataError(f"needs a list of tables with {', '.join(opinions.ENTRIES)}, or the form of opinions.json")
     opinions.check_topics(_topics(content))
-    return _enough("questions", len(content))
+    return _enough(len(content), "questions")
 
 
 def read_right_or_wrong(path: Path) -> tuple[RightOrWrong, ...]:
@@ -80,7 +80,7 @@ def read_right_or_wrong(path: Path) -> tuple[RightOrWrong, ...]:
                 f"{kind}/{number}", split, kind, about, row["question"], row["right"], row["wrong"], i % 2 == 0
             )
         )
-    _enough(f"{path}: questions", len(asked))
+    _enough(len(asked), "questions", f"{path}: ")
     return tuple(asked)
 
 
@@ -91,7 +91,7 @@ def read_entities(path: Path) -> tuple[Entity, ...]:
     known = {row["name"]: is_true(row, "known", f"{path}: line {number}") for number, row in rows}
     kinds = [[name for name, one in known.items() if one == kind] for kind in (True, False)]
     for called, names in zip(("known", "made-up"), kinds, strict=True):
-        _enough(f"{path}: {called} names", len(names))
+        _enough(len(names), f"{called} names", f"{path}: ")
     split_of = draw_splits(kinds[0]) | draw_splits(kinds[1])
     found = []
     for number, row in rows:
@@ -109,10 +109,9 @@ def read_persona(path: Path) -> tuple[Trait, ...]:
     return (personas.from_table(path.stem, content),)
 
 
-def _enough(what: str, n: int) -> None:
+def _enough(n: int, what: str, where: str = "") -> None:
     if n < LEAST:
-        where, _, name = what.rpartition(": ")
-        raise DataError(f"{where}{': ' if where else ''}there are {n} {name}, and {LEAST} are needed: {FEW}")
+        raise DataError(f"{where}there are {n} {what}, and {LEAST} are needed: {FEW}")
 
 
 def read_behaviour(path: Path) -> tuple[BehaviourQuestion, ...]:

@@ -77,9 +77,14 @@ class EffectsByLayer:
             raise DataError("an effect is infinite or not a number")
 
     @property
+    def labels(self) -> Sequence[Hashable]:
+        """A label for each prompt, equal for those that are not independent."""
+        return range(len(self.own)) if self.clusters is None else self.clusters
+
+    @property
     def n_clusters(self) -> int:
         """The number of independent prompts."""
-        return len(self.own) if self.clusters is None else len(set(self.clusters))
+        return len(set(self.labels))
 
     @property
     def less_control(self) -> np.ndarray:
@@ -220,9 +225,8 @@ def _inflated(n: int) -> float:
 
 def _resampled(effects: EffectsByLayer, seed: int) -> np.ndarray:
     """Weights of the prompts in each resample of clusters, [DRAWS, N], rows that add up to 1."""
-    labels: Sequence[Hashable] = effects.clusters or range(len(effects.own))
-    index = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-    of = np.array([index[label] for label in labels])
+    index = {label: i for i, label in enumerate(dict.fromkeys(effects.labels))}
+    of = np.array([index[label] for label in effects.labels])
     C = len(index)
     counts = np.random.default_rng([seed, 0]).multinomial(C, np.full(C, 1 / C), size=DRAWS)[:, of].astype(float)
     return counts / counts.sum(axis=1, keepdims=True)

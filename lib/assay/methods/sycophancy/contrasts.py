@@ -254,9 +254,8 @@ def _largest(
     n_layers: int,
 ) -> LayerChoice:
     """The choice by effects [N, S, tried] on the preference of the matching letters."""
-    told = np.where(
-        np.array(series.letters) == np.array(matches), 1.0, -1.0
-    )  # the other letter's preference is the rest
+    # The preference of the other letter is the rest.
+    told = np.where(np.array(series.letters) == np.array(matches), 1.0, -1.0)
     mean = np.full((len(strengths), n_layers), np.nan)
     mean[:, tried] = (told[:, None, None] * effects).mean(axis=0)
     s, layer = np.unravel_index(np.nanargmax(np.abs(mean)), mean.shape)
